@@ -1,0 +1,179 @@
+"""The one door between dataframes of any engine and crmlytics.
+
+Inside, every table is a narwhals ``LazyFrame``; ``enter`` brings a table in and remembers its kind, and
+``Engine.to_native`` hands a result back as that kind. Which operations are safe on every engine is listed in
+``docs/decisions/0002-engines.md``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import narwhals.stable.v2 as nw
+
+from crmlytics.exceptions import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+Implementation = nw.Implementation
+SUPPORTED = {
+    Implementation.PANDAS: "pandas",
+    Implementation.POLARS: "Polars",
+    Implementation.PYARROW: "PyArrow",
+    Implementation.DUCKDB: "DuckDB",
+    Implementation.PYSPARK: "PySpark",
+    Implementation.PYSPARK_CONNECT: "PySpark",
+}
+UNIX_EPOCH_DAY = 719_468  # days from 0000-03-01 to 1970-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The kind of a table that came in, and the way back to it.
+
+    Attributes
+    ----------
+    implementation : narwhals Implementation
+        The dataframe library of the table.
+    is_lazy : bool
+        True for Polars LazyFrames, DuckDB relations and PySpark frames: nothing is computed before somebody asks.
+    native : dataframe
+        The table itself: DuckDB relations and PySpark frames know the connection that a result must live in.
+    """
+
+    implementation: Implementation
+    is_lazy: bool
+    native: Any
+
+    @property
+    def name(self) -> str:
+        """The engine as its users call it, such as ``'Polars'``."""
+        return SUPPORTED[self.implementation]
+
+    def to_native(self, frame: nw.LazyFrame[Any] | nw.DataFrame[Any]) -> Any:
+        """Hand back ``frame``, which was derived from this engine's table, as the kind that came in."""
+        if self.is_lazy:
+            return frame.to_native()
+        eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+        if self.implementation is Implementation.POLARS:
+            return eager.to_native()
+        table = eager.to_native().reset_index(drop=True)
+        return _arrow_table(table) if self.implementation is Implementation.PYARROW else table
+
+    def from_columns(self, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], schema: nw.Schema) -> Any:
+        """Build a table of this engine's kind from computed columns."""
+        if self.implementation in {Implementation.PANDAS, Implementation.POLARS}:
+            backend = self.implementation
+            made = nw.from_dict(dict(columns), schema=schema, backend=backend)
+            return made.lazy().to_native() if self.is_lazy else made.to_native()
+        made = nw.from_dict(dict(columns), schema=schema, backend=Implementation.PYARROW)
+        return self.from_arrow(made.to_native())
+
+    def from_arrow(self, computed: Any) -> Any:
+        """Hand a computed PyArrow table back as the kind that came in."""
+        if self.implementation is Implementation.DUCKDB:
+            return self.native.query("_", "from computed")
+        if self.implementation in {Implementation.PYSPARK, Implementation.PYSPARK_CONNECT}:
+            return self.native.sparkSession.createDataFrame(computed)
+        if self.implementation is Implementation.PYARROW:
+            return computed
+        made = nw.from_arrow(computed, backend=self.implementation)
+        return made.lazy().to_native() if self.is_lazy else made.to_native()
+
+
+def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
+    """Bring a dataframe in: its lazy narwhals plan, and the engine that leads back."""
+    _refuse_repeated_columns(native, caller=caller)
+    try:
+        frame = nw.from_native(native)
+    except TypeError:
+        frame = None
+    if frame is None or frame.implementation not in SUPPORTED:
+        msg = (
+            f"{caller}: expected a pandas, Polars, PyArrow, DuckDB or PySpark dataframe, "
+            f"got {_kind_in_words(native)}. {_repair_for(native)}"
+        )
+        raise SchemaError(msg)
+    engine = Engine(frame.implementation, isinstance(frame, nw.LazyFrame), native)
+    if engine.implementation is Implementation.PYARROW:  # PyArrow has no window functions
+        frame = nw.from_native(_arrow_backed_pandas(native))
+    return frame.lazy(), engine
+
+
+def collect(frame: nw.LazyFrame[Any]) -> nw.DataFrame[Any]:
+    """Compute a plan once, in memory, whatever its engine."""
+    return frame.collect()
+
+
+def columns_of(frame: nw.LazyFrame[Any]) -> list[str]:
+    """Return the column names of a plan."""
+    return cast("list[str]", frame.collect_schema().names())
+
+
+def to_pandas(native: Any, *, caller: str = "to_pandas") -> Any:
+    """Any supported dataframe as a pandas one: for plots, reports and files, which are small."""
+    frame, _ = enter(native, caller=caller)
+    return collect(frame).to_pandas().reset_index(drop=True)
+
+
+def day_number(moment: nw.Expr) -> nw.Expr:
+    """Calendar days from 1970-01-01 to the date of ``moment``, as Int64.
+
+    The only helper for elapsed time. It counts from year, month and day, since that is what every engine has
+    (H. Hinnant, "chrono-compatible low-level date algorithms", ``days_from_civil``).
+    """
+    month = moment.dt.month().cast(nw.Int64)
+    january_or_february = (month <= 2).cast(nw.Int64)
+    year = moment.dt.year().cast(nw.Int64) - january_or_february
+    months_since_march = month - 3 + 12 * january_or_february
+    day_of_year = (153 * months_since_march + 2) // 5 + moment.dt.day().cast(nw.Int64) - 1
+    leap_days = year // 4 - year // 100 + year // 400
+    return (365 * year + leap_days + day_of_year - UNIX_EPOCH_DAY).cast(nw.Int64)
+
+
+def days_between(moment: nw.Expr, later: dt.datetime) -> nw.Expr:
+    """Calendar days from ``moment`` to ``later``, as Int64: the number of midnights in between."""
+    return nw.lit(later.date().toordinal() - dt.date(1970, 1, 1).toordinal()).cast(nw.Int64) - day_number(moment)
+
+
+def _refuse_repeated_columns(native: Any, *, caller: str) -> None:
+    if type(native).__module__.startswith("polars"):  # has none, and asking a LazyFrame costs
+        return
+    columns = getattr(native, "column_names", None) or getattr(native, "columns", ())
+    names = [str(name) for name in columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        msg = f"{caller}: the columns {repeated} appear more than once. Rename or drop one of each."
+        raise SchemaError(msg)
+
+
+def _arrow_backed_pandas(table: Any) -> Any:
+    import pandas as pd
+
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _arrow_table(table: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+
+
+def _kind_in_words(native: Any) -> str:
+    kind = type(native)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__name__}"
+
+
+def _repair_for(native: Any) -> str:
+    if isinstance(native, (dict, list)):
+        return "Wrap it first: pandas.DataFrame(data)."
+    if hasattr(native, "to_frame"):
+        return "Make it a table first: .to_frame()."
+    if isinstance(native, str):
+        return "Read the file first, for example pandas.read_csv(path)."
+    return "Convert it first, for example to a pandas DataFrame."

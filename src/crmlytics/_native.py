@@ -1,0 +1,156 @@
+"""What narwhals cannot say yet, in each engine's own words: mixed objects, tolerant date parsing, wall-clock time.
+
+Methods of the native frame are used, so no engine is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v2 as nw
+
+from crmlytics.exceptions import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Implementation = nw.Implementation
+SPARK_DIRECTIVES = {
+    "%Y": "yyyy", "%y": "yy", "%m": "MM", "%d": "dd", "%H": "HH", "%I": "hh", "%M": "mm", "%S": "ss",
+    "%f": "SSSSSS", "%p": "a", "%b": "MMM", "%B": "MMMM", "%%": "%",
+}  # fmt: skip
+
+
+def settle_objects(
+    frame: nw.LazyFrame[Any], *, ids: Iterable[str], numbers: Iterable[str], moments: Iterable[str], caller: str
+) -> nw.LazyFrame[Any]:
+    """Give pandas columns of Python objects the kind their values have; other engines have no such columns."""
+    if frame.implementation is not Implementation.PANDAS:
+        return frame
+    table = frame.collect().to_native()
+    settled: dict[str, Any] = {}
+    for columns, settle in ((ids, _settle_id), (numbers, _settle_number), (moments, _settle_moment)):
+        for column in columns:
+            if table[column].dtype == object:
+                settled[column] = settle(table[column], f"{caller}: column {column!r}")
+    return nw.from_native(table.assign(**settled)).lazy() if settled else frame
+
+
+def settle_float_ids(frame: nw.LazyFrame[Any], columns: Iterable[str]) -> nw.LazyFrame[Any]:
+    """Make whole NumPy floats with gaps nullable integers: NumPy integers have no missing value."""
+    if frame.implementation is not Implementation.PANDAS:
+        return frame
+    table = frame.collect().to_native()
+    floats = {name: table[name] for name in columns if str(table[name].dtype).startswith("float")}
+    whole = {name: values for name, values in floats.items() if values.dropna().mod(1).eq(0).all()}
+    if not whole:
+        return frame
+    return nw.from_native(table.astype(dict.fromkeys(whole, "Int64"))).lazy()
+
+
+def parse_moments(frame: nw.LazyFrame[Any], column: str, pattern: str, *, caller: str) -> nw.LazyFrame[Any]:
+    """Read text moments by a strftime pattern; what does not fit becomes null."""
+    native, quoted, literal = frame.to_native(), _quoted(frame, column), pattern.replace("'", "''")
+    match frame.implementation:
+        case Implementation.PANDAS:
+            import pandas as pd
+
+            native = frame.collect().to_native()
+            moments = pd.to_datetime(native[column].astype(object), format=pattern, errors="coerce")
+            native = native.assign(**{column: moments})
+        case Implementation.POLARS:
+            polars = nw.get_native_namespace(frame)
+            native = native.with_columns(polars.col(column).str.to_datetime(pattern, strict=False, time_unit="us"))
+        case Implementation.DUCKDB:
+            native = native.project(f"* replace (try_strptime({quoted}, '{literal}') as {quoted})")
+        case _:
+            java = _java_pattern(pattern, caller=caller).replace("'", "''")
+            moment = f"cast(try_to_timestamp({quoted}, '{java}') as timestamp_ntz)"
+            native = native.selectExpr(*_spark_replacing(native, column, moment))
+    return nw.from_native(native).lazy()
+
+
+def to_wall_clock(frame: nw.LazyFrame[Any], column: str, time_zone: str) -> nw.LazyFrame[Any]:
+    """Turn instants into the naive local time of ``time_zone``."""
+    native, quoted, zone = frame.to_native(), _quoted(frame, column), time_zone.replace("'", "''")
+    match frame.implementation:
+        case Implementation.DUCKDB:
+            native = native.project(f"* replace (timezone('{zone}', {quoted}) as {quoted})")
+        case Implementation.PYSPARK | Implementation.PYSPARK_CONNECT:
+            local = f"convert_timezone(current_timezone(), '{zone}', cast({quoted} as timestamp_ntz))"
+            native = native.selectExpr(*_spark_replacing(native, column, local))
+        case _:
+            return frame.with_columns(nw.col(column).dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
+    return nw.from_native(native).lazy()
+
+
+def _settle_id(values: Any, where: str) -> Any:
+    import pandas as pd
+
+    match pd.api.types.infer_dtype(values, skipna=True):
+        case "integer":
+            return values.astype("Int64")
+        case "floating" | "mixed-integer-float" | "empty":
+            return values.astype(float)
+        case "mixed-integer" | "mixed" if all(isinstance(value, (str, int)) for value in values.dropna().unique()):
+            return values.map(str, na_action="ignore")  # spreadsheets: 22423 beside "85123A"
+        case "string":
+            return values
+        case inferred:
+            msg = f"{where} holds Python objects of mixed kind ({inferred}), expected whole numbers or text."
+            raise SchemaError(msg)
+
+
+def _settle_number(values: Any, where: str) -> Any:
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(values, skipna=True) in {
+        "integer", "floating", "mixed-integer-float", "decimal", "empty",
+    }:  # fmt: skip
+        return values.astype(float)
+    text = next((value for value in values.dropna() if isinstance(value, str)), None)
+    if text is None:
+        msg = f"{where} holds Python objects, expected numbers."
+    else:
+        msg = f"{where} holds text such as {text!r}, expected numbers. Convert it first: pandas.to_numeric(...)."
+    raise SchemaError(msg)
+
+
+def _settle_moment(values: Any, where: str) -> Any:
+    import pandas as pd
+
+    inferred = pd.api.types.infer_dtype(values, skipna=True)
+    if inferred in {"datetime", "datetime64", "date"}:
+        zones = {getattr(value, "tzinfo", None) for value in values.dropna()}
+        if len({str(zone) for zone in zones}) > 1:
+            msg = (
+                f"{where} mixes time zones {sorted(map(str, zones))}. "
+                "Convert it first: pandas.to_datetime(column, utc=True), then give time_zone=."
+            )
+            raise SchemaError(msg)
+        return pd.to_datetime(values)
+    return values.astype("str") if inferred == "string" else values
+
+
+def _quoted(frame: nw.LazyFrame[Any], column: str) -> str:
+    mark = '"' if frame.implementation is Implementation.DUCKDB else "`"
+    return mark + column.replace(mark, mark * 2) + mark
+
+
+def _spark_replacing(native: Any, column: str, expression: str) -> list[str]:
+    names = ["`" + name.replace("`", "``") + "`" for name in native.columns]
+    quoted = "`" + column.replace("`", "``") + "`"
+    return [f"{expression} as {name}" if name == quoted else name for name in names]
+
+
+def _java_pattern(pattern: str, *, caller: str) -> str:
+    """Translate strftime directives to the letters Spark reads."""
+    parts, rest = [], pattern
+    while rest:
+        size = 2 if rest[0] == "%" else 1
+        piece, rest = rest[:size], rest[size:]
+        if size == 2 and piece not in SPARK_DIRECTIVES:
+            msg = f"{caller}: timestamp_format={pattern!r}: Spark does not read {piece!r}. Parse the column first."
+            raise SchemaError(msg)
+        parts.append(SPARK_DIRECTIVES.get(piece) or (f"'{piece}'" if piece.isalpha() else piece))
+    return "".join(parts)

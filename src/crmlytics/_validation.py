@@ -1,0 +1,109 @@
+"""One helper a kind of argument: each returns the clean value or says what came, what was expected, what to type."""
+
+from __future__ import annotations
+
+import datetime as dt
+import numbers
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from crmlytics.exceptions import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DURATION = re.compile(r"^\s*(\d+)\s*([dw])\s*$")
+
+
+def as_moment(value: Any, *, name: str = "as_of", caller: str) -> dt.datetime:
+    """Read a date or moment: ``"2011-12-10"``, ``"2011-12-10 14:30"``, a date, a naive datetime or Timestamp.
+
+    A date means the midnight that begins it.
+
+    >>> as_moment("2011-12-10", caller="doctest")
+    datetime.datetime(2011, 12, 10, 0, 0)
+    """
+    expected = f'{caller}: {name} must be a date such as {name}="2011-12-10"'
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value.strip())
+        except ValueError as error:
+            msg = f"{expected}, got {value!r} (year-month-day is the only text that is read)."
+            raise SchemaError(msg) from error
+    elif hasattr(value, "to_pydatetime"):  # pandas.Timestamp
+        value = value.to_pydatetime(warn=False)
+    elif hasattr(value, "astype"):  # numpy.datetime64
+        value = value.astype("datetime64[us]").item()
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is not None:
+            msg = f"{expected} without a time zone, got {value!r}: give the wall-clock time of your data."
+            raise SchemaError(msg)
+        return value
+    if isinstance(value, dt.date):
+        return dt.datetime(value.year, value.month, value.day)
+    msg = f"{expected}, got {value!r}."
+    raise SchemaError(msg)
+
+
+def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
+    """Read a duration as whole days: ``"90d"``, ``"12w"`` or a ``timedelta`` of whole days.
+
+    >>> as_days("12w", caller="doctest")
+    84
+    """
+    days = None
+    if isinstance(value, str) and (found := DURATION.match(value)):
+        days = int(found[1]) * (7 if found[2] == "w" else 1)
+    elif isinstance(value, dt.timedelta) and value == dt.timedelta(days=value.days):
+        days = value.days
+    if days is None or days < 1:
+        msg = (
+            f'{caller}: {name} must be a duration in days or weeks such as {name}="90d" or "12w", got {value!r}. '
+            "Months differ in length: write 30d or 91d."
+        )
+        raise SchemaError(msg)
+    return days
+
+
+def check_fraction(value: Any, *, name: str, caller: str) -> float:
+    """Check a number between 0 and 1, both excluded."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1:
+        msg = f"{caller}: {name} must be a fraction between 0 and 1, such as {name}=0.2, got {value!r}."
+        raise SchemaError(msg)
+    return float(value)
+
+
+def check_count(value: Any, *, name: str, caller: str, least: int = 1) -> int:
+    """Check a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        msg = f"{caller}: {name} must be a whole number of at least {least}, got {value!r}."
+        raise SchemaError(msg)
+    return int(value)
+
+
+def check_amount(value: Any, *, name: str, caller: str, positive: bool = False) -> float:
+    """Check a finite number, not negative (or above zero where ``positive``)."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not (value > 0 if positive else value >= 0) or value == float("inf"):
+        bound = "above zero" if positive else "of zero or more"
+        msg = f"{caller}: {name} must be a number {bound}, got {value!r}."
+        raise SchemaError(msg)
+    return float(value)
+
+
+def check_choice(value: Any, choices: Iterable[str], *, name: str, caller: str) -> str:
+    """Check that ``value`` is one of the words allowed."""
+    allowed = list(choices)
+    if not isinstance(value, str) or value not in allowed:
+        msg = f"{caller}: {name} must be one of {allowed}, got {value!r}.{did_you_mean(value, allowed)}"
+        raise SchemaError(msg)
+    return value
+
+
+def did_you_mean(value: Any, candidates: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the likeliest candidate, or nothing."""
+    names = list(candidates)
+    by_lower_case = {name.lower(): name for name in names}
+    close = get_close_matches(str(value).lower(), list(by_lower_case), n=1)
+    return f" Did you mean {by_lower_case[close[0]]!r}?" if close else ""

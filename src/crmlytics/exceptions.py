@@ -1,0 +1,21 @@
+"""What crmlytics raises: one family, so that ``except CrmlyticsError`` catches every refusal of ours."""
+
+
+class CrmlyticsError(Exception):
+    """Base of every error raised on purpose by crmlytics."""
+
+
+class SchemaError(CrmlyticsError, ValueError):
+    """A table or an argument does not have the shape that was asked for."""
+
+
+class MissingColumnsError(SchemaError):
+    """A table lacks columns that the caller needs."""
+
+
+class MissingDependencyError(CrmlyticsError, ImportError):
+    """An optional package is needed and is not installed."""
+
+
+class DataQualityWarning(UserWarning):
+    """Some of the data was set aside, or a result deserves less trust than usual."""
