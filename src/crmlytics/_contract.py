@@ -235,6 +235,14 @@ class Contract:
         """Return the reasons that need a line's neighbours, in order, after all of :meth:`_reasons`."""
         return []
 
+    def _signals(self) -> dict[str, nw.Expr]:
+        """Return what builders want to know about the lines beforehand, by name: counted with the checks."""
+        return {}
+
+    def _may_hold(self, signal: str) -> bool:
+        """Whether a line may give a signal: False only if the data were counted and none does."""
+        return "_counts" not in self.__dict__ or self._counts[f"signal {signal}"] > 0
+
     def _derived(self, plan: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Add the columns that a contract computes from others."""
         return plan
@@ -293,6 +301,7 @@ class Contract:
     def _counts(self) -> dict[str, int]:
         """Count, in one query, the lines that each check concerns (a line may be counted by several)."""
         tests = {f"reason {i}": reason.test for i, reason in enumerate(self._reasons())}
+        tests |= {f"signal {name}": test for name, test in self._signals().items()}
         tests |= {f"not whole {name}": is_not_whole(name) for name in self._binding.float_ids}
         query = self._binding.plan.select(lines=nw.len(), **{name: _count(test) for name, test in tests.items()})
         values = collect(query).row(0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
@@ -55,35 +55,31 @@ class Engine:
         """The engine as its users call it, such as ``'Polars'``."""
         return SUPPORTED[self.implementation]
 
-    def to_native(self, frame: nw.LazyFrame[Any] | nw.DataFrame[Any]) -> Any:
+    def to_native(self, frame: nw.LazyFrame[Any]) -> Any:
         """Hand back ``frame``, which was derived from this engine's table, as the kind that came in."""
-        if self.is_lazy:
-            return frame.to_native()
-        eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-        if self.implementation is Implementation.POLARS:
-            return eager.to_native()
-        table = eager.to_native().reset_index(drop=True)
-        return _arrow_table(table) if self.implementation is Implementation.PYARROW else table
+        return frame.to_native() if self.is_lazy else self.from_eager(frame.collect())
 
     def from_columns(self, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], schema: nw.Schema) -> Any:
         """Build a table of this engine's kind from computed columns."""
+        backend: Any = Implementation.PYARROW
         if self.implementation in {Implementation.PANDAS, Implementation.POLARS}:
             backend = self.implementation
-            made = nw.from_dict(dict(columns), schema=schema, backend=backend)
-            return made.lazy().to_native() if self.is_lazy else made.to_native()
-        made = nw.from_dict(dict(columns), schema=schema, backend=Implementation.PYARROW)
-        return self.from_arrow(made.to_native())
+        return self.from_eager(nw.from_dict(dict(columns), schema=schema, backend=backend))
 
-    def from_arrow(self, computed: Any) -> Any:
-        """Hand a computed PyArrow table back as the kind that came in."""
-        if self.implementation is Implementation.DUCKDB:
-            return self.native.query("_", "from computed")
-        if self.implementation in {Implementation.PYSPARK, Implementation.PYSPARK_CONNECT}:
-            return self.native.sparkSession.createDataFrame(computed)
-        if self.implementation is Implementation.PYARROW:
-            return computed
-        made = nw.from_arrow(computed, backend=self.implementation)
-        return made.lazy().to_native() if self.is_lazy else made.to_native()
+    def from_eager(self, computed: nw.DataFrame[Any]) -> Any:
+        """Hand back a table that was computed in memory as the kind that came in; a lazy kind is lazy again."""
+        match self.implementation:
+            case Implementation.PANDAS:
+                return computed.to_native().reset_index(drop=True)
+            case Implementation.POLARS:
+                return computed.lazy().to_native() if self.is_lazy else computed.to_native()
+        arrow = computed.to_arrow().replace_schema_metadata(None)
+        match self.implementation:
+            case Implementation.PYARROW:
+                return arrow
+            case Implementation.DUCKDB:  # finds the variable by its name, in the connection of the relation
+                return self.native.query("_", "from arrow")
+        return self.native.sparkSession.createDataFrame(arrow)
 
 
 def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
@@ -106,13 +102,21 @@ def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
 
 
 def collect(frame: nw.LazyFrame[Any]) -> nw.DataFrame[Any]:
-    """Compute a plan once, in memory, whatever its engine."""
-    return frame.collect()
+    """Compute a plan once, in memory: Polars stays Polars, everything else is pandas (with Arrow types from SQL)."""
+    table = frame.collect()
+    if table.implementation is Implementation.PYARROW:
+        return nw.from_native(_arrow_backed_pandas(table.to_native()), eager_only=True)
+    return table
+
+
+def compute(native: Any, *, caller: str) -> nw.DataFrame[Any]:
+    """Compute any supported dataframe in memory, as :func:`collect` does."""
+    return collect(enter(native, caller=caller)[0])
 
 
 def columns_of(frame: nw.LazyFrame[Any]) -> list[str]:
     """Return the column names of a plan."""
-    return cast("list[str]", frame.collect_schema().names())
+    return frame.collect_schema().names()
 
 
 def to_pandas(native: Any, *, caller: str = "to_pandas") -> Any:
@@ -144,7 +148,7 @@ def days_between(moment: nw.Expr, later: dt.datetime) -> nw.Expr:
 def _refuse_repeated_columns(native: Any, *, caller: str) -> None:
     if type(native).__module__.startswith("polars"):  # has none, and asking a LazyFrame costs
         return
-    columns = getattr(native, "column_names", None) or getattr(native, "columns", ())
+    columns: Any = getattr(native, "column_names", None) or getattr(native, "columns", ())
     names = [str(name) for name in columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -156,12 +160,6 @@ def _arrow_backed_pandas(table: Any) -> Any:
     import pandas as pd
 
     return table.to_pandas(types_mapper=pd.ArrowDtype)
-
-
-def _arrow_table(table: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
 
 
 def _kind_in_words(native: Any) -> str:

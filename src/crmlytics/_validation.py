@@ -31,16 +31,16 @@ def as_moment(value: Any, *, name: str = "as_of", caller: str) -> dt.datetime:
         except ValueError as error:
             msg = f"{expected}, got {value!r} (year-month-day is the only text that is read)."
             raise SchemaError(msg) from error
-    elif hasattr(value, "to_pydatetime"):  # pandas.Timestamp
+    elif hasattr(value, "to_pydatetime") and value == value:  # noqa: PLR0124  pandas.Timestamp, not NaT
         value = value.to_pydatetime(warn=False)
     elif hasattr(value, "astype"):  # numpy.datetime64
         value = value.astype("datetime64[us]").item()
-    if isinstance(value, dt.datetime):
+    if isinstance(value, dt.datetime) and value == value:  # noqa: PLR0124  NaT is a datetime that equals nothing
         if value.tzinfo is not None:
             msg = f"{expected} without a time zone, got {value!r}: give the wall-clock time of your data."
             raise SchemaError(msg)
         return value
-    if isinstance(value, dt.date):
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return dt.datetime(value.year, value.month, value.day)
     msg = f"{expected}, got {value!r}."
     raise SchemaError(msg)

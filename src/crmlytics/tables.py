@@ -148,6 +148,14 @@ class Transactions(Contract):
             reasons.append(Reason("return", (nw.col(returned) < 0).fill_null(value=False)))
         return reasons
 
+    def _signals(self) -> dict[str, nw.Expr]:
+        return {"return": (nw.col("amount") < 0).fill_null(value=False)} if self.has("amount") else {}
+
+    @property
+    def may_hold_returns(self) -> bool:
+        """Whether a line may have a negative amount: False only if the lines were counted and none does."""
+        return not self.has("amount") or self._may_hold("return")
+
     def _steps(self) -> list[Step]:
         steps = []
         if self.duplicates == "set_aside":

@@ -1,0 +1,19 @@
+"""Files in, files out: tables as people keep them, read without harm to ids, written so that nothing is half there."""
+
+from crmlytics._files.dates import ParsedDates, parse_dates
+from crmlytics._files.numbers import ParsedNumbers, parse_numbers
+from crmlytics._files.reading import read_table
+from crmlytics._files.text import TextFormat, find_text_format
+from crmlytics._files.writing import write_sheets, write_table
+
+__all__ = [
+    "ParsedDates",
+    "ParsedNumbers",
+    "TextFormat",
+    "find_text_format",
+    "parse_dates",
+    "parse_numbers",
+    "read_table",
+    "write_sheets",
+    "write_table",
+]

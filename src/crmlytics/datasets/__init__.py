@@ -1,0 +1,22 @@
+"""Real data to learn on (``load_*``) and made data with their truth to check against (``make_*``)."""
+
+from crmlytics.datasets._bundled import (
+    CompleteJourney,
+    data_path,
+    load_cdnow,
+    load_complete_journey,
+    load_donations,
+)
+from crmlytics.datasets._online_retail import load_online_retail
+from crmlytics.datasets._synthetic import SyntheticTransactions, make_transactions
+
+__all__ = [
+    "CompleteJourney",
+    "SyntheticTransactions",
+    "data_path",
+    "load_cdnow",
+    "load_complete_journey",
+    "load_donations",
+    "load_online_retail",
+    "make_transactions",
+]
