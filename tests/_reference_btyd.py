@@ -1,0 +1,92 @@
+"""Slow, plain and independent versions of what the kernels of crmlytics.clv compute."""
+
+import math
+
+import numpy as np
+from scipy import special
+
+
+def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
+    """Likelihood of one history, in the words of the papers: alive at T, or dropped out at the last purchase."""
+    k = x + first
+    rising = math.exp(math.lgamma(r + x) - math.lgamma(r)) * alpha**r
+    beta = math.exp(_log_beta(a, b))
+    alive = math.exp(_log_beta(a, b + k)) / beta * (alpha + T) ** -(r + x)
+    dead = math.exp(_log_beta(a + 1, b + k - 1)) / beta * (alpha + t_x) ** -(r + x) if k else 0.0
+    return rising * (alive + dead)
+
+
+def expected_purchases(r, alpha, a, b, x, t_x, T, horizon, *, first):
+    """Sum over n of P(at least n purchases): alive, survived n - 1 dropouts, and a Poisson-gamma count of n or more.
+
+    All terms are positive; slow for long horizons, so not how the library does it.
+    """
+    likelihood = beta_geo_likelihood(r, alpha, a, b, x, t_x, T, first=first)
+    k = x + first
+    beta = _log_beta(a, b + k) - _log_beta(a, b)
+    alive = math.exp(math.lgamma(r + x) - math.lgamma(r) + r * math.log(alpha) + beta) * (alpha + T) ** -(r + x)
+    z = horizon / (alpha + T + horizon)
+    total, survived, n = 0.0, 1.0, 0
+    while True:
+        term = survived * float(special.betainc(n + 1, r + x, z))
+        total += term
+        if term < 1e-17 * total or n > 200_000:
+            return alive / likelihood * total
+        survived *= (b + k + n) / (a + b + k + n)
+        n += 1
+
+
+def gamma_gamma_likelihood(p, q, gamma, x, mean_spend):
+    log_likelihood = (
+        math.lgamma(p * x + q)
+        - math.lgamma(p * x)
+        - math.lgamma(q)
+        + q * math.log(gamma)
+        + (p * x - 1) * math.log(mean_spend)
+        + p * x * math.log(x)
+        - (p * x + q) * math.log(gamma + x * mean_spend)
+    )
+    return math.exp(log_likelihood)
+
+
+def btyd_rows(lines, as_of, unit_days):
+    """btyd_table in plain Python, from (customer, date, amount) lines."""
+    days = {}
+    for customer, day, amount in lines:
+        if day < as_of:
+            days.setdefault(customer, {}).setdefault(day, []).append(amount)
+    rows = []
+    for customer, by_day in sorted(days.items()):
+        bought = {day: sum(amounts) for day, amounts in by_day.items() if sum(amounts) > 0 or min(amounts) >= 0}
+        if not bought:
+            continue
+        first, last = min(bought), max(bought)
+        later = [amount for day, amount in bought.items() if day != first]
+        recency, T = (last - first).days / unit_days, ((as_of - first).days - 1) / unit_days
+        rows.append((customer, len(later), recency, T, sum(later) / len(later) if later else None))
+    return rows
+
+
+def simulate(rng, customers, params, T, horizon, *, first):
+    """Histories until T and what happens in the horizon after it, customer by customer of the model's own story."""
+    r, alpha, a, b = params
+    rate, leaving = rng.gamma(r, 1 / alpha, customers), rng.beta(a, b, customers)
+    alive = rng.random(customers) >= leaving * first
+    clock = np.zeros(customers)
+    frequency, recency, future = np.zeros(customers), np.zeros(customers), np.zeros(customers)
+    alive_at_T = np.zeros(customers, dtype=bool)
+    running = alive.copy()
+    while running.any():
+        clock += rng.exponential(1.0, customers) / np.maximum(rate, 1e-300)
+        alive_at_T |= running & (clock > T)
+        running &= clock <= T + horizon
+        before = running & (clock <= T)
+        frequency += before
+        recency = np.where(before, clock, recency)
+        future += running & ~before
+        running &= rng.random(customers) >= leaving
+    return frequency, recency, future, alive_at_T
+
+
+def _log_beta(a, b):
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
