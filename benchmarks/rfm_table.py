@@ -83,7 +83,8 @@ PLAIN_SQL = """select customer_id, date_diff('day', max(timestamp)::date, date '
     count(distinct order_id) order_count, sum(amount) total_amount
     from lines where timestamp < timestamp '2024-11-01' group by 1 order by 1"""
 RETURNS_SQL = """select customer_id,
-    date_diff('day', max(last) filter (is_order)::date, date '2024-11-01') recency_days, count(*) filter (is_order) order_count, sum(amount) total_amount
+    date_diff('day', max(last) filter (is_order)::date, date '2024-11-01') recency_days,
+    count(*) filter (is_order) order_count, sum(amount) total_amount
     from (select customer_id, order_id, max(timestamp) as last, sum(amount) amount,
               sum(amount) > 0 or min(amount) >= 0 as is_order
           from lines where timestamp < timestamp '2024-11-01' group by 1, 2) group by 1 order by 1"""

@@ -184,6 +184,8 @@ def _canonical(column: str, dtype: Any, kind: Kind, *, where: str) -> nw.Expr:
 
 
 def _id_target(dtype: Any) -> Any:
+    if dtype == nw.Unknown:  # a column without a single value has no type on Polars and Arrow
+        return nw.String()
     if dtype.is_integer():
         return nw.Int64()
     if _is_fractional(dtype):
@@ -192,15 +194,15 @@ def _id_target(dtype: Any) -> Any:
 
 
 def _moment_target(dtype: Any) -> Any:
-    return nw.Datetime("us") if isinstance(dtype, (nw.Datetime, nw.Date)) else None
+    return nw.Datetime("us") if isinstance(dtype, (nw.Datetime, nw.Date, nw.Unknown)) else None
 
 
 def _number_target(dtype: Any) -> Any:
-    return nw.Float64() if dtype.is_numeric() else None
+    return nw.Float64() if dtype.is_numeric() or dtype == nw.Unknown else None
 
 
 def _flag_target(dtype: Any) -> Any:
-    return nw.Boolean() if dtype == nw.Boolean or dtype.is_integer() else None
+    return nw.Boolean() if dtype in (nw.Boolean, nw.Unknown) or dtype.is_integer() else None
 
 
 _TARGETS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property, reduce
@@ -293,7 +294,7 @@ class Contract:
             raise MissingColumnsError(msg)
         narrowed = copy.copy(self)  # keeps the checks already made
         narrowed.__dict__["_narrowed_to"] = self._period.within(period)
-        for cached in ("audit", "_audit_rows"):
+        for cached in ("audit", "_audit_rows", "_sifted"):
             narrowed.__dict__.pop(cached, None)
         return narrowed
 
@@ -328,6 +329,8 @@ class Contract:
         for i, reason in enumerate(self._reasons()):
             if self._counts[f"reason {i}"] == lines and reason.text.startswith("no "):
                 msg = f"{self._caller}: every line has {reason.text!r}: check {self._columns_in(reason)}."
+                if self.timestamp_format is not None and reason.text == "no date":
+                    msg += f" No text fits timestamp_format={self.timestamp_format!r}."
                 raise SchemaError(msg)
         self._validate_values()
 
@@ -361,10 +364,16 @@ class Contract:
             extra = [self.moment_role] if self._period and self.moment_role not in roles else []
             kept = self._in_period(self._binding.plan.select(*roles, *extra))
         else:
-            kept = self._after_steps(self._after_reasons(), self._steps())
+            kept = self._sifted
         whole = [nw.col(name).cast(nw.Int64) for name in self._binding.float_ids if name in roles]
         kept = kept.select(*roles)
         return kept.with_columns(*whole) if whole else kept
+
+    @cached_property
+    def _sifted(self) -> nw.LazyFrame[Any]:
+        """The lines that no reason and no step sets aside; in memory they are sifted once."""
+        kept = self._after_steps(self._after_reasons(), self._steps())
+        return kept if self._engine.is_lazy else collect(kept).lazy()
 
     def _in_period(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         return frame.filter(self._period.holds(nw.col(str(self.moment_role)))) if self._period else frame
@@ -394,7 +403,7 @@ class Contract:
         for step in self._steps():
             frame = step.keep(frame)
             after = _tally(frame, self._amount, {"kept": nw.lit(value=True)})[0]
-            amount = None if kept["amount"] is None else kept["amount"] - after["amount"]
+            amount = None if kept["amount"] is None else _difference(kept["amount"], after["amount"])
             rows.append({"reason": step.text, "lines": kept["lines"] - after["lines"], "amount": amount})
             kept = after
         received, *aside = [row for row in rows if row["reason"] != "kept"]
@@ -416,6 +425,11 @@ class Contract:
     @property
     def _amount(self) -> str | None:
         return self.amount_role if self.amount_role is not None and self.has(self.amount_role) else None
+
+
+def _difference(before: float, after: float) -> float:
+    """Subtract sums of the same lines: what only the order of addition leaves over is nothing."""
+    return 0.0 if math.isclose(before, after, rel_tol=1e-12) else before - after
 
 
 def _count(test: nw.Expr) -> nw.Expr:

@@ -73,7 +73,7 @@ class Engine:
                 return computed.to_native().reset_index(drop=True)
             case Implementation.POLARS:
                 return computed.lazy().to_native() if self.is_lazy else computed.to_native()
-        arrow = computed.to_arrow().replace_schema_metadata(None)
+        arrow = _arrow_table(computed)
         match self.implementation:
             case Implementation.PYARROW:
                 return arrow
@@ -154,6 +154,14 @@ def _refuse_repeated_columns(native: Any, *, caller: str) -> None:
     if repeated:
         msg = f"{caller}: the columns {repeated} appear more than once. Rename or drop one of each."
         raise SchemaError(msg)
+
+
+def _arrow_table(computed: nw.DataFrame[Any]) -> Any:
+    if computed.implementation is Implementation.PANDAS:  # or pandas' index would become a column
+        import pyarrow as pa
+
+        return pa.Table.from_pandas(computed.to_native(), preserve_index=False).replace_schema_metadata(None)
+    return computed.to_arrow()
 
 
 def _arrow_backed_pandas(table: Any) -> Any:

@@ -79,6 +79,10 @@ def to_wall_clock(frame: nw.LazyFrame[Any], column: str, time_zone: str) -> nw.L
         case Implementation.PYSPARK | Implementation.PYSPARK_CONNECT:
             local = f"convert_timezone(current_timezone(), '{zone}', cast({quoted} as timestamp_ntz))"
             native = native.selectExpr(*_spark_replacing(native, column, local))
+        case Implementation.PANDAS:  # pandas 2 drops the zone of Arrow moments without converting them
+            native = frame.collect().to_native()
+            instants = native[column].astype("datetime64[us, UTC]")
+            native = native.assign(**{column: instants.dt.tz_convert(time_zone).dt.tz_localize(None)})
         case _:
             return frame.with_columns(nw.col(column).dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
     return nw.from_native(native).lazy()

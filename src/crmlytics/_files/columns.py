@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "-")
+MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "-")
 
 _WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
 _ISO_MOMENT = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
@@ -56,7 +56,7 @@ def without_missing(values: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return values.filter(pc.invert(pc.is_in(values, pa.array(_MISSING_WORDS))))
+    return values.filter(pc.invert(pc.is_in(values, pa.array(MISSING_WORDS))))
 
 
 def all_match(values: pa.Array, pattern: str) -> bool:
@@ -85,7 +85,7 @@ def _convert(uniques: pa.Array, decimal: str) -> pa.Array | None:
     import pyarrow.compute as pc
 
     trimmed = pc.utf8_trim_whitespace(uniques)
-    missing = pc.is_in(trimmed, pa.array(_MISSING_WORDS))
+    missing = pc.is_in(trimmed, pa.array(MISSING_WORDS))
     values = trimmed.filter(pc.invert(missing))
     present = pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
     if all_match(values, _WHOLE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crmlytics._files.columns import DECIMAL, SURE_DECIMAL
+from crmlytics._files.columns import DECIMAL, MISSING_WORDS, SURE_DECIMAL
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def parse_numbers(series: pd.Series) -> ParsedNumbers:
     import pandas as pd
 
     text = series.astype("string").str.strip()
+    text = text.mask(text.isin(MISSING_WORDS))
     label = repr(series.name) if series.name is not None else "this column"
     parts = text.str.extract(rf"^([+-]?)({_UNIT})?\s*([+-]?[\d.,'\s]*\d[\d.,'\s]*?)\s*({_UNIT})?$")
     bare = parts[0].fillna("") + parts[2]

@@ -38,7 +38,7 @@ def make_frame(data: Mapping[str, Any], kind: str) -> Any:
         case "pandas":
             return table
         case "pandas-nullable":
-            return table.convert_dtypes().astype(_nullable_floats(table))
+            return _nullable(table)
         case "pandas-pyarrow":
             return _arrow(table).to_pandas(types_mapper=pd.ArrowDtype)
         case "pyarrow":
@@ -83,9 +83,11 @@ def _duckdb() -> Any:
     return import_module("duckdb").connect()
 
 
-def _nullable_floats(table: Any) -> dict[str, str]:
-    """Columns that came as floats stay floats: ``convert_dtypes`` alone would turn 2.0 into 2."""
-    return {name: "Float64" for name in table.columns if table[name].dtype.kind == "f"}
+def _nullable(table: Any) -> Any:
+    """Columns that came as floats stay floats: ``convert_dtypes`` would turn 2.0 into 2."""
+    floats = [name for name in table.columns if table[name].dtype.kind == "f"]
+    others = {name: table[name].convert_dtypes() for name in table.columns if name not in floats}
+    return table.astype(dict.fromkeys(floats, "Float64")).assign(**others)
 
 
 def _arrow(table: Any) -> Any:

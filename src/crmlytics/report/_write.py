@@ -1,0 +1,155 @@
+"""``write_report``: from order lines to a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import crmlytics
+from crmlytics._files.writing import _in_place_of as in_place_of
+from crmlytics._validation import as_days, as_moment, check_fraction
+from crmlytics.exceptions import CrmlyticsError, SchemaError
+from crmlytics.report import _actions, _customers, _guide, _revenue, _slipping, _summary, _trust, _words
+from crmlytics.report._gather import gather
+from crmlytics.report._render import render
+from crmlytics.tables import Transactions
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import os
+
+    from crmlytics.report._context import Context
+
+BUILDERS = (
+    _summary.build,
+    _actions.build,
+    _customers.build,
+    _revenue.build,
+    _slipping.build,
+    _trust.build,
+    _guide.build,
+)
+ENDINGS = (".html", ".htm")
+METHOD = (
+    "Segments come from recency, frequency and monetary value (RFM). Chances to buy, expected orders and amounts come "
+    "from the purchase histories alone (MBG/NBD and Gamma-Gamma models, fitted to these customers); they know nothing "
+    "of prices, campaigns, seasons or competitors, and hold for groups better than for a single customer."
+)
+
+
+def write_report(
+    transactions: Transactions | Any,
+    path: str | os.PathLike[str],
+    *,
+    as_of: str | dt.date | dt.datetime,
+    horizon: str | dt.timedelta = "90d",
+    margin: float | None = None,
+    title: str | None = None,
+    scorecard: Any = None,
+    currency: str = "",
+    force: bool = False,
+) -> Path:
+    """Write one HTML page about the customers at ``as_of``: who they are, what they bring, who is slipping, what to do.
+
+    The page needs nothing else (no network, no script), fits a phone, a desk and A4 paper, and is the same to the
+    byte for the same input.
+
+    Parameters
+    ----------
+    transactions : Transactions or dataframe, one row per order line
+        Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``.
+    path : path
+        The file to write; its name ends with ``.html``.
+    as_of : date
+        The day described from; lines on or after it are left out.
+    horizon : duration
+        How far to look ahead, such as ``"90d"`` or ``"12w"``.
+    margin : float, optional
+        The share of an amount that is profit, between 0 and 1; turns expected revenue into customer lifetime value.
+    title : str, optional
+        The page's heading; "Our customers on <date>" if not given.
+    scorecard : Scorecard, optional
+        What :func:`crmlytics.scorecard.score_customers` returned for the same transactions, date and horizon, so that
+        it is not computed again.
+    currency : str
+        What stands at amounts: a symbol before (``"£"``) or a code after (``"EUR"``).
+    force : bool
+        Whether a file that is there may be replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    CrmlyticsError
+        If the file is there and ``force`` is not given, or the folder is not there or can't be written.
+    SchemaError, MissingColumnsError
+        For an argument that cannot be read, a role that has no column, or no line before ``as_of``.
+
+    Examples
+    --------
+    >>> import tempfile, crmlytics as crm
+    >>> made = crm.datasets.make_transactions(customers=60, missing_customer_rate=0, random_state=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_report(made.transactions.dropna(), f"{folder}/report.html", as_of="2024-07-01")
+    ...     path.read_text(encoding="utf-8")[:15]
+    '<!DOCTYPE html>'
+    """
+    moment = as_moment(as_of, caller="write_report")
+    days = as_days(horizon, caller="write_report")
+    if margin is not None:
+        check_fraction(margin, name="margin", caller="write_report")
+    _check_inputs(currency, scorecard)
+    target = _check_target(Path(path), force=force)
+    table = Transactions.bind(transactions)
+    context = gather(table, as_of=moment, horizon_days=days, margin=margin, scorecard=scorecard, currency=currency)
+    page = render_page(context, title=title)
+    with in_place_of(target) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return target
+
+
+def render_page(context: Context, *, title: str | None = None) -> str:
+    """Build every section that the context has something for, and lay them out."""
+    sections = [section for build in BUILDERS if (section := build(context)) is not None]
+    return render(
+        title=title if title is not None else f"Our customers on {_words.date(context.as_of)}",
+        subtitle=_subtitle(context),
+        sections=sections,
+        footnotes=_footnotes(context),
+    )
+
+
+def _check_inputs(currency: Any, scorecard: Any) -> None:
+    if not isinstance(currency, str):
+        raise SchemaError(f'write_report: currency must be text such as "\u00a3" or "EUR", got {currency!r}.')
+    if scorecard is not None and not all(hasattr(scorecard, name) for name in ("scores", "guide", "evaluation")):
+        raise SchemaError(f"write_report: scorecard must be what score_customers returned, got {scorecard!r}.")
+
+
+def _check_target(path: Path, *, force: bool) -> Path:
+    if path.suffix.lower() not in ENDINGS:
+        raise SchemaError(f"write_report: {str(path)!r} must end with .html: a page is written.")
+    if path.is_dir() or (path.exists() and not force):
+        raise CrmlyticsError(f"{path}: is there already; give another name, or force=True (--force) to replace it.")
+    if not path.parent.is_dir():
+        raise CrmlyticsError(f"{path}: the folder {str(path.parent)!r} does not exist; make it first.")
+    return path
+
+
+def _subtitle(context: Context) -> str:
+    parts = [f"Orders from {_words.date(context.first_day)} to {_words.date(context.last_day)}"]
+    parts.append(f"looking {context.horizon} ahead")
+    if context.currency:
+        parts.append(f"amounts in {context.currency}")
+    return " \u00b7 ".join(parts)
+
+
+def _footnotes(context: Context) -> tuple[str, ...]:
+    scope = (
+        f"Described on {_words.date(context.as_of)}: only what was known before the beginning of that day is used. "
+        f"Forecasts look {context.horizon} ahead of it."
+    )
+    return (scope, METHOD, f"Made with crmlytics {crmlytics.__version__}.")
