@@ -1,0 +1,62 @@
+"""What every plot shares: colours that colour-blind readers can tell apart, quiet axes, readable numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+# Okabe & Ito (2008), "Color universal design", without black: blue, orange, green, vermilion, purple, sky, yellow
+PALETTE = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442"]
+INK, MUTED, RULE = "#222222", "#6B6B6B", "#DDDDDD"
+
+
+def axes(ax: Axes | None = None, *, size: tuple[float, float] = (8, 4.5)) -> Axes:
+    """Return ``ax``, or the axes of a new figure of this size in inches."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def tidy(ax: Axes, *, grid: str | None = "y") -> Axes:
+    """Take away what carries no information; ``grid`` is the axis whose lines stay ("x", "y", "both" or None)."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(RULE)
+    ax.tick_params(colors=MUTED, length=0)
+    ax.xaxis.label.set_color(MUTED)
+    ax.yaxis.label.set_color(MUTED)
+    ax.set_axisbelow(True)
+    if grid is not None:
+        ax.grid(visible=True, axis=grid, color=RULE, linewidth=0.8)  # type: ignore[arg-type]
+    return ax
+
+
+def percent_axis(axis: Axis, *, decimals: int | None = None) -> None:
+    """Write the ticks of an axis of shares as per cent: 0.25 as 25%."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals))
+
+
+def thousands_axis(axis: Axis) -> None:
+    """Write the ticks of an axis of counts or money in short: 1,250 as 1.2k, 3,000,000 as 3M."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+
+def short_number(value: Any) -> str:
+    """Write a number in at most about five characters.
+
+    >>> [short_number(value) for value in (0, 12.5, 950, 1250, 45_300, -3_000_000)]
+    ['0', '12.5', '950', '1.2k', '45k', '-3M']
+    """
+    for unit, size in (("bn", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            scaled = value / size
+            return f"{scaled:.0f}{unit}" if abs(scaled) >= 10 else f"{scaled:.1f}".rstrip("0").rstrip(".") + unit
+    return f"{value:.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"
