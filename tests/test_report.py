@@ -232,7 +232,7 @@ def test_a_margin_turns_revenue_into_lifetime_value_in_the_guide(transactions, t
 def test_the_watch_list_by_hand():
     scores = pd.DataFrame({
         "customer_id": ["slips", "steady", "small", "rare", "burst", *"abcdefghijklmnop"],
-        "purchase_count": [11.0, 11, 11, 2, 11, *[1] * 16],
+        "order_count": [11.0, 11, 11, 2, 11, *[1] * 16],
         "total_amount": [1100.0, 1100, 11, 2000, 1100, *[20.0] * 16],
         "average_order_amount": [100.0, 100, 1, 1000, 100, *[1.0] * 16],
         "tenure_days": [400, 301, 400, 400, 110, *[50] * 16],

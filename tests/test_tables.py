@@ -121,6 +121,14 @@ def test_a_contract_is_frozen_copies_and_pickles():
         assert rows(twin, "customer_id", "amount") == rows(tx, "customer_id", "amount")
 
 
+def test_an_unknown_cost_is_no_fault_of_the_line_and_an_infinite_one_is(frame):
+    sales = {**SALES, "cost": [1.0, None, NAN, INF, 2.0]}
+    tx = quietly(crm.Transactions, frame(sales), **ROLES)
+    found = sorted(records(tx.to_native(tx.need("order_id", "cost", caller="test"))), key=str)
+    assert found == [(1, 1.0), (1, None), (2, None), (4, 2.0)]
+    assert ("not finite", "set aside", 1, -2.0) in records(tx.audit)
+
+
 # -- ids -----------------------------------------------------------------------------------------------------------
 
 

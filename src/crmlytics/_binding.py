@@ -142,7 +142,8 @@ def _read_moments(
     """Parse text moments and turn aware ones into wall-clock time, where the caller said how."""
     schema = frame.collect_schema()
     moments = {role: column for role, column in sources.items() if kinds[role] is Kind.MOMENT}
-    aware = {r: c for r, c in moments.items() if getattr(schema[c], "time_zone", None) is not None}
+    zones = {role: getattr(schema[column], "time_zone", None) for role, column in moments.items()}
+    aware = {role: column for role, column in moments.items() if zones[role] is not None}
     text = {r: c for r, c in moments.items() if schema[c] == nw.String}
     for role, column in text.items():
         if timestamp_format is None:
@@ -155,7 +156,7 @@ def _read_moments(
     for role, column in aware.items():
         if time_zone is None:
             msg = (
-                f"{caller}({role}={column!r}): the moments carry a time zone ({schema[column].time_zone}). "
+                f"{caller}({role}={column!r}): the moments carry a time zone ({zones[role]}). "
                 f'Say in which zone a day begins for you, such as time_zone="Europe/London".'
             )
             raise SchemaError(msg)

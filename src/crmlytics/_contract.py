@@ -280,7 +280,7 @@ class Contract:
 
     @cached_property
     def _schema(self) -> nw.Schema:
-        return self._binding.plan.collect_schema()
+        return nw.Schema(self._binding.plan.collect_schema())
 
     @property
     def _period(self) -> Period:
@@ -361,7 +361,7 @@ class Contract:
         """Return the kept lines with these columns, doing no more work than the data call for."""
         checked = "_counts" in self.__dict__
         if checked and self._is_clean and not self._steps():
-            extra = [self.moment_role] if self._period and self.moment_role not in roles else []
+            extra = {str(self.moment_role)} - set(roles) if self._period else set()
             kept = self._in_period(self._binding.plan.select(*roles, *extra))
         else:
             kept = self._sifted

@@ -33,7 +33,7 @@ def settle_objects(
         for column in columns:
             if table[column].dtype == object:
                 settled[column] = settle(table[column], f"{caller}: column {column!r}")
-    return nw.from_native(table.assign(**settled)).lazy() if settled else frame
+    return _lazy(table.assign(**settled)) if settled else frame
 
 
 def settle_float_ids(frame: nw.LazyFrame[Any], columns: Iterable[str]) -> nw.LazyFrame[Any]:
@@ -45,7 +45,7 @@ def settle_float_ids(frame: nw.LazyFrame[Any], columns: Iterable[str]) -> nw.Laz
     whole = {name: values for name, values in floats.items() if values.dropna().mod(1).eq(0).all()}
     if not whole:
         return frame
-    return nw.from_native(table.astype(dict.fromkeys(whole, "Int64"))).lazy()
+    return _lazy(table.astype(dict.fromkeys(whole, "Int64")))
 
 
 def parse_moments(frame: nw.LazyFrame[Any], column: str, pattern: str, *, caller: str) -> nw.LazyFrame[Any]:
@@ -67,7 +67,7 @@ def parse_moments(frame: nw.LazyFrame[Any], column: str, pattern: str, *, caller
             java = _java_pattern(pattern, caller=caller).replace("'", "''")
             moment = f"cast(try_to_timestamp({quoted}, '{java}') as timestamp_ntz)"
             native = native.selectExpr(*_spark_replacing(native, column, moment))
-    return nw.from_native(native).lazy()
+    return _lazy(native)
 
 
 def to_wall_clock(frame: nw.LazyFrame[Any], column: str, time_zone: str) -> nw.LazyFrame[Any]:
@@ -85,7 +85,7 @@ def to_wall_clock(frame: nw.LazyFrame[Any], column: str, time_zone: str) -> nw.L
             native = native.assign(**{column: instants.dt.tz_convert(time_zone).dt.tz_localize(None)})
         case _:
             return frame.with_columns(nw.col(column).dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
-    return nw.from_native(native).lazy()
+    return _lazy(native)
 
 
 def _settle_id(values: Any, where: str) -> Any:
@@ -134,6 +134,11 @@ def _settle_moment(values: Any, where: str) -> Any:
             raise SchemaError(msg)
         return pd.to_datetime(values)
     return values.astype("str") if inferred == "string" else values
+
+
+def _lazy(native: Any) -> nw.LazyFrame[Any]:
+    plan: nw.LazyFrame[Any] = nw.from_native(native).lazy()
+    return plan
 
 
 def _quoted(frame: nw.LazyFrame[Any], column: str) -> str:

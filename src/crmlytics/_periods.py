@@ -1,4 +1,4 @@
-"""What the tables of money share: what an order is, and what a period is."""
+"""What the tables of money share: what a period is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import collect, day_number, enter
+from crmlytics._orders import orders_of
 from crmlytics._validation import DURATION, as_days, as_moment
 from crmlytics.exceptions import SchemaError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from crmlytics.tables import Transactions
 
 MONTHS_IN = {"month": 1, "quarter": 3, "year": 12}
-ROUNDING = 1e-9  # 0.1 + 0.2 - 0.3 is no order
 ENOUGH_PERIODS = 10_000_000  # keeps a floor division positive: engines round negative ones differently
 EPOCH = dt.date(1970, 1, 1).toordinal()
 MOST_LABELS = 14  # that fit beside one another
@@ -30,26 +30,6 @@ PERIOD_SCHEMA = nw.Schema({
     "period_index": nw.Int64(), "period_start": nw.Datetime("us"), "period_end": nw.Datetime("us"),
     "is_complete": nw.Boolean(),
 })  # fmt: skip
-
-
-def orders_of(lines: nw.LazyFrame[Any], *keys: str, **more: nw.Expr) -> nw.LazyFrame[Any]:
-    """Gather lines into orders: one row per ``keys`` and ``order_id``, with ``amount``, ``ordered_at``, ``is_order``.
-
-    ``is_order`` (Int64, 0 or 1) is 0 for a credit note or an order cancelled under its own number: the lines add up to
-    nothing or less, and some are returns. Its amount counts; it is no order. ``more`` are further aggregates.
-    """
-    amount, smallest, largest = (nw.col(name) for name in ("amount", "_smallest", "_largest"))
-    return (
-        lines.group_by(*keys, "order_id")
-        .agg(
-            nw.col("amount").sum(),
-            _smallest=nw.col("amount").min(),
-            _largest=nw.col("amount").max(),
-            ordered_at=nw.col("timestamp").min(),
-            **more,
-        )
-        .with_columns(is_order=((amount > ROUNDING * largest.abs()) | (smallest >= 0)).cast(nw.Int64))
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
 
 def check_fraction(value: Any, *, name: str, caller: str) -> float:
     """Check a number between 0 and 1, both excluded."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
         msg = f"{caller}: {name} must be a fraction between 0 and 1, such as {name}=0.2, got {value!r}."
         raise SchemaError(msg)
     return float(value)
@@ -85,7 +85,7 @@ def check_count(value: Any, *, name: str, caller: str, least: int = 1) -> int:
 def check_amount(value: Any, *, name: str, caller: str, positive: bool = False) -> float:
     """Check a finite number, not negative (or above zero where ``positive``)."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not (value > 0 if positive else value >= 0) or value == float("inf"):
+    if not number or not (float(value) > 0 if positive else float(value) >= 0) or value == float("inf"):
         bound = "above zero" if positive else "of zero or more"
         msg = f"{caller}: {name} must be a number {bound}, got {value!r}."
         raise SchemaError(msg)

@@ -133,9 +133,9 @@ class Transactions(Contract):
         return plan.with_columns(amount=nw.col("quantity") * nw.col("unit_price"))
 
     def _reasons(self) -> list[Reason]:
-        infinite = [nw.col(name).is_finite().fill_null(value=True) for name in self._numbers()]
-        bad = [~finite for finite in infinite]
-        bad += [~nw.col("amount").is_finite().fill_null(value=False)] if self.has("amount") else []
+        finite = {name: nw.col(name).is_finite().fill_null(value=False) for name in [*self._numbers(), "amount"]}
+        bad = [~finite[name] & ~nw.col(name).is_null() for name in self._numbers()]  # an unknown cost is no fault
+        bad += [~finite["amount"]] if self.has("amount") else []
         reasons = super()._reasons()
         reasons += [Reason("not finite", reduce(or_, bad))] if bad else []
         if self.has("unit_price"):

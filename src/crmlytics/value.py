@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import collect, days_between, to_pandas
+from crmlytics._orders import orders_of
 from crmlytics._periods import (
     customer_periods,
     draw_bars,
     filled,
     first_active_period,
     label_periods,
-    orders_of,
     period_grid,
     ratio,
 )

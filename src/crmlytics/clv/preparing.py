@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import day_number, days_between
+from crmlytics._orders import gather
 from crmlytics._validation import as_days, as_moment
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
     from narwhals.stable.v2 import LazyFrame
-
-ROUNDING = 1e-9  # 0.1 + 0.2 - 0.3 is no purchase
 
 
 def btyd_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.datetime, unit: str = "7d") -> Any:
@@ -81,17 +80,8 @@ def btyd_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.da
 
 def _purchase_days(lines: LazyFrame[Any]) -> LazyFrame[Any]:
     """One row per customer and day with a purchase: customer_id, day, amount."""
-    return (
-        lines.with_columns(day=nw.col("timestamp").dt.truncate("1d"))
-        .group_by("customer_id", "day")
-        .agg(
-            amount=nw.col("amount").sum(),
-            smallest=nw.col("amount").min(),
-            largest=nw.col("amount").max(),
-        )
-        .filter((nw.col("amount") > ROUNDING * nw.col("largest").abs()) | (nw.col("smallest") >= 0))
-        .select("customer_id", "day", "amount")
-    )
+    days = gather(lines.with_columns(day=nw.col("timestamp").dt.truncate("1d")), "customer_id", "day")
+    return days.filter(nw.col("is_order") == 1).select("customer_id", "day", "amount")
 
 
 def _histories(days: LazyFrame[Any]) -> LazyFrame[Any]:

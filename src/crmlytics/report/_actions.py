@@ -63,10 +63,10 @@ def _look_after_the_best(context: Context) -> Step | None:
 
 
 def _second_order(context: Context) -> Step | None:
-    scores = context.table("scores", "purchase_count", "tenure_days")
+    scores = context.table("scores", "order_count", "tenure_days")
     if scores is None:
         return None
-    once = scores["purchase_count"] == 1
+    once = scores["order_count"] == 1
     young = once & (scores["tenure_days"] <= context.horizon_days)
     if not young.any():
         return None
@@ -82,7 +82,7 @@ def _second_order(context: Context) -> Step | None:
 def _once_among_older(context: Context) -> float:
     scores = context.table("scores")
     older = scores[scores["tenure_days"] > context.horizon_days]
-    return float((older["purchase_count"] == 1).mean()) if len(older) else float("nan")
+    return float((older["order_count"] == 1).mean()) if len(older) else float("nan")
 
 
 def _spend_where_it_pays(context: Context) -> Step | None:

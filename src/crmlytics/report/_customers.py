@@ -38,9 +38,9 @@ def build(context: Context) -> Section | None:
 
 def _findings(context: Context, segments: pd.DataFrame) -> tuple[str, ...]:
     found = []
-    scores = context.table("scores", "purchase_count")
+    scores = context.table("scores", "order_count")
     if scores is not None:
-        once = int((scores["purchase_count"] <= 1).sum())
+        once = int((scores["order_count"] <= 1).sum())
         found.append(
             sentence(
                 "{} have ordered so far; {} of them ({}) only once.",
@@ -86,10 +86,10 @@ def _figure(segments: pd.DataFrame) -> Figure:
 
 
 def _habit_figure(context: Context) -> Figure | None:
-    scores = context.table("scores", "purchase_count", "total_amount")
+    scores = context.table("scores", "order_count", "total_amount")
     if scores is None or not scores["total_amount"].sum() > 0:
         return None
-    orders, amounts = scores["purchase_count"], scores["total_amount"].astype(float)
+    orders, amounts = scores["order_count"], scores["total_amount"].astype(float)
     steps = next((found for found in ORDER_STEPS if (orders > found[-1]).mean() <= MOST_IN_LAST), ORDER_STEPS[-1])
     labels = [*map(_band_label, (0, *steps), steps), f"More than {steps[-1]} orders"]
     edges = [float("-inf"), *steps, float("inf")]

@@ -42,7 +42,7 @@ def gather(
         scorecard = score_customers(transactions, as_of=as_of, horizon=f"{horizon_days}d", margin=margin)
     period = next((name for days, name in PERIODS if (as_of.date() - first_day).days <= days), "year")
     options: dict[str, Any] = {"as_of": as_of, "period": period}
-    scores = _with_purchases(_pandas(scorecard.scores), _pandas(value.value_table(known, as_of=as_of)))
+    scores = _pandas(scorecard.scores)
     tables = {
         "audit": _pandas(known.audit),
         "scores": scores,
@@ -63,12 +63,6 @@ def gather(
         first_day=first_day,
         last_day=last_day,
     )
-
-
-def _with_purchases(scores: Any, values: Any) -> Any:
-    """Add ``purchase_count``: orders that are no credit notes, which RFM counts as orders."""
-    counts = values.set_index("customer_id")["order_count"].astype(float)
-    return scores.assign(purchase_count=scores["customer_id"].map(counts).fillna(0.0))
 
 
 def _days(known: Transactions, as_of: dt.datetime) -> tuple[dt.date, dt.date]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crmlytics.report._context import Context
 
 NEEDED = (
-    "purchase_count",
+    "order_count",
     "total_amount",
     "average_order_amount",
     "tenure_days",
@@ -51,8 +51,7 @@ def watch_table(scores: pd.DataFrame, *, horizon_days: int) -> pd.DataFrame | No
     Parameters
     ----------
     scores : pandas.DataFrame, one row per customer
-        A scorecard with ``purchase_count``, the orders that are no credit notes. None comes back where it has no
-        probability of buying.
+        A scorecard; None comes back where it has no probability of buying.
     horizon_days : int
         What ``purchase_probability`` and the expected counts look ahead to.
 
@@ -69,18 +68,16 @@ def watch_table(scores: pd.DataFrame, *, horizon_days: int) -> pd.DataFrame | No
         return None
     table = scores.copy()
     active_days = (table["tenure_days"] - table["recency_days"]).astype(float)
-    usual_count = table["purchase_count"].astype(float) / active_days.clip(lower=horizon_days) * horizon_days
+    usual_count = table["order_count"].astype(float) / active_days.clip(lower=horizon_days) * horizon_days
     average = table["average_order_amount"].astype(float)
-    table["usual_gap_days"] = active_days / (table["purchase_count"].astype(float) - 1).where(
-        table["purchase_count"] > 1
-    )
+    table["usual_gap_days"] = active_days / (table["order_count"].astype(float) - 1).where(table["order_count"] > 1)
     table["usual_amount"] = usual_count * average
     table["at_stake_amount"] = (table["usual_amount"] - expected_amount(table)).clip(lower=0.0)
     likely_at_own_pace = 1 - np.exp(-usual_count)
     by_value = table["total_amount"].astype(float).rank(method="first", ascending=False)
     is_watched = (
         (by_value <= np.ceil(VALUABLE_SHARE * len(table)))
-        & (table["purchase_count"] >= FEWEST_ORDERS)
+        & (table["order_count"] >= FEWEST_ORDERS)
         & (table["purchase_probability"].astype(float) < SLIPPING_BELOW * likely_at_own_pace)
         & (table["at_stake_amount"] > 0)
     )
@@ -179,7 +176,7 @@ def _table(context: Context, watched: pd.DataFrame) -> Table:
             percent(row["purchase_probability"]),
             count(row["recency_days"]),
             count(row["usual_gap_days"]),
-            count(row["purchase_count"]),
+            count(row["order_count"]),
             amount(row["total_amount"], context.currency),
         ]
         rows.append((*cells, str(row["segment"])) if has_segment else tuple(cells))

@@ -19,7 +19,7 @@ TOP = 0.2
 
 def build(context: Context) -> Section | None:
     """Write the headline figures of whatever is known."""
-    scores = context.table("scores", "customer_id", "purchase_count", "total_amount")
+    scores = context.table("scores", "customer_id", "order_count", "total_amount")
     if scores is None or scores.empty:
         return None
     return Section(
@@ -32,8 +32,8 @@ def build(context: Context) -> Section | None:
 
 
 def _past_cards(context: Context, scores: pd.DataFrame) -> list[Card]:
-    orders, total = scores["purchase_count"].sum(), scores["total_amount"].astype(float).sum()
-    again = (scores["purchase_count"] > 1).mean()
+    orders, total = scores["order_count"].sum(), scores["total_amount"].astype(float).sum()
+    again = (scores["order_count"] > 1).mean()
     cards = [
         Card("Customers", compact(len(scores)), "with an order so far"),
         Card("Revenue", context.money(total), "since the first order in the data"),
