@@ -393,7 +393,7 @@ def test_nothing_is_replaced_unless_forced(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "xlsx"])
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, suffix, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, suffix):
     path = write_table(pd.DataFrame({"a": [1]}), tmp_path / f"t.{suffix}")
     before = path.read_bytes()
 

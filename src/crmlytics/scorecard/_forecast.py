@@ -191,8 +191,6 @@ def _in_words(figures: tuple[Figure, ...], request: Request) -> str:
     if not figures:
         return f"Not back-tested: the history is too short for a trial of {request.horizon_days} days."
     found = {figure.name: figure.value for figure in figures}
-    words = (
-        f"Back-test on the last {request.horizon_days} days: {found['expected_purchase_count']:,.0f} purchases expected, "
-        f"{found['actual_purchase_count']:,.0f} came"
-    )
+    expected, actual = found["expected_purchase_count"], found["actual_purchase_count"]
+    words = f"Back-test on the last {request.horizon_days} days: {expected:,.0f} purchases expected, {actual:,.0f} came"
     return f"{words}; AUC {found['purchase_ranking_auc']:.2f}." if "purchase_ranking_auc" in found else f"{words}."
