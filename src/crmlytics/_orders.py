@@ -22,5 +22,5 @@ def gather(lines: nw.LazyFrame[Any], *keys: str, **more: nw.Expr) -> nw.LazyFram
 
 
 def orders_of(lines: nw.LazyFrame[Any], *keys: str, **more: nw.Expr) -> nw.LazyFrame[Any]:
-    """Gather lines into orders: one row per ``keys`` and ``order_id``, with ``ordered_at``, the moment of its first line."""
+    """Gather lines into orders: one row per ``keys`` and ``order_id``, with ``ordered_at``, when its first line was."""
     return gather(lines, *keys, "order_id", ordered_at=nw.col("timestamp").min(), **more)
