@@ -1,0 +1,36 @@
+"""Every estimator of the library keeps the house's promises, on every kind of frame; a new one must be listed here."""
+
+import shutil
+
+import pytest
+
+import crmlytics as crm
+from crmlytics.testing import all_estimators, check_table_estimator
+
+ORDERS = crm.datasets.make_transactions(customers=150, random_state=5).transactions
+RFM = crm.rfm.rfm_table(ORDERS, as_of="2025-01-01")
+HISTORIES = crm.clv.btyd_table(ORDERS, as_of="2025-01-01")
+EXAMPLES = {
+    "BetaGeoModel": (HISTORIES, {"horizon": "90d"}),
+    "GammaGammaModel": (HISTORIES, {}),
+    "ModifiedBetaGeoModel": (HISTORIES, {"horizon": "90d"}),
+    "RFMSegmenter": (RFM, {}),
+}
+
+
+def test_every_estimator_is_listed_here():
+    assert sorted(EXAMPLES) == [name for name, _ in all_estimators()]
+
+
+@pytest.mark.parametrize(("name", "kind"), all_estimators())
+def test_every_estimator_keeps_the_promises(name, kind):
+    table, options = EXAMPLES[name]
+    check_table_estimator(kind(), table, score_options=options, tolerance=1e-6)
+
+
+@pytest.mark.spark
+@pytest.mark.skipif(shutil.which("java") is None, reason="PySpark needs Java")
+@pytest.mark.parametrize(("name", "kind"), all_estimators())
+def test_every_estimator_keeps_the_promises_on_spark(name, kind):
+    table, options = EXAMPLES[name]
+    check_table_estimator(kind(), table, kinds=["pandas", "pyspark"], score_options=options, tolerance=1e-6)
