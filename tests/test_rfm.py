@@ -636,7 +636,7 @@ def test_the_map_has_a_rectangle_a_segment_with_its_share_as_area():
 
 
 def test_rectangles_are_as_square_as_in_the_paper():
-    # Bruls, Huizing & van Wijk (2000), figure 4: 6 6 4 3 2 2 1 in 6 x 4: two of 3 x 2 at the left, then 4 and 3 in a row
+    # the example of Bruls, Huizing & van Wijk (2000), 6 x 4: two of 3 x 2 at the left, then 4 and 3 in a row
     placed = _squarify([6, 6, 4, 3, 2, 2, 1], 0, 0, 6, 4)
     assert [tuple(map(float, box)) for box in placed[:2]] == [(0, 2, 3, 2), (0, 0, 3, 2)]
     assert [box[2:] for box in placed[2:4]] == [pytest.approx((12 / 7, 7 / 3)), pytest.approx((9 / 7, 7 / 3))]
