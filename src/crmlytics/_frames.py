@@ -119,6 +119,16 @@ def columns_of(frame: nw.LazyFrame[Any]) -> list[str]:
     return frame.collect_schema().names()
 
 
+def id_column(name: str, dtype: nw.dtypes.DType, *, caller: str) -> nw.Expr:
+    """Read the key of a table that was computed before as Int64 or String."""
+    if dtype.is_integer():
+        return nw.col(name).cast(nw.Int64)
+    if isinstance(dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object)):
+        return nw.col(name).cast(nw.String)
+    msg = f"{caller}: column {name!r} holds {dtype}, expected whole numbers or text."
+    raise SchemaError(msg)
+
+
 def to_pandas(native: Any, *, caller: str = "to_pandas") -> Any:
     """Any supported dataframe as a pandas one: for plots, reports and files, which are small."""
     frame, _ = enter(native, caller=caller)

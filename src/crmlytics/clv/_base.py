@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from crmlytics._frames import Engine, collect, columns_of, enter
+from crmlytics._frames import Engine, collect, columns_of, enter, id_column
 from crmlytics._validation import as_days, check_amount
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 
@@ -81,7 +81,7 @@ def read_histories(X: Any, *names: str, caller: str) -> Histories:
         if not (schema[name].is_numeric() or schema[name] == nw.Unknown):
             msg = f"{caller}: column {name!r} holds {schema[name]}, expected numbers."
             raise SchemaError(msg)
-    key = _key_expression(schema[KEY], caller=caller) if KEY in present else None
+    key = id_column(KEY, schema[KEY], caller=caller) if KEY in present else None
     numbers = [nw.col(name).cast(nw.Float64).fill_null(math.nan) for name in names]
     table = collect(frame.select(*([key] if key is not None else []), *numbers))
     if len(table) == 0:
@@ -89,14 +89,6 @@ def read_histories(X: Any, *names: str, caller: str) -> Histories:
     keys = np.arange(len(table)) if key is None else _read_keys(table[KEY], caller=caller)
     columns = {name: np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in names}
     return Histories(columns, "row_number" if key is None else KEY, keys, engine)
-
-
-def _key_expression(kind: Any, *, caller: str) -> nw.Expr:
-    if kind.is_integer():
-        return nw.col(KEY).cast(nw.Int64)
-    if isinstance(kind, (nw.String, nw.Categorical, nw.Enum, nw.Object)):
-        return nw.col(KEY).cast(nw.String)
-    raise SchemaError(f"{caller}: column 'customer_id' holds {kind}, expected whole numbers or text.")
 
 
 def _read_keys(column: nw.Series[Any], *, caller: str) -> npt.NDArray[Any]:

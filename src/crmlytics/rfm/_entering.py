@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import Engine, collect, columns_of, enter
+from crmlytics._frames import Engine, collect, columns_of, enter, id_column
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def enter_customers(
             msg = f"{caller}: column {name!r} holds {schema[name]}, expected numbers. {repair}"
             raise SchemaError(msg)
     plan = frame.select(
-        _id(schema["customer_id"], caller=caller),
+        id_column("customer_id", schema["customer_id"], caller=caller),
         *[nw.col(name) for name in numbers],
         *[nw.col(name).cast(nw.String) for name in words],
     )
@@ -73,16 +73,6 @@ def check_same_id(one: nw.LazyFrame[Any], other: nw.LazyFrame[Any], *, names: tu
             "Give both the same kind, for example with .astype(str) on both sides."
         )
         raise SchemaError(msg)
-
-
-def _id(kind: Any, *, caller: str) -> nw.Expr:
-    column = nw.col("customer_id")
-    if kind.is_integer():
-        return column.cast(nw.Int64)
-    if isinstance(kind, (nw.String, nw.Categorical, nw.Enum, nw.Object)):
-        return column.cast(nw.String)
-    msg = f"{caller}: column 'customer_id' holds {kind}, expected whole numbers or text."
-    raise SchemaError(msg)
 
 
 def _check_rows(plan: nw.LazyFrame[Any], numbers: Sequence[str], *, caller: str) -> None:
