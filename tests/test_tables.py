@@ -10,7 +10,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import crmlytics as crm
@@ -153,8 +153,7 @@ def test_fractional_ids_are_refused_and_never_merged(frame, kind):
             crm.Transactions(frame(sales), **ROLES)
         return
     tx = crm.Transactions(frame(sales), **ROLES)
-    assert rows(tx, "customer_id") == [(1,), (2,), (3,), (4,)]  # left out until somebody asks
-    for ask in (lambda: tx.audit, tx.validate):
+    for ask in (lambda: tx.audit, tx.validate, lambda: rows(tx, "customer_id")):
         with pytest.raises(SchemaError, match=message):
             ask()
 
@@ -180,6 +179,40 @@ def test_joining_ids_of_different_kind_is_refused():
     message = r"score: customer_id is String in Transactions, Int64 in Customers. Give both the same kind"
     with pytest.raises(SchemaError, match=message):
         check_same_ids([tx, who], role="customer_id", caller="score")
+
+
+def test_a_role_left_out_stays_out_whatever_the_options(frame):
+    sales = frame({**SALES, "amount": [500.0] * 5})
+    for duplicates in ("keep", "set_aside"):
+        tx = crm.Transactions(sales, **ROLES, amount=None, duplicates=duplicates)
+        assert rows(tx, "amount") == [(-2.0,), (1.0,), (6.0,), (9.0,), (10.0,)]
+    assert not crm.Customers(frame({"customer_id": [1], "consent": ["maybe"]}), consent=None).has("consent")
+
+
+def test_columns_in_the_shadow_of_a_role_still_tell_lines_apart(frame):
+    sales = {**{name: values[:1] * 2 for name, values in SALES.items()}, "customer_id": ["x", "y"], "Amount": [1, 2]}
+    tx = crm.Transactions(frame(sales), **ROLES, duplicates="set_aside")
+    assert rows(tx, "amount") == [(10.0,), (10.0,)]
+    assert all(reason != "exact duplicate" or lines == 0 for reason, _, lines, _ in records(tx.audit))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas-nullable", "pandas-pyarrow", "polars", "pyarrow"])
+@pytest.mark.parametrize("ids", [np.array([2**63 + 5, 1, 2, 3], dtype="uint64"), np.array([2.0**53, 1, 2, 3])])
+def test_ids_too_large_to_be_exact_are_refused(kind, ids):
+    with pytest.raises(SchemaError, match=r"too large to be held exactly: give the ids as text"):
+        crm.Transactions(make_frame({**SALES, "Client": ids[[0, 1, 2, 3, 3]]}, kind), **ROLES)
+    fine = crm.Transactions(make_frame({**SALES, "Client": ids[[1, 1, 2, 3, 3]]}, kind), **ROLES)
+    assert rows(fine, "customer_id") == [(1,), (1,), (2,), (3,), (3,)]
+
+
+def test_a_table_of_the_user_is_not_taken_for_a_result():
+    connection = pytest.importorskip("duckdb").connect()
+    connection.register("frame", pd.DataFrame(SALES))
+    connection.execute("create table sales as select * from frame")
+    for decoy in ("arrow", "computed", "native"):
+        connection.execute(f"create table {decoy} as select 'mine' as reason")
+    tx = crm.Transactions(connection.table("sales"), **ROLES)
+    assert records(tx.audit)[0] == ("received", "received", 5, 24.0)
 
 
 # -- time ----------------------------------------------------------------------------------------------------------
@@ -234,6 +267,28 @@ def test_date_columns_are_midnights(name):
     assert rows(tx, "timestamp")[0] == (DAY[0],)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "pandas-pyarrow", "polars", "polars-lazy", "pyarrow", "duckdb"])
+def test_nanoseconds_are_cut_and_never_reach_the_next_day(kind):
+    moments = pd.to_datetime(["2024-01-31 23:59:59.999999999"] * 5).astype("datetime64[ns]")
+    tx = crm.Transactions(make_frame({**SALES, "Day": moments}, kind), **ROLES)
+    assert rows(tx, "timestamp")[0] == (dt.datetime(2024, 1, 31, 23, 59, 59, 999_999),)
+
+
+def test_spaces_around_text_dates_and_fractions_of_seconds_are_read_alike(frame):
+    sales = {**SALES, "Day": ["2024-01-31 10:00:00.5", " 2024-01-31 10:00:00.250000 ", *["2024-02-01 00:00:00.0"] * 3]}
+    tx = crm.Transactions(frame(sales), **ROLES, timestamp_format="%Y-%m-%d %H:%M:%S.%f")
+    assert [moment.microsecond for (moment,) in rows(tx, "timestamp")][:2] == [250_000, 500_000]
+
+
+def test_zones_in_text_and_unknown_zones_are_refused():
+    with pytest.raises(
+        SchemaError, match=r"zones in text are read differently by every engine. Parse the column first"
+    ):
+        crm.Transactions(pd.DataFrame(SALES), **ROLES, timestamp_format="%Y-%m-%d %z")
+    with pytest.raises(SchemaError, match=r"time_zone='Europe/Londn' is not known.*Did you mean 'Europe/London'\?"):
+        crm.Transactions(pd.DataFrame(SALES), **ROLES, time_zone="Europe/Londn")
+
+
 # -- periods -------------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +306,28 @@ def test_before_adds_up_on_dirty_lines_too(frame):
     received, *parts = [row for row in records(tx.audit) if row[1] != "converted"]
     assert received[2] == sum(row[2] for row in parts)
     assert received[3] == pytest.approx(sum(row[3] for row in parts))
+
+
+def test_the_same_period_is_sifted_once_and_shown():
+    tx = crm.Transactions(pd.DataFrame(SALES), **ROLES)
+    known = tx.before(DAY[20])
+    assert known.before(DAY[20]) is known is tx.before(DAY[20])
+    assert tx.before(DAY[10]) is not known
+    assert "5 lines received, used from the beginning to 2024-01-21" in repr(known)
+
+
+def test_an_audit_changed_by_its_reader_does_not_change_the_next():
+    tx = crm.Transactions(pd.DataFrame(SALES), **ROLES)
+    audit = tx.audit
+    audit.loc[0, "lines"] = 999
+    assert tx.audit.loc[0, "lines"] == 5
+
+
+def test_warnings_point_at_the_callers_line():
+    for make in (crm.Transactions, lambda data: crm.rfm.rfm_table(data, as_of="2024-03-01")):
+        with pytest.warns(DataQualityWarning) as caught:
+            make(make_frame(DIRTY, "pandas"))
+        assert caught[0].filename == __file__
 
 
 def test_between_refuses_an_empty_period():
@@ -302,6 +379,13 @@ def test_a_return_goes_with_the_latest_original_before_it(frame):
     assert [row for row in records(tx.audit) if row[0].startswith("cancelled")] == [
         ("cancelled with its original", "set aside", 4, 0.0)
     ]
+
+
+def test_without_a_price_the_amount_must_match(frame):
+    sales = {**RETURNS, "amount": [10.0, 10.0, -7.0, 10.0, -5.0, -1.0, -1.0, 4.0, -4.0, -4.0]}
+    del sales["unit_price"]
+    tx = quietly(crm.Transactions, frame(sales), returns="match")
+    assert [order for (order,) in rows(tx, "order_id")] == ["p", "q", "r", "s", "t", "u", "v", "x"]
 
 
 def test_a_return_after_the_cutoff_does_not_reach_back(frame):
@@ -365,6 +449,8 @@ dirty_lines = st.lists(
 
 @given(table=dirty_lines, asked=st.sampled_from(["keep", "set_aside"]), period=st.booleans())
 def test_received_is_kept_plus_set_aside_whatever_the_dirt(table, asked, period):
+    usable = [c and m and np.isfinite(u) and p > 0 and (u > 0 or asked == "keep") for c, m, u, p in table]
+    assume(any(usable))  # else it is refused
     customers, moments, units, prices = map(list, zip(*table, strict=True))
     sales = {"customer_id": customers, "timestamp": moments, "quantity": units, "unit_price": prices}
     sales["order_id"] = [1] * len(table)
@@ -425,6 +511,19 @@ def test_one_column_cannot_play_two_roles():
     message = r"column 'Client' was given two roles, \['customer_id', 'order_id'\]"
     with pytest.raises(SchemaError, match=message):
         crm.Transactions(pd.DataFrame(SALES), **{**ROLES, "order_id": "Client"})
+
+
+def test_a_column_named_as_a_role_cannot_play_another_one_too():
+    message = r"'customer_id' was given two roles, \['customer_id', 'order_id'\]. If your data have no customer_id, say"
+    with pytest.raises(SchemaError, match=message):
+        crm.Transactions(pd.DataFrame({"customer_id": [1], "amount": [1.0]}), order_id="customer_id")
+
+
+def test_names_given_back_must_be_free():
+    sales = pd.DataFrame(SALES).rename(columns={"Client": "order_count"})
+    tx = crm.Transactions(sales, **{**ROLES, "customer_id": "order_count"})
+    with pytest.raises(SchemaError, match=r"the table has columns of its own called \['order_count'\]"):
+        tx.with_source_names(crm.rfm.rfm_table(tx, as_of="2024-03-01"))
 
 
 def test_a_role_that_is_not_a_name_is_refused():
@@ -509,6 +608,18 @@ def test_a_contract_of_another_kind_is_refused():
     products = crm.Products(pd.DataFrame({"product_id": [1]}))
     with pytest.raises(SchemaError, match="expected Transactions or a dataframe, got Products"):
         crm.rfm.rfm_table(products, as_of="2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("Price", [0.0] * 5, r"every line has 'zero price': check unit_price='Price'"),
+        ("Price", [NAN, 0.0, 0.0, 0.0, 0.0], r"5 of 5 lines set aside \(not finite 1, zero price 4\).*No line is left"),
+    ],
+)
+def test_data_without_a_usable_line_are_refused(column, values, message):
+    with pytest.raises(SchemaError, match=message):
+        crm.Transactions(pd.DataFrame({**SALES, column: values}), **ROLES)
 
 
 # -- the other contracts -------------------------------------------------------------------------------------------

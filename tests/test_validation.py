@@ -29,7 +29,9 @@ def test_a_moment_may_come_in_many_forms(value):
     assert type(as_moment(value, caller="f")) is dt.datetime
 
 
-@pytest.mark.parametrize("value", ["29.02.2024", "2023-02-29", "", "yesterday", 20240229, None, pd.NaT])
+@pytest.mark.parametrize(
+    "value", ["29.02.2024", "2023-02-29", "", "yesterday", 20240229, np.int64(20240201), None, pd.NaT]
+)
 def test_other_moments_are_refused(value):
     with pytest.raises(SchemaError, match=r'f: as_of must be a date such as as_of="2011-12-10"'):
         as_moment(value, caller="f")
@@ -46,12 +48,14 @@ def test_durations_are_days_or_weeks(value, days):
     assert as_days(value, caller="f") == days
 
 
-@given(days=st.integers(1, 10_000))
+@given(days=st.integers(1, 5_000))
 def test_a_week_is_seven_days(days):
     assert as_days(f"{days}w", caller="f") == 7 * as_days(f"{days}d", caller="f")
 
 
-@pytest.mark.parametrize("value", ["3 months", "0d", "-7d", "1.5d", 90, None, dt.timedelta(hours=36), ""])
+@pytest.mark.parametrize(
+    "value", ["3 months", "0d", "99999999999d", "-7d", "1.5d", 90, None, dt.timedelta(hours=36), ""]
+)
 def test_other_durations_are_refused(value):
     with pytest.raises(SchemaError, match=r'f: horizon must be a duration in days or weeks such as horizon="90d"'):
         as_days(value, caller="f")

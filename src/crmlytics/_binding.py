@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
 
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import columns_of
-from crmlytics._native import parse_moments, settle_float_ids, settle_objects, to_wall_clock
+from crmlytics._native import drop_nanoseconds, parse_moments, settle_float_ids, settle_objects, to_wall_clock
 from crmlytics._validation import did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-LARGEST_EXACT_FLOAT = 2**53
+LARGEST_EXACT = {nw.Float32: 2**24, nw.UInt64: 2**63, nw.Int128: 2**63, nw.UInt128: 2**63}  # others: 2**53
 
 
 class Kind(StrEnum):
@@ -39,11 +40,14 @@ class Binding:
     sources : dict of role to the caller's column name
     float_ids : tuple of roles
         Ids that came as floats and become Int64 once the lines without one are set aside.
+    unfit_ids : dict of role to expression
+        For ids of a kind wider than Int64: whether a value has no exact place there, such as 1.5.
     """
 
     plan: nw.LazyFrame[Any]
     sources: dict[str, str]
     float_ids: tuple[str, ...]
+    unfit_ids: dict[str, nw.Expr]
 
 
 def bind_roles(
@@ -55,12 +59,14 @@ def bind_roles(
     time_zone: str | None = None,
     timestamp_format: str | None = None,
     optional: frozenset[str] = frozenset(),
-    keep_attributes: bool = False,
+    attribute_names: Callable[[int, str], str | None] = lambda *_: None,
 ) -> Binding:
     """Read ``frame`` under canonical names, or say which column, role or kind is wrong.
 
-    ``optional`` are the roles in which a kept line may have no value.
+    ``optional`` are the roles in which a kept line may have no value. ``attribute_names`` says how the columns without
+    a role are called, by their number and name; None leaves one out.
     """
+    _check_moment_options(time_zone, timestamp_format, caller=caller)
     sources = _resolve(columns_of(frame), named, caller=caller)
     came_as = frame.collect_schema()
     frame = _settle(frame, sources, kinds, optional, caller=caller)
@@ -70,9 +76,18 @@ def bind_roles(
         role: _canonical(column, schema[column], kinds[role], where=f"{caller}({role}={column!r})").alias(role)
         for role, column in sources.items()
     }
-    attributes = [c for c in schema.names() if c not in {*sources.values(), *sources}] if keep_attributes else []
-    float_ids = tuple(r for r, c in sources.items() if kinds[r] is Kind.ID and _is_fractional(came_as[c]))
-    return Binding(frame.select(*roles.values(), *attributes), sources, float_ids)
+    others = [column for column in schema.names() if column not in sources.values()]
+    named_others = [(column, attribute_names(i, column)) for i, column in enumerate(others)]
+    attributes = [nw.col(column).alias(name) for column, name in named_others if name is not None]
+    ids = {role: came_as[column] for role, column in sources.items() if kinds[role] is Kind.ID}
+    float_ids = tuple(role for role, dtype in ids.items() if _is_fractional(dtype))
+    unfit_ids = {role: _is_unfit(role, dtype) for role, dtype in ids.items() if role in float_ids or _is_wide(dtype)}
+    return Binding(frame.select(*roles.values(), *attributes), sources, float_ids, unfit_ids)
+
+
+def own_name(column: str, roles: Iterable[str]) -> str | None:
+    """Return the name of an attribute, None if it is that of a role: to SQL engines ``Amount`` is ``amount``."""
+    return None if column.lower() in {role.lower() for role in roles} else column
 
 
 def is_no_id(role: str, dtype: Any) -> nw.Expr:
@@ -85,10 +100,12 @@ def is_no_id(role: str, dtype: Any) -> nw.Expr:
     return column.is_null()
 
 
-def is_not_whole(role: str) -> nw.Expr:
-    """Whether an id that came as a float is not a whole number that a float holds exactly."""
-    column = nw.col(role)
-    fractional = (column != column.floor()) | (column.abs() > LARGEST_EXACT_FLOAT)
+def _is_unfit(role: str, dtype: Any) -> nw.Expr:
+    """Whether an id is not a whole number, or one too large to be held exactly."""
+    column, largest = nw.col(role), next((n for kind, n in LARGEST_EXACT.items() if dtype == kind), 2**53)
+    if _is_wide(dtype):
+        return (column > largest - 1).fill_null(value=False)
+    fractional = (column != column.floor()) | (column.abs() >= largest)
     return (fractional & column.is_finite()).fill_null(value=False)
 
 
@@ -105,7 +122,15 @@ def _resolve(columns: list[str], named: Mapping[str, str | None], *, caller: str
         if len(roles) > 1:
             msg = f"{caller}: column {column!r} was given two roles, {roles}. Name one column for each role."
             raise SchemaError(msg)
-    found = {r: c for r, c in named.items() if r in explicit or (c in columns and c not in claimed)}
+    for role, column in named.items():
+        if role not in explicit and column in claimed:
+            other = repeated[column][0]
+            msg = (
+                f"{caller}: column {column!r} was given two roles, {[role, other]}. "
+                f"If your data have no {role}, say {role}=None."
+            )
+            raise SchemaError(msg)
+    found = {role: column for role, column in named.items() if role in explicit or column in columns}
     if not found:
         example = ", ".join(f"{role}='<your column>'" for role in list(named)[:3])
         msg = f"{caller}: no column has a role. Name yours: {caller}(data, {example}). Columns: {columns}"
@@ -153,6 +178,9 @@ def _read_moments(
             )
             raise SchemaError(msg)
         frame = parse_moments(frame, column, timestamp_format, caller=caller)
+    for column in moments.values():
+        if getattr(schema[column], "time_unit", None) == "ns":
+            frame = drop_nanoseconds(frame, column)
     for role, column in aware.items():
         if time_zone is None:
             msg = (
@@ -165,6 +193,24 @@ def _read_moments(
         msg = f"{caller}: time_zone={time_zone!r} is for moments that carry a zone; {list(moments.values())} do not."
         raise SchemaError(msg)
     return frame
+
+
+def _check_moment_options(time_zone: str | None, timestamp_format: str | None, *, caller: str) -> None:
+    zones = available_timezones()  # none where the system has no data base of zones
+    if time_zone is not None and zones and time_zone not in zones:
+        hint = did_you_mean(time_zone, zones)
+        msg = f'{caller}: time_zone={time_zone!r} is not known, expected one such as "Europe/London".{hint}'
+        raise SchemaError(msg)
+    if timestamp_format is not None and ("%z" in timestamp_format or "%Z" in timestamp_format):
+        msg = (
+            f"{caller}: timestamp_format={timestamp_format!r}: zones in text are read differently by every engine. "
+            "Parse the column first, for example pandas.to_datetime(column, utc=True), and give time_zone=."
+        )
+        raise SchemaError(msg)
+
+
+def _is_wide(dtype: Any) -> bool:
+    return dtype in (nw.UInt64, nw.Int128, nw.UInt128)
 
 
 def _is_fractional(dtype: Any) -> bool:
@@ -188,7 +234,7 @@ def _id_target(dtype: Any) -> Any:
     if dtype == nw.Unknown:  # a column without a single value has no type on Polars and Arrow
         return nw.String()
     if dtype.is_integer():
-        return nw.Int64()
+        return dtype if _is_wide(dtype) else nw.Int64()
     if _is_fractional(dtype):
         return nw.Float64()
     return nw.String() if isinstance(dtype, (nw.String, nw.Categorical, nw.Enum)) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property, reduce
 from operator import or_
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._binding import Binding, Kind, bind_roles, is_no_id, is_not_whole
+from crmlytics._binding import Binding, Kind, bind_roles, is_no_id
 from crmlytics._frames import Engine, collect, columns_of, enter
-from crmlytics._validation import as_moment, did_you_mean
-from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics._validation import as_moment, did_you_mean, warn
+from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -30,6 +29,7 @@ class Reason:
 
     text: str
     test: nw.Expr
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,6 @@ class Contract:
 
     moment_role: ClassVar[str | None] = None
     amount_role: ClassVar[str | None] = None
-    keeps_attributes: ClassVar[bool] = False
 
     data: Any
     _: KW_ONLY
@@ -109,7 +108,7 @@ class Contract:
                 raise SchemaError(msg)
         self._binding  # noqa: B018  computed and kept: a schema error shows where the contract is made
         if not self._engine.is_lazy:
-            self._validate(stacklevel=4)
+            self._validate()
 
     # -- making and remaking -------------------------------------------------------------------------------------
 
@@ -142,9 +141,15 @@ class Contract:
 
     def with_source_names(self, table: Any) -> Any:
         """Rename the canonical columns of a result to the caller's own names."""
-        frame, engine = enter(table, caller=f"{self._caller}.with_source_names")
-        names = set(columns_of(frame))
-        return engine.to_native(frame.rename({r: c for r, c in self.sources.items() if r in names}))
+        caller = f"{self._caller}.with_source_names"
+        frame, engine = enter(table, caller=caller)
+        names = columns_of(frame)
+        renamed = {role: column for role, column in self.sources.items() if role in names}
+        taken = sorted(set(renamed.values()) & (set(names) - set(renamed)))
+        if taken:
+            msg = f"{caller}: the table has columns of its own called {taken}. Rename these first."
+            raise SchemaError(msg)
+        return engine.to_native(frame.rename(renamed))
 
     # -- what the topics ask for ---------------------------------------------------------------------------------
 
@@ -178,7 +183,7 @@ class Contract:
         if missing:
             repair = ", ".join(f"{name}='<your column>'" for name in missing)
             msg = (
-                f"{caller} needs {missing}, and {self._caller} has {self._schema.names()}. "
+                f"{caller} needs {missing}, and {self._caller} has {[r for r in self._kinds() if self.has(r)]}. "
                 f"Name yours: {self._caller}(data, {repair}). Columns: {columns_of(enter(self.data, caller=caller)[0])}"
             )
             raise MissingColumnsError(msg)
@@ -190,7 +195,7 @@ class Contract:
 
     # -- what was set aside --------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def audit(self) -> Any:
         """What came, what was kept and what was set aside, by reason: a table that adds up.
 
@@ -200,14 +205,14 @@ class Contract:
         A lazy frame is queried when this is asked for.
         """
         if self._engine.is_lazy:
-            self._refuse()
+            self._is_sound  # noqa: B018
         rows = self._audit_rows
         columns = {name: [row[name] for row in rows] for name in AUDIT_SCHEMA}
         return self._engine.from_columns(columns, AUDIT_SCHEMA)
 
     def validate(self) -> Self:
         """Check the data now: the explicit door for lazy frames, which are not queried when the contract is made."""
-        self._validate(stacklevel=3)
+        self._validate()
         return self
 
     def __repr__(self) -> str:
@@ -216,8 +221,11 @@ class Contract:
         head = f"{self._caller}({self._engine.name} frame, {roles})"
         if "_counts" not in self.__dict__:
             return f"{head}: lazy, data not checked yet (.validate(), .audit)"
-        lines = self._counts["lines"]
-        return f"{head}: {lines:,} lines" if self._is_clean else f"{head}: {lines:,} lines, some set aside (.audit)"
+        words = f"{head}: {self._counts['lines']:,} lines"
+        if self._period:
+            start, end = self._period.start or "the beginning", self._period.end or "the end"
+            words += f" received, used from {start} to {end}"
+        return words if self._is_clean else f"{words}, some set aside (.audit)"
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -229,7 +237,7 @@ class Contract:
             if text is not None and self.has(item.name):
                 is_id = item.metadata["kind"] is Kind.ID
                 test = is_no_id(item.name, self._schema[item.name]) if is_id else nw.col(item.name).is_null()
-                reasons.append(Reason(text, test))
+                reasons.append(Reason(text, test, item.name))
         return reasons
 
     def _steps(self) -> list[Step]:
@@ -247,6 +255,10 @@ class Contract:
     def _derived(self, plan: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Add the columns that a contract computes from others."""
         return plan
+
+    def _attribute_name(self, number: int, column: str) -> str | None:  # noqa: ARG002
+        """Return what a column without a role is called, or None to leave it out."""
+        return None
 
     @classmethod
     def _kinds(cls) -> dict[str, Kind]:
@@ -274,7 +286,7 @@ class Contract:
             time_zone=self.time_zone,
             timestamp_format=self.timestamp_format,
             optional=frozenset(item.name for item in fields(self) if item.metadata.get("missing", "") is None),
-            keep_attributes=self.keeps_attributes,
+            attribute_names=self._attribute_name,
         )
         return replace(binding, plan=self._derived(binding.plan))
 
@@ -292,10 +304,15 @@ class Contract:
             needed = self.moment_role or "a role with a date"
             msg = f"{self._caller}: choosing a period needs {needed!r}. Name yours when you make the contract."
             raise MissingColumnsError(msg)
+        wanted = self._period.within(period)
+        for known in (self, self.__dict__.get("_last_narrowed", self)):
+            if known._period == wanted:  # noqa: SLF001
+                return known
         narrowed = copy.copy(self)  # keeps the checks already made
-        narrowed.__dict__["_narrowed_to"] = self._period.within(period)
-        for cached in ("audit", "_audit_rows", "_sifted"):
+        narrowed.__dict__["_narrowed_to"] = wanted
+        for cached in ("_audit_rows", "_sifted", "_last_narrowed"):
             narrowed.__dict__.pop(cached, None)
+        self.__dict__["_last_narrowed"] = narrowed  # the next topic asks for the same period: sift its lines once
         return narrowed
 
     @cached_property
@@ -303,7 +320,7 @@ class Contract:
         """Count, in one query, the lines that each check concerns (a line may be counted by several)."""
         tests = {f"reason {i}": reason.test for i, reason in enumerate(self._reasons())}
         tests |= {f"signal {name}": test for name, test in self._signals().items()}
-        tests |= {f"not whole {name}": is_not_whole(name) for name in self._binding.float_ids}
+        tests |= {f"unfit {name}": test for name, test in self._binding.unfit_ids.items()}
         query = self._binding.plan.select(lines=nw.len(), **{name: _count(test) for name, test in tests.items()})
         values = collect(query).row(0)
         return {name: int(value or 0) for name, value in zip(["lines", *tests], values, strict=True)}
@@ -312,42 +329,44 @@ class Contract:
     def _is_clean(self) -> bool:
         return not any(count for name, count in self._counts.items() if name.startswith("reason"))
 
-    def _validate(self, *, stacklevel: int) -> None:
-        self._refuse()
-        if not self._is_clean:
-            warnings.warn(self._set_aside_in_words(), DataQualityWarning, stacklevel=stacklevel + 1)
+    def _validate(self) -> None:
+        if self._is_sound and self._is_clean:
+            return
+        words = self._set_aside_in_words()
+        if self._audit_rows[1]["lines"] == 0:
+            msg = f"{words} No line is left."
+            raise SchemaError(msg)
+        warn(words)
 
-    def _refuse(self) -> None:
-        """Raise for data that cannot be what the roles say."""
+    @cached_property
+    def _is_sound(self) -> bool:
+        """Raise for data that cannot be what the roles say; looked at once."""
         lines = self._counts["lines"]
         if lines == 0:
             msg = f"{self._caller}: the frame has no lines. Check the filter or the file it came from."
             raise SchemaError(msg)
-        for name in self._binding.float_ids:
-            if self._counts[f"not whole {name}"]:
-                self._refuse_fractional_ids(name)
+        for name in self._binding.unfit_ids:
+            if self._counts[f"unfit {name}"]:
+                self._refuse_unfit_ids(name)
         for i, reason in enumerate(self._reasons()):
-            if self._counts[f"reason {i}"] == lines and reason.text.startswith("no "):
-                msg = f"{self._caller}: every line has {reason.text!r}: check {self._columns_in(reason)}."
+            if self._counts[f"reason {i}"] == lines:
+                column = self.sources.get(reason.role, reason.role)
+                msg = f"{self._caller}: every line has {reason.text!r}: check {reason.role}={column!r}."
                 if self.timestamp_format is not None and reason.text == "no date":
                     msg += f" No text fits timestamp_format={self.timestamp_format!r}."
                 raise SchemaError(msg)
         self._validate_values()
+        return True
 
     def _validate_values(self) -> None:
         """Refuse what no line can be blamed for, such as mixed currencies."""
 
-    def _columns_in(self, reason: Reason) -> str:
-        names = [f.name for f in fields(self) if f.metadata.get("missing") == reason.text]
-        shown = [f"{name}={self.sources.get(name, name)!r}" for name in names] or [reason.text]
-        return ", ".join(shown)
-
-    def _refuse_fractional_ids(self, name: str) -> None:
-        found = collect(self._binding.plan.filter(is_not_whole(name)).select(name).head(1)).row(0)[0]
-        msg = (
-            f"{self._caller}({name}={self.sources[name]!r}): ids must be whole numbers or text, got {float(found)}. "
-            "Is this the right column?"
-        )
+    def _refuse_unfit_ids(self, name: str) -> None:
+        unfit = self._binding.plan.filter(self._binding.unfit_ids[name]).select(name).head(1)
+        found = collect(unfit)[name].to_list()[0]
+        why = "Is this the right column?" if found % 1 else "It is too large to be held exactly: give the ids as text."
+        where = f"{self._caller}({name}={self.sources[name]!r})"
+        msg = f"{where}: ids must be whole numbers or text, got {float(found)}. {why}"
         raise SchemaError(msg)
 
     def _set_aside_in_words(self) -> str:
@@ -359,15 +378,19 @@ class Contract:
 
     def _kept(self, roles: list[str]) -> nw.LazyFrame[Any]:
         """Return the kept lines with these columns, doing no more work than the data call for."""
+        if self._binding.unfit_ids:  # lazy or not: 1.5 must not become customer 1 by the cast
+            self._is_sound  # noqa: B018
         checked = "_counts" in self.__dict__
         if checked and self._is_clean and not self._steps():
             extra = {str(self.moment_role)} - set(roles) if self._period else set()
             kept = self._in_period(self._binding.plan.select(*roles, *extra))
         else:
             kept = self._sifted
-        whole = [nw.col(name).cast(nw.Int64) for name in self._binding.float_ids if name in roles]
-        kept = kept.select(*roles)
-        return kept.with_columns(*whole) if whole else kept
+        return kept.select(*[self._settled(name) for name in roles])
+
+    def _settled(self, name: str) -> nw.Expr:
+        """Return a column as results have it."""
+        return nw.col(name).cast(nw.Int64) if name in self._binding.unfit_ids else nw.col(name)
 
     @cached_property
     def _sifted(self) -> nw.LazyFrame[Any]:
@@ -383,13 +406,11 @@ class Contract:
         reasons = self._reasons()
         if self._period:
             outside = ~self._period.holds(nw.col(str(self.moment_role))).fill_null(value=True)
-            reasons.append(Reason("outside the period", outside))
+            reasons.append(Reason("outside the period", outside, str(self.moment_role)))
         return reasons
 
     def _after_reasons(self) -> nw.LazyFrame[Any]:
         tests = [reason.test for reason in self._line_reasons()]
-        if self._engine.is_lazy:  # eager ids were checked; an unchecked 1.5 must not become 1 by the cast
-            tests += [is_not_whole(name) for name in self._binding.float_ids]
         return self._binding.plan.filter(~reduce(or_, tests)) if tests else self._binding.plan
 
     def _after_steps(self, frame: nw.LazyFrame[Any], steps: Iterable[Step]) -> nw.LazyFrame[Any]:

@@ -8,6 +8,7 @@ Inside, every table is a narwhals ``LazyFrame``; ``enter`` brings a table in and
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +74,13 @@ class Engine:
                 return computed.to_native().reset_index(drop=True)
             case Implementation.POLARS:
                 return computed.lazy().to_native() if self.is_lazy else computed.to_native()
-        arrow = _arrow_table(computed)
+        crmlytics_computed_table = _arrow_table(computed)
         match self.implementation:
             case Implementation.PYARROW:
-                return arrow
-            case Implementation.DUCKDB:  # finds the variable by its name, in the connection of the relation
-                return self.native.query("_", "from arrow")
-        return self.native.sparkSession.createDataFrame(arrow)
+                return crmlytics_computed_table
+            case Implementation.DUCKDB:  # finds the variable by its name, unless a table of the user has that name
+                return self.native.query("_", "from crmlytics_computed_table")
+        return self.native.sparkSession.createDataFrame(crmlytics_computed_table)
 
 
 def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
@@ -159,8 +160,7 @@ def _refuse_repeated_columns(native: Any, *, caller: str) -> None:
     if type(native).__module__.startswith("polars"):  # has none, and asking a LazyFrame costs
         return
     columns: Any = getattr(native, "column_names", None) or getattr(native, "columns", ())
-    names = [str(name) for name in columns]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(map(str, columns)).items() if count > 1)
     if repeated:
         msg = f"{caller}: the columns {repeated} appear more than once. Rename or drop one of each."
         raise SchemaError(msg)

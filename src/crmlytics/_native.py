@@ -27,11 +27,15 @@ def settle_objects(
     """Give pandas columns of Python objects the kind their values have; other engines have no such columns."""
     if frame.implementation is not Implementation.PANDAS:
         return frame
+    import pandas as pd
+
     table = frame.collect().to_native()
     settled: dict[str, Any] = {}
     for columns, settle in ((ids, _settle_id), (numbers, _settle_number), (moments, _settle_moment)):
         for column in columns:
-            if table[column].dtype == object:
+            if isinstance(table[column].dtype, pd.CategoricalDtype) and table[column].cat.categories.dtype.kind in "iu":
+                settled[column] = table[column].astype("Int64")  # as the engines that have no categories of numbers do
+            elif table[column].dtype == object:
                 settled[column] = settle(table[column], f"{caller}: column {column!r}")
     return _lazy(table.assign(**settled)) if settled else frame
 
@@ -56,18 +60,35 @@ def parse_moments(frame: nw.LazyFrame[Any], column: str, pattern: str, *, caller
             import pandas as pd
 
             native = frame.collect().to_native()
-            moments = pd.to_datetime(native[column].astype(object), format=pattern, errors="coerce")
+            moments = pd.to_datetime(native[column].astype("str").str.strip(), format=pattern, errors="coerce")
             native = native.assign(**{column: moments})
         case Implementation.POLARS:
             polars = nw.get_native_namespace(frame)
-            native = native.with_columns(polars.col(column).str.to_datetime(pattern, strict=False, time_unit="us"))
+            text = polars.col(column).str.strip_chars()
+            chrono = pattern.replace(".%f", "%.f")  # %f alone reads nanoseconds there
+            native = native.with_columns(text.str.to_datetime(chrono, strict=False, time_unit="us"))
         case Implementation.DUCKDB:
-            native = native.project(f"* replace (try_strptime({quoted}, '{literal}') as {quoted})")
+            native = native.project(f"* replace (try_strptime(trim({quoted}), '{literal}') as {quoted})")
         case _:
             java = _java_pattern(pattern, caller=caller).replace("'", "''")
-            moment = f"cast(try_to_timestamp({quoted}, '{java}') as timestamp_ntz)"
+            moment = f"cast(try_to_timestamp(trim({quoted}), '{java}') as timestamp_ntz)"
             native = native.selectExpr(*_spark_replacing(native, column, moment))
     return _lazy(native)
+
+
+def drop_nanoseconds(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]:
+    """Cut moments to whole microseconds: left to a cast, DuckDB rounds up and Arrow refuses."""
+    match frame.implementation:
+        case Implementation.PANDAS:
+            native = frame.collect().to_native()
+            return _lazy(native.assign(**{column: native[column].dt.floor("us")}))
+        case Implementation.DUCKDB:
+            quoted = _quoted(frame, column)
+            return _lazy(
+                frame.to_native().project(f"* replace (make_timestamp(epoch_ns({quoted}) // 1000) as {quoted})")
+            )
+        case _:
+            return frame
 
 
 def to_wall_clock(frame: nw.LazyFrame[Any], column: str, time_zone: str) -> nw.LazyFrame[Any]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import numbers
 import re
+import sys
+import warnings
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from crmlytics.exceptions import SchemaError
+from crmlytics.exceptions import DataQualityWarning, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PACKAGE = "crmlytics"
+LONGEST_DAYS = 36_525  # a century
 DURATION = re.compile(r"^\s*(\d+)\s*([dw])\s*$")
 
 
@@ -33,8 +37,8 @@ def as_moment(value: Any, *, name: str = "as_of", caller: str) -> dt.datetime:
             raise SchemaError(msg) from error
     elif hasattr(value, "to_pydatetime") and value == value:  # noqa: PLR0124  pandas.Timestamp, not NaT
         value = value.to_pydatetime(warn=False)
-    elif hasattr(value, "astype"):  # numpy.datetime64
-        value = value.astype("datetime64[us]").item()
+    elif getattr(getattr(value, "dtype", None), "kind", "") == "M" and getattr(value, "ndim", 1) == 0:
+        value = value.astype("datetime64[us]").item()  # numpy.datetime64
     if isinstance(value, dt.datetime) and value == value:  # noqa: PLR0124  NaT is a datetime that equals nothing
         if value.tzinfo is not None:
             msg = f"{expected} without a time zone, got {value!r}: give the wall-clock time of your data."
@@ -57,10 +61,10 @@ def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
         days = int(found[1]) * (7 if found[2] == "w" else 1)
     elif isinstance(value, dt.timedelta) and value == dt.timedelta(days=value.days):
         days = value.days
-    if days is None or days < 1:
+    if days is None or not 1 <= days <= LONGEST_DAYS:
         msg = (
             f'{caller}: {name} must be a duration in days or weeks such as {name}="90d" or "12w", got {value!r}. '
-            "Months differ in length: write 30d or 91d."
+            f"Months differ in length: write 30d or 91d. The longest is {LONGEST_DAYS}d."
         )
         raise SchemaError(msg)
     return days
@@ -103,7 +107,15 @@ def check_choice(value: Any, choices: Iterable[str], *, name: str, caller: str) 
 
 def did_you_mean(value: Any, candidates: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the likeliest candidate, or nothing."""
-    names = list(candidates)
+    names = [str(name) for name in candidates]
     by_lower_case = {name.lower(): name for name in names}
     close = get_close_matches(str(value).lower(), list(by_lower_case), n=1)
     return f" Did you mean {by_lower_case[close[0]]!r}?" if close else ""
+
+
+def warn(message: str) -> None:
+    """Warn of the quality of data, pointing at the first line of code outside this package."""
+    level, frame = 1, sys._getframe()  # noqa: SLF001  what warnings itself does for stacklevel
+    while frame is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == PACKAGE:
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(message, DataQualityWarning, stacklevel=level)

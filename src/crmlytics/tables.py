@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._binding import Kind
+from crmlytics._binding import Kind, own_name
 from crmlytics._contract import Contract, Reason, Step, role
 from crmlytics._frames import collect
 from crmlytics._validation import check_choice
@@ -53,8 +53,9 @@ class Transactions(Contract):
     returns : {"keep", "match", "set_aside"}
         What happens to returns (lines of negative quantity, or negative amount where no quantity is given).
         ``"keep"``: they stay as negative lines. ``"match"``: a return is set aside together with its original, the
-        latest line before it of the same customer, product, unit price and number of units that no other return has
-        taken (one to one; a return of a part, or of something bought earlier than the data begin, stays).
+        latest line before it of the same customer, product, unit price (or amount, where no price is given) and
+        number of units that no other return has taken (one to one; a return of a part, or of something bought earlier
+        than the data begin, stays).
         ``"set_aside"``: all returns go.
     duplicates : {"keep", "set_aside"}
         ``"set_aside"``: of lines equal in every column of the frame, one stays.
@@ -121,10 +122,9 @@ class Transactions(Contract):
         if needed:
             self.need(*needed, caller=f"Transactions(returns={self.returns!r})")
 
-    @property
-    def keeps_attributes(self) -> bool:  # type: ignore[override]
+    def _attribute_name(self, number: int, column: str) -> str | None:  # noqa: ARG002
         """Lines equal in the roles alone may still differ: exact duplicates are equal in every column."""
-        return self.duplicates == "set_aside"
+        return f"_column_{number}" if self.duplicates == "set_aside" else None
 
     def _derived(self, plan: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         names = plan.collect_schema().names()
@@ -137,15 +137,15 @@ class Transactions(Contract):
         bad = [~finite[name] & ~nw.col(name).is_null() for name in self._numbers()]  # an unknown cost is no fault
         bad += [~finite["amount"]] if self.has("amount") else []
         reasons = super()._reasons()
-        reasons += [Reason("not finite", reduce(or_, bad))] if bad else []
+        reasons += [Reason("not finite", reduce(or_, bad), "amount")] if bad else []
         if self.has("unit_price"):
             reasons += [
-                Reason("negative price", (nw.col("unit_price") < 0).fill_null(value=False)),
-                Reason("zero price", (nw.col("unit_price") == 0).fill_null(value=False)),
+                Reason("negative price", (nw.col("unit_price") < 0).fill_null(value=False), "unit_price"),
+                Reason("zero price", (nw.col("unit_price") == 0).fill_null(value=False), "unit_price"),
             ]
         if self.returns == "set_aside":
             returned = "quantity" if self.has("quantity") else "amount"
-            reasons.append(Reason("return", (nw.col(returned) < 0).fill_null(value=False)))
+            reasons.append(Reason("return", (nw.col(returned) < 0).fill_null(value=False), returned))
         return reasons
 
     def _signals(self) -> dict[str, nw.Expr]:
@@ -161,7 +161,7 @@ class Transactions(Contract):
         if self.duplicates == "set_aside":
             steps.append(Step("exact duplicate", lambda frame: frame.unique()))
         if self.returns == "match":
-            key = [name for name in ("customer_id", "product_id", "unit_price") if self.has(name)]
+            key = ["customer_id", "product_id", *(["unit_price"] if self.has("unit_price") else [])]
             order = [name for name in ("timestamp", "_is_return", "order_id") if name == "_is_return" or self.has(name)]
             steps.append(Step("cancelled with its original", lambda frame: _without_cancelled(frame, key, order)))
         return steps
@@ -191,10 +191,12 @@ def _without_cancelled(frame: nw.LazyFrame[Any], key: list[str], order: list[str
     columns = frame.collect_schema().names()
     complete = reduce(lambda test, name: test & ~nw.col(name).is_null(), key, nw.col("quantity") != 0)
     complete = complete.fill_null(value=False)
-    size = [*key, "_size"]
+    size = [*key, "_size", "_money"]
+    money = nw.col("amount").abs() if "amount" in columns and "unit_price" not in key else nw.lit(0.0)
     paired = (
         frame.filter(complete)
-        .with_columns(_size=nw.col("quantity").abs(), _is_return=(nw.col("quantity") < 0).cast(nw.Int64))
+        .with_columns(_size=nw.col("quantity").abs(), _money=money)
+        .with_columns(_is_return=(nw.col("quantity") < 0).cast(nw.Int64))
         .with_columns(_step=1 - 2 * nw.col("_is_return"), _one=nw.lit(1))
         .with_columns(_line=nw.col("_one").cum_sum().over(*size, order_by=order))  # ties, numbered once for all
         .with_columns(_before=nw.col("_step").cum_sum().over(*size, order_by="_line") - nw.col("_step"))
@@ -278,7 +280,6 @@ class Customers(_Keyed):
     """
 
     key_role: ClassVar[str] = "customer_id"
-    keeps_attributes: ClassVar[bool] = True
 
     customer_id: str | None = role("customer_id", Kind.ID, missing=NO_CUSTOMER)
     valid_from: str | None = role("valid_from", Kind.MOMENT)
@@ -287,6 +288,9 @@ class Customers(_Keyed):
     acquisition_channel: str | None = role("acquisition_channel", Kind.ID)
     acquisition_cost: str | None = role("acquisition_cost", Kind.NUMBER)
     consent: str | None = role("consent", Kind.FLAG)
+
+    def _attribute_name(self, _: int, column: str) -> str | None:
+        return own_name(column, self._kinds())
 
     def _is_dated(self) -> bool:
         return self.has("valid_from")
@@ -434,7 +438,6 @@ class Leads(_Keyed):
 
     key_role: ClassVar[str] = "lead_id"
     moment_role: ClassVar[str | None] = "created_at"
-    keeps_attributes: ClassVar[bool] = True
 
     lead_id: str | None = role("lead_id", Kind.ID, missing="no lead")
     created_at: str | None = role("created_at", Kind.MOMENT, missing=NO_DATE)
@@ -443,6 +446,9 @@ class Leads(_Keyed):
     owner: str | None = role("owner", Kind.ID)
     converted: str | None = role("converted", Kind.FLAG)
     converted_at: str | None = role("converted_at", Kind.MOMENT)
+
+    def _attribute_name(self, _: int, column: str) -> str | None:
+        return own_name(column, self._kinds())
 
     def _reasons(self) -> list[Reason]:
         return super()._reasons() + _ends_before_start(self, "created_at", "converted_at")
@@ -460,4 +466,4 @@ def check_same_ids(contracts: Iterable[Contract], *, role: str, caller: str) -> 
 def _ends_before_start(contract: Contract, start: str, end: str) -> list[Reason]:
     if not contract.has(start, end):
         return []
-    return [Reason(f"{end} before {start}", (nw.col(end) < nw.col(start)).fill_null(value=False))]
+    return [Reason(f"{end} before {start}", (nw.col(end) < nw.col(start)).fill_null(value=False), end)]
