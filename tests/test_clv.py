@@ -145,6 +145,17 @@ def test_btyd_table_equals_plain_python(lines, unit, kind):
         assert (row[4] or 0.0) == pytest.approx(other[4] or 0.0, rel=1e-12)
 
 
+def test_btyd_table_is_the_same_to_the_last_bit_on_every_kind(frame):
+    days = range(2, 400)  # the first and second purchase; 334 / 7 is not 334 * (1 / 7)
+    orders = {
+        "customer_id": [*days, *days],
+        "timestamp": [AS_OF - dt.timedelta(days=day) for day in days] + [AS_OF - dt.timedelta(days=1)] * len(days),
+        "amount": [8.0] * (2 * len(days)),
+    }
+    expected = [(day, 1, (day - 1) / 7, (day - 1) / 7, 8.0) for day in days]
+    assert records(btyd_table(frame(orders), as_of=AS_OF, unit="7d")) == expected
+
+
 def test_btyd_table_says_what_it_needs_and_how_time_is_written():
     orders = pd.DataFrame(ORDERS)
     with pytest.raises(MissingColumnsError, match=r"btyd_table needs \['amount'\].*amount='<your column>'"):
@@ -598,7 +609,7 @@ def test_spend_that_is_not_above_zero_is_refused(bad):
     table = pd.DataFrame({"customer_id": [7, 8, 9], "frequency": [1, 2, 0], "monetary_value": [bad, 10.0, -1.0]})
     text = (
         r"GammaGammaModel\.fit: 1 of 3 rows have repeat purchases but a monetary_value that is not above zero "
-        r'\(customer_id 7\)\. The model needs orders above zero: .*returns="match"'
+        r'\(customer_id 7\)\. The model needs orders above zero\. .*table\["monetary_value"\] > 0'
     )
     with pytest.raises(SchemaError, match=text):
         GammaGammaModel().fit(table)

@@ -1,6 +1,7 @@
 """What revenue.py promises: every change is accounted for, customer by customer and factor by factor."""
 
 import datetime as dt
+import math
 from collections import defaultdict
 from itertools import pairwise, permutations
 
@@ -131,6 +132,16 @@ def test_every_table_has_the_same_dtypes_on_every_kind(frame):
                 assert dtype == "Int64"
             else:
                 assert dtype == ("Boolean" if name == "is_complete" else "Float64")
+
+
+def minus_zeros(table):
+    return [value for row in records(table) for value in row if value == 0 and math.copysign(1, value) < 0]
+
+
+def test_no_movement_is_zero_and_not_minus_zero(frame):
+    sales = {"customer_id": ["a"] * 3, "order_id": [1, 2, 3], "timestamp": [on(1, 1), on(2, 1), on(4, 1)],
+             "amount": [50.0, 30.0, 10.0]}  # fmt: skip
+    assert minus_zeros(movement_table(frame(sales), as_of=AS_OF)) == []
 
 
 # -- movements -----------------------------------------------------------------------------------------------------

@@ -392,6 +392,24 @@ def test_refuses_repeated_customers_words_and_emptiness():
         rfm.RFMSegmenter().fit(table.head(0))
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "polars-lazy", "duckdb"])
+def test_fit_refuses_repeated_and_nameless_customers_of_every_kind(kind):
+    repeated = make_frame({**TEN, "customer_id": list("aacdefghij")}, kind)
+    with pytest.raises(SchemaError, match=r"RFMSegmenter\.fit: 1 rows repeat a customer_id; expected one row per"):
+        rfm.RFMSegmenter().fit(repeated)
+    nameless = make_frame({**TEN, "customer_id": [None, *"bcdefghij"]}, kind)
+    with pytest.raises(SchemaError, match="1 of 10 rows have no usable 'customer_id'"):
+        rfm.RFMSegmenter().fit(nameless)
+
+
+def test_a_recent_return_without_an_order_is_scored_as_documented():
+    recency = [1, 9, 8, 7, 6, 5, 4, 3, 2, 10]
+    table = pandas_table(recency, [0, 2, 3, 4, 5, 6, 7, 8, 9, 1], [-5.0, *range(20, 110, 10)])
+    scores = rfm.RFMSegmenter().fit(table).score_table(table)
+    assert columns_of(scores, "r_score", "f_score", "segment")[0] == (5, 1, "New customers")
+    assert "Customers without an order" in rfm.RFMSegmenter.__doc__
+
+
 def test_a_lazy_table_scores_a_missing_measure_as_missing():
     table = make_frame(TEN | {"total_amount": [None, *TEN["total_amount"][1:]]}, "polars-lazy")
     scores = rfm.RFMSegmenter().fit(pd.DataFrame(TEN)).score_table(table)
@@ -467,6 +485,17 @@ def test_migration_adds_up_to_everybody(before, after):
     assert old.to_dict() == dict(Counter(before.values()))
 
 
+def test_a_known_customer_without_a_segment_is_neither_new_nor_gone(frame):
+    before = frame({"customer_id": [1, 2, 3], "segment": ["Lost", None, "Lost"]})
+    after = frame({"customer_id": [1, 2, 4], "segment": [None, "Lost", "Lost"]})
+    assert records(rfm.migration_table(before, after)) == [
+        ("Lost", "(no segment)", 1, 0.5),
+        ("Lost", "(gone)", 1, 0.5),
+        ("(no segment)", "Lost", 1, 1.0),
+        ("(new)", "Lost", 1, 1.0),
+    ]
+
+
 def test_refuses_two_kinds_of_table_and_two_kinds_of_id():
     table = {"customer_id": [1], "segment": ["Lost"]}
     with pytest.raises(SchemaError, match="before is a pandas table and after a Polars table"):
@@ -509,6 +538,47 @@ def test_the_interval_is_wilsons():
     assert not row["is_uncertain"]
 
 
+@pytest.mark.parametrize(
+    "responded",
+    [[True, None, False], [1.0, None, 0.0], [True, float("nan"), False], [1, None, 0.0], [1, 0, 0],
+     pd.array([True, None, False], "boolean"), pd.array([1, None, 0], "Int64"), np.array([True, False, False])],
+    ids=["objects", "floats", "objects-nan", "mixed", "integers", "boolean", "Int64", "numpy"],
+)  # fmt: skip
+def test_an_empty_response_is_none_however_it_is_written(responded):
+    scores = pd.DataFrame({"customer_id": [1, 2, 3], "rfm_score": ["555", "555", "111"]})
+    mailing = pd.DataFrame({"customer_id": [1, 2, 3], "responded": responded})
+    came = mailing.copy(deep=True)
+    table = rfm.rfm_response_table(scores, mailing, contact_cost=1, margin_per_response=2)
+    assert columns_of(table, "rfm_score", "contact_count", "response_count") == [("555", 2, 1), ("111", 1, 0)]
+    pd.testing.assert_frame_equal(mailing, came)
+
+
+@pytest.mark.parametrize("responded", [[True, None, False], [1.0, None, 0.0], [1.0, float("nan"), 0.0]])
+def test_an_empty_response_is_none_on_every_kind(frame, responded):
+    scores = frame({"customer_id": [1, 2, 3], "rfm_score": ["555", "555", "111"]})
+    mailing = frame({"customer_id": [1, 2, 3], "responded": responded})
+    table = rfm.rfm_response_table(scores, mailing, contact_cost=1, margin_per_response=2)
+    assert columns_of(table, "rfm_score", "contact_count", "response_count") == [("555", 2, 1), ("111", 1, 0)]
+
+
+def test_nobody_answered_may_be_a_column_without_a_value():
+    scores = pd.DataFrame({"customer_id": [1, 2], "rfm_score": ["555", "555"]})
+    mailing = pd.DataFrame({"customer_id": [1, 2], "responded": [None, None]})
+    table = rfm.rfm_response_table(scores, mailing, contact_cost=1, margin_per_response=2)
+    assert columns_of(table, "response_count") == [0]
+
+
+@pytest.mark.parametrize(
+    ("responded", "shown"),
+    [([1, 2], "2.0"), ([1.0, 0.5], "0.5"), ([True, "no"], "'no'"), ([1.0, float("inf")], "inf"), ([1, None, -1], "-1")],
+)
+def test_a_response_that_is_neither_yes_nor_no_is_refused(responded, shown):
+    scores = pd.DataFrame({"customer_id": range(len(responded)), "rfm_score": "555"})
+    mailing = pd.DataFrame({"customer_id": range(len(responded)), "responded": responded})
+    with pytest.raises(SchemaError, match=f"responded of responses holds {shown}.*, expected true or false, 1 or 0"):
+        rfm.rfm_response_table(scores, mailing, contact_cost=1, margin_per_response=2)
+
+
 def test_response_by_segment_and_without_any_response():
     scores = pd.DataFrame({"customer_id": [1, 2], "segment": ["Lost", "Loyal"]})
     mailing = pd.DataFrame({"customer_id": [1, 2], "responded": [0, 0]})
@@ -524,8 +594,12 @@ def test_response_by_segment_and_without_any_response():
         ({"contact_cost": -1}, "contact_cost must be a number of zero or more, got -1"),
         ({"margin_per_response": 0}, "margin_per_response must be a number above zero, got 0"),
         ({"confidence": 95}, "confidence must be a fraction between 0 and 1"),
-        ({"by": "cell"}, r"rfm_response_table needs the columns \['cell'\]"),
-        ({"by": ["r_score"]}, "by must be the name of a column of scores"),
+        ({"by": "segment"}, r"rfm_response_table needs the columns \['segment'\]"),
+        ({"by": "cell"}, r"by must be one of \['rfm_score', 'segment'\], got 'cell'"),
+        ({"by": "order"}, r"by must be one of \['rfm_score', 'segment'\], got 'order'"),
+        ({"by": "responded"}, r"by must be one of"),
+        ({"by": "customer_id"}, r"by must be one of"),
+        ({"by": ["rfm_score"]}, r"by must be one of .*, got \['rfm_score'\]"),
     ],
 )
 def test_response_refuses(change, message):

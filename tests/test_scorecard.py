@@ -1,6 +1,8 @@
 """What the scorecard promises: one row per customer, nothing from the future, and honest words on every column."""
 
 import datetime as dt
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import crmlytics as crm
+from crmlytics._cli.summary import _back_test, _outlook
 from crmlytics._frames import to_pandas
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.scorecard import score_customers, scorecard_table
@@ -147,6 +150,50 @@ def test_free_repeat_purchases_do_not_stop_the_amounts():
     orders = pd.concat([BASE[BASE["customer_id"] != BASE["customer_id"].iloc[0]], free])
     scores = scorecard_table(orders, as_of=AS_OF)
     assert np.isfinite(scores["expected_order_amount"]).all()
+
+
+@pytest.fixture(scope="module")
+def free_later():
+    """Everybody pays for the first order only: what comes after it is free."""
+    first = BASE.groupby("customer_id")["timestamp"].transform("min").dt.normalize()
+    return BASE.assign(amount=BASE["amount"].where(BASE["timestamp"].dt.normalize() == first, 0.0))
+
+
+def test_where_nobody_paid_again_only_the_amounts_stay_empty(free_later):
+    found = score_customers(free_later, as_of=AS_OF)
+    assert found.scores[FORECAST[:-1]].notna().all().all()
+    assert found.scores[["expected_order_amount", "expected_revenue_amount"]].isna().all().all()
+    certainty = dict(zip(found.guide["column"], found.guide["certainty"], strict=True))
+    why = "not estimated: 0 customers paid for a repeat purchase, at least 30 are needed"
+    assert why in certainty["expected_order_amount"]
+    assert why in certainty["expected_revenue_amount"]
+    assert "Back-test on the last 90 days" in certainty["purchase_probability"]
+    assert not found.evaluation["name"].str.endswith("_revenue_amount").any()
+    assert why in score_customers(free_later, as_of=AS_OF, margin=0.2).guide["certainty"].iloc[-1]
+
+
+@pytest.mark.parametrize(("payers", "is_estimated"), [(29, False), (30, True)])
+def test_thirty_who_paid_again_are_enough_for_amounts(free_later, payers, is_estimated):
+    chosen = crm.clv.btyd_table(BASE, as_of=AS_OF).query("monetary_value > 0")["customer_id"].iloc[:payers]
+    orders = pd.concat([free_later[~free_later["customer_id"].isin(chosen)], BASE[BASE["customer_id"].isin(chosen)]])
+    assert scorecard_table(orders, as_of=AS_OF)["expected_order_amount"].notna().any() == is_estimated
+
+
+def test_the_summary_does_not_call_an_amount_nobody_estimated_zero(free_later):
+    card = score_customers(free_later, as_of=AS_OF)
+    outcome = SimpleNamespace(scores=card.scores, evaluation=card.evaluation, horizon_days=90, currency="EUR")
+    assert _outlook(outcome).endswith("of them expected to buy, expected revenue not estimated (see guide.csv)")
+    assert re.search(r"this forecast expected [\d,]+ purchases; [\d,]+ came", _back_test(outcome))
+
+
+def test_the_guide_says_what_time_is_counted_from():
+    ghost = BASE.iloc[[0]].assign(customer_id=999_999, amount=-5.0, timestamp=pd.Timestamp("2024-11-21"))
+    card = score_customers(pd.concat([BASE, ghost]), as_of=AS_OF)
+    row = card.scores[card.scores["customer_id"] == 999_999].iloc[0]
+    assert (row["order_count"], row["recency_days"], row["tenure_days"]) == (0, 10, 10)
+    meaning = dict(zip(card.guide["column"], card.guide["meaning"], strict=True))
+    assert meaning["recency_days"] == "Calendar days since the last order; without any order, since the last return"
+    assert meaning["tenure_days"] == "Calendar days since the first line of any kind, order or return"
 
 
 def test_the_callers_names_come_back():

@@ -6,6 +6,7 @@ from typing import Any
 
 import narwhals.stable.v2 as nw
 
+ORDER_ROLES = ("customer_id", "order_id", "timestamp", "amount")  # what telling orders from credit notes takes
 ROUNDING = 1e-9  # 0.1 + 0.2 - 0.3 is no order
 
 
@@ -22,5 +23,10 @@ def gather(lines: nw.LazyFrame[Any], *keys: str, **more: nw.Expr) -> nw.LazyFram
 
 
 def orders_of(lines: nw.LazyFrame[Any], *keys: str, **more: nw.Expr) -> nw.LazyFrame[Any]:
-    """Gather lines into orders: one row per ``keys`` and ``order_id``, with ``ordered_at``, when its first line was."""
-    return gather(lines, *keys, "order_id", ordered_at=nw.col("timestamp").min(), **more)
+    """Gather lines into orders: one row per ``keys`` and ``order_id``, with the moments of its first and last line.
+
+    These are ``ordered_at`` and ``completed_at``. The days to a next order count from the first order's ``ordered_at``;
+    silence, and so recency, counts from the last order's ``completed_at``.
+    """
+    moment = nw.col("timestamp")
+    return gather(lines, *keys, "order_id", ordered_at=moment.min(), completed_at=moment.max(), **more)

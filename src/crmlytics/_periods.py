@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import collect, day_number, enter
-from crmlytics._orders import orders_of
+from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import DURATION, as_days, as_moment
 from crmlytics.exceptions import SchemaError
+from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from matplotlib.axes import Axes
-
-    from crmlytics.tables import Transactions
 
 MONTHS_IN = {"month": 1, "quarter": 3, "year": 12}
 ENOUGH_PERIODS = 10_000_000  # keeps a floor division positive: engines round negative ones differently
@@ -117,6 +116,15 @@ def period_grid(period: Any, *, as_of: dt.datetime, caller: str) -> PeriodGrid:
         f"got {period!r}.{hint}"
     )
     raise SchemaError(msg)
+
+
+def opened(
+    transactions: Transactions | Any, *, as_of: Any, period: Any, caller: str
+) -> tuple[Transactions, nw.LazyFrame[Any], PeriodGrid]:
+    """Open what every table by period is made from: the contract up to ``as_of``, its lines, and the periods."""
+    grid = period_grid(period, as_of=as_moment(as_of, caller=caller), caller=caller)
+    table = Transactions.bind(transactions).before(grid.as_of)
+    return table, table.need(*ORDER_ROLES, caller=caller), grid
 
 
 def customer_periods(lines: nw.LazyFrame[Any], grid: PeriodGrid) -> nw.LazyFrame[Any]:

@@ -169,8 +169,8 @@ class GammaGammaModel(MaximumLikelihoodModel):
         bad = ~np.isfinite(x) | (x < 0) | (x != np.floor(x))
         refuse_rows(table, bad, "a frequency that is not a whole number >= 0", whole, caller=caller)
         repair = (
-            "The model needs orders above zero: leave these customers out, or set free orders and returns aside first "
-            'with Transactions(..., returns="match").'
+            "The model needs orders above zero. Leave these customers out: "
+            'table[(table["frequency"] == 0) | (table["monetary_value"] > 0)].'
         )
         bad = (x > 0) & ~(np.isfinite(spend) & (spend > 0))
         refuse_rows(table, bad, "repeat purchases but a monetary_value that is not above zero", repair, caller=caller)

@@ -65,15 +65,22 @@ def btyd_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.da
     table = Transactions.bind(transactions).before(as_of)
     lines = table.need("customer_id", "timestamp", "amount", caller=caller)
     last_day = as_of - dt.timedelta(microseconds=1)
-    per_customer = _histories(_purchase_days(lines)).select(
-        "customer_id",
-        frequency=(nw.col("day_count") - 1).cast(nw.Int64),
-        recency=(day_number(nw.col("last")) - day_number(nw.col("first"))).cast(nw.Float64) / days,
-        T=days_between(nw.col("first"), last_day).cast(nw.Float64) / days,
-        monetary_value=nw.when(nw.col("day_count") > 1)
-        .then(nw.col("later_amount") / (nw.col("day_count") - 1).cast(nw.Float64))
-        .otherwise(None)
-        .cast(nw.Float64),
+    # Polars multiplies by the reciprocal of what it knows to be one number, which moves the last bit. Made of a column
+    # (no optimiser may fold x * 0.0, since x could be NaN) the unit divides the same on every engine
+    in_units = nw.col("day_count").cast(nw.Float64) * 0.0 + days
+    per_customer = (
+        _histories(_purchase_days(lines))
+        .with_columns(_unit=in_units)
+        .select(
+            "customer_id",
+            frequency=(nw.col("day_count") - 1).cast(nw.Int64),
+            recency=(day_number(nw.col("last")) - day_number(nw.col("first"))).cast(nw.Float64) / nw.col("_unit"),
+            T=days_between(nw.col("first"), last_day).cast(nw.Float64) / nw.col("_unit"),
+            monetary_value=nw.when(nw.col("day_count") > 1)
+            .then(nw.col("later_amount") / (nw.col("day_count") - 1).cast(nw.Float64))
+            .otherwise(None)
+            .cast(nw.Float64),
+        )
     )
     return table.to_native(per_customer.sort("customer_id"))
 

@@ -50,7 +50,7 @@ def enter_customers(
         *[nw.col(name).cast(nw.String) for name in words],
     )
     if not engine.is_lazy:
-        _check_rows(plan, numbers, caller=caller)
+        check_rows(plan, numbers, caller=caller)
     return plan, engine
 
 
@@ -75,7 +75,8 @@ def check_same_id(one: nw.LazyFrame[Any], other: nw.LazyFrame[Any], *, names: tu
         raise SchemaError(msg)
 
 
-def _check_rows(plan: nw.LazyFrame[Any], numbers: Sequence[str], *, caller: str) -> None:
+def check_rows(plan: nw.LazyFrame[Any], numbers: Sequence[str], *, caller: str) -> None:
+    """Refuse customers without an id, repeated ones, and numbers that are missing or infinite."""
     unusable = {name: ~nw.col(name).cast(nw.Float64).is_finite().fill_null(value=False) for name in numbers}
     unusable["customer_id"] = nw.col("customer_id").is_null()
     counts = {name: test.cast(nw.Int64).sum() for name, test in unusable.items()}

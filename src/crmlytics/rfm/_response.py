@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import narwhals.stable.v2 as nw
+import numpy as np
 from scipy import stats
 
-from crmlytics._validation import check_amount, check_fraction
+from crmlytics._frames import Implementation, collect, columns_of, enter
+from crmlytics._validation import check_amount, check_choice, check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.rfm._entering import check_same_id, check_same_kind, enter_scores
 from crmlytics.tables import Contacts
 
 NO_SCORE = "(no score)"
+CELLS = ("rfm_score", "segment")
+FLAGS = (bool, np.bool_, numbers.Real)
 
 
 def rfm_response_table(
@@ -31,7 +36,7 @@ def rfm_response_table(
     scores : dataframe, one row per customer
         Needs ``customer_id`` and the column named in ``by``, as they were **before** the mailing.
     responses : Contacts or dataframe of the same kind, one row per contact
-        Needs ``customer_id`` and ``responded`` (an empty one means no response).
+        Needs ``customer_id`` and ``responded``: true or false, or 1 or 0; an empty one means no response.
     contact_cost : float, >= 0
         What one contact costs, in the currency of the margin.
     margin_per_response : float, > 0
@@ -80,11 +85,8 @@ def rfm_response_table(
     cost = check_amount(contact_cost, name="contact_cost", caller=caller)
     margin = check_amount(margin_per_response, name="margin_per_response", caller=caller, positive=True)
     z = float(stats.norm.ppf((1 + check_fraction(confidence, name="confidence", caller=caller)) / 2))
-    if not isinstance(by, str):
-        msg = f'{caller}: by must be the name of a column of scores, such as by="segment", got {by!r}.'
-        raise SchemaError(msg)
-    answered = _answered(scores, responses, by, caller)
-    plan, engine = answered
+    check_choice(by, CELLS, name="by", caller=caller)
+    plan, engine = _answered(scores, responses, by, caller)
     cells = (
         plan.group_by(by)
         .agg(contact_count=nw.len(), response_count=nw.col("responded").sum())
@@ -101,13 +103,40 @@ def rfm_response_table(
 def _answered(scores: Any, responses: Any, by: str, caller: str) -> tuple[nw.LazyFrame[Any], Any]:
     """One row per contact: the cell of the customer, and whether there was a response."""
     known, engine = enter_scores(scores, words=[by], caller=caller)
-    contacts = Contacts.bind(responses)
+    contacts = responses if isinstance(responses, Contacts) else Contacts.bind(_with_flags(responses, caller))
     names = ("scores", "responses")
     check_same_kind(engine, contacts.engine, names=names, caller=caller)
     plan = contacts.need("customer_id", "responded", caller=caller)
     check_same_id(known, plan, names=names, caller=caller)
     plan = plan.with_columns(nw.col("responded").fill_null(value=False).cast(nw.Int64))
     return plan.join(known, on="customer_id", how="left").with_columns(nw.col(by).fill_null(NO_SCORE)), engine
+
+
+def _with_flags(responses: Any, caller: str) -> Any:
+    """Read ``responded`` as true or false where gaps made floats or objects of it; values in memory are checked."""
+    frame, engine = enter(responses, caller=caller)
+    if "responded" not in columns_of(frame):
+        return responses  # the contract says what to type
+    if engine.implementation is Implementation.PANDAS and responses["responded"].dtype == object:
+        _refuse_others(responses["responded"].dropna().tolist(), caller)
+        flags = responses["responded"].map(bool, na_action="ignore")
+        return responses.assign(responded=flags.astype("boolean"))
+    dtype, flag = frame.collect_schema()["responded"], nw.col("responded")
+    if not dtype.is_numeric():
+        return responses
+    if not engine.is_lazy:
+        found = collect(frame.select(flag.cast(nw.Float64)))["responded"].drop_nulls().unique()
+        _refuse_others([value for value in found.to_list() if value == value], caller)  # noqa: PLR0124  not NaN
+    if dtype.is_float():
+        return engine.to_native(frame.with_columns(responded=(flag != 0) & flag.is_finite()))
+    return responses
+
+
+def _refuse_others(values: list[Any], caller: str) -> None:
+    other = next((value for value in values if not (isinstance(value, FLAGS) and value in (0, 1))), None)
+    if other is not None:
+        msg = f"{caller}: responded of responses holds {other!r}, expected true or false, 1 or 0, or nothing."
+        raise SchemaError(msg)
 
 
 def _with_verdict(cells: nw.LazyFrame[Any], cost: float, margin: float, z: float) -> nw.LazyFrame[Any]:

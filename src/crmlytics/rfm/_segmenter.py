@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics._frames import collect
 from crmlytics._validation import check_choice, check_count
 from crmlytics.exceptions import DataQualityWarning, SchemaError
-from crmlytics.rfm._entering import MEASURES, RFM_REPAIR, enter_rfm
+from crmlytics.rfm._entering import MEASURES, RFM_REPAIR, check_rows, enter_rfm
 from crmlytics.rfm._segments import default_map, own_map, segment_expression
 from crmlytics.rfm._thresholds import nested_cuts, quantile_cuts, score_array, score_expression
 
@@ -76,6 +76,10 @@ class RFMSegmenter(BaseEstimator):  # type: ignore[misc]
     order, bins are of unequal size and some may be empty. Quantiles are of type 7 (Hyndman & Fan 1996). R's ``rfm``
     package adds 1 to each quantile instead and gives a value below that sum the lower bin: the same for whole numbers
     when the quantile is whole.
+
+    *Customers without an order.* Who has only sent things back has f score 1, and the r score of the last return, since
+    :func:`rfm_table` knows nothing later of them: a recent return makes them "New customers" or "Promising", which they
+    are not. Set them aside where segments are acted on: keep the rows with ``order_count`` above 0.
 
     *Segments.* Each score becomes the level 1 to 5 of its place on the scale (for five bins: itself); FM is the level
     of the mean of the f and m scores, halves rounded up.
@@ -235,20 +239,13 @@ class RFMSegmenter(BaseEstimator):  # type: ignore[misc]
 def _read_measures(X: Any, *, caller: str) -> dict[str, Vector]:
     """Collect the three measures of an rfm table, once, and refuse what has no place on a scale."""
     plan, engine = enter_rfm(X, caller=caller)
-    table = collect(plan.select(nw.col(*MEASURES).cast(nw.Float64)))
-    measures = {name: np.asarray(table[name].to_numpy(), dtype=np.float64) for name in MEASURES}
+    table = collect(plan.select("customer_id", nw.col(*MEASURES).cast(nw.Float64)))
     if len(table) == 0:
         msg = f"{caller}: the table has no rows. {RFM_REPAIR}"
         raise SchemaError(msg)
-    for name, values in measures.items() if engine.is_lazy else ():
-        if not np.isfinite(values).all():
-            bad = int((~np.isfinite(values)).sum())
-            msg = (
-                f"{caller}: {bad} of {len(values)} rows have no usable {name!r} (missing or infinite). "
-                "Set them aside first."
-            )
-            raise SchemaError(msg)
-    return measures
+    if engine.is_lazy:  # a table in memory was checked as it came in
+        check_rows(table.lazy(), MEASURES, caller=caller)
+    return {name: np.asarray(table[name].to_numpy(), dtype=np.float64) for name in MEASURES}
 
 
 def _read_cuts(cuts: Mapping[str, Any], name: str, n_bins: int) -> Vector:

@@ -12,7 +12,7 @@ from crmlytics.rfm._segments import ACTIONS, chosen_text, segment_position
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NEW, GONE = "(new)", "(gone)"
+NEW, GONE, NO_SEGMENT = "(new)", "(gone)", "(no segment)"
 
 
 def segment_table(scores: Any, *, actions: Mapping[str, str] | None = None) -> Any:
@@ -118,7 +118,8 @@ def migration_table(before: Any, after: Any) -> Any:
     dataframe of the kind that came in, one row per pair of segments that someone has
         ``from_segment`` (String, "(new)" for customers who are only in ``after``); ``to_segment`` (String, "(gone)" for
         customers who are only in ``before``); ``customer_count`` (Int64); ``from_share`` (Float64, of the customers of
-        ``from_segment``). Sorted by both in the order of :func:`segment_table`, "(new)" and "(gone)" last.
+        ``from_segment``). Sorted by both in the order of :func:`segment_table`, "(new)" and "(gone)" last. A customer
+        who is in a table without a segment, for want of a measure, has "(no segment)".
 
     Examples
     --------
@@ -137,10 +138,11 @@ def migration_table(before: Any, after: Any) -> Any:
     names = ("before", "after")
     check_same_kind(engine, other, names=names, caller=caller)
     check_same_id(old, new, names=names, caller=caller)
+    segment = nw.col("segment").fill_null(NO_SEGMENT)  # before the join, which makes nulls of its own
     moves = (
-        old.rename({"segment": "from_segment"})
+        old.select("customer_id", from_segment=segment)
         .join(
-            new.rename({"customer_id": "id_after", "segment": "to_segment"}),
+            new.select(id_after=nw.col("customer_id"), to_segment=segment),
             left_on="customer_id",
             right_on="id_after",
             how="full",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import days_between
-from crmlytics._orders import orders_of
+from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import as_moment
 from crmlytics.tables import Transactions
 
@@ -28,9 +28,9 @@ def rfm_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.dat
     Returns
     -------
     dataframe of the kind that came in, one row per customer, sorted by ``customer_id``
-        ``customer_id`` (Int64 or String), ``recency_days`` (Int64, calendar days from the last order to ``as_of``: at
-        least 1 if ``as_of`` is a date), ``order_count`` (Int64, orders; credit notes are none, see Notes),
-        ``total_amount`` (Float64, in the currency of ``amount``).
+        ``customer_id`` (Int64 or String), ``recency_days`` (Int64, calendar days from the last line of the last order
+        to ``as_of``: at least 1 if ``as_of`` is a date), ``order_count`` (Int64, orders; credit notes are none, see
+        Notes), ``total_amount`` (Float64, in the currency of ``amount``).
 
     Raises
     ------
@@ -65,7 +65,7 @@ def rfm_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.dat
     """
     as_of = as_moment(as_of, caller="rfm_table")
     table = Transactions.bind(transactions).before(as_of)
-    lines = table.need("customer_id", "order_id", "timestamp", "amount", caller="rfm_table")
+    lines = table.need(*ORDER_ROLES, caller="rfm_table")
     customers = _customers(lines) if table.may_hold_returns else _customers_without_returns(lines)
     measures = customers.select(
         "customer_id",
@@ -87,14 +87,14 @@ def _customers_without_returns(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 def _customers(lines: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Gather lines into orders first, since a credit note is none; without any order the last line stands in."""
-    last_line = nw.col("last_line")
-    orders = orders_of(lines, "customer_id", last_line=nw.col("timestamp").max())
+    completed, last_line = nw.col("completed_at"), nw.col("last_line")
     return (
-        orders.with_columns(last_order=nw.when(nw.col("is_order") == 1).then(last_line).otherwise(None))
+        orders_of(lines, "customer_id")
+        .with_columns(last_order=nw.when(nw.col("is_order") == 1).then(completed).otherwise(None))
         .group_by("customer_id")
         .agg(
             nw.col("last_order").max(),
-            last_line=last_line.max(),
+            last_line=completed.max(),
             order_count=nw.col("is_order").sum(),
             total_amount=nw.col("amount").sum(),
         )

@@ -127,7 +127,8 @@ def scorecard_table(
         Estimated (Float64): ``alive_probability``, ``purchase_probability`` (at least one purchase in the horizon),
         ``expected_purchase_count``, ``expected_order_amount`` and, without a margin, ``expected_revenue_amount`` (in
         the horizon), with one ``clv_amount`` (margin of that revenue, not discounted). They are null for a customer
-        who never made a purchase in the data (returns only), and for all when fewer than 30 customers came back.
+        who never made a purchase in the data (returns only), and for all when fewer than 30 customers came back;
+        the amounts are null for all when fewer than 30 customers paid for a repeat purchase.
 
     Examples
     --------

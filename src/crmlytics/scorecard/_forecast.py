@@ -36,11 +36,14 @@ class Forecast:
         ``customer_id``, the four columns of ``SCORES`` and ``expected_amount``.
     purchases, amounts : str
         In a sentence: how well the model of purchases, and that of amounts, is determined.
+    has_amounts : bool
+        False when too few customers paid for a repeat purchase to expect an amount of anybody.
     """
 
     table: nw.DataFrame[Any]
     purchases: str
     amounts: str
+    has_amounts: bool
 
 
 def forecast_part(request: Request) -> Part:
@@ -73,7 +76,7 @@ def _revenue_column(request: Request, forecast: Forecast, tested: str) -> Column
         "expected_revenue_amount",
         f"Revenue expected in the next {request.horizon_days} days: expected purchases x expected amount",
         "currency",
-        f"As sure as its two factors. {tested}" if forecast.amounts else tested,
+        f"As sure as its two factors. {tested}" if forecast.has_amounts else forecast.amounts,
     )
 
 
@@ -95,24 +98,36 @@ def _forecast(histories: nw.DataFrame[Any], horizon_days: int) -> Forecast:
     repeat_buyers = int((histories["frequency"] > 0).cast(nw.Int64).sum())
     if repeat_buyers < FEWEST_REPEAT_BUYERS:
         why = f"not estimated: {repeat_buyers} customers bought again, at least {FEWEST_REPEAT_BUYERS} are needed."
-        empty = [nw.lit(None).cast(nw.Float64).alias(name) for name in (*SCORES, "expected_amount")]
-        return Forecast(histories.select("customer_id", *empty), why, why)
+        return Forecast(_empty(histories, *SCORES, "expected_amount"), why, why, has_amounts=False)
     purchases = _fitted(ModifiedBetaGeoModel(unit=UNIT), histories)
     scores = purchases.score_table(histories.to_native(), horizon=f"{horizon_days}d")
-    amounts, verdict = _order_amounts(histories)
+    amounts, verdict, has_amounts = _order_amounts(histories)
     table = nw.from_native(scores, eager_only=True).join(amounts, on="customer_id", how="left")
     expected = nw.col("expected_purchase_count") * nw.col("expected_order_amount")
-    return Forecast(table.with_columns(expected_amount=expected), purchases.verdict_, verdict)
+    return Forecast(table.with_columns(expected_amount=expected), purchases.verdict_, verdict, has_amounts=has_amounts)
 
 
-def _order_amounts(histories: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], str]:
-    """Return the amount expected of each customer's orders; repeat buyers of free goods only count as unknown."""
+def _empty(histories: nw.DataFrame[Any], *names: str) -> nw.DataFrame[Any]:
+    return histories.select("customer_id", *[nw.lit(None).cast(nw.Float64).alias(name) for name in names])
+
+
+def _order_amounts(histories: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], str, bool]:
+    """Return the amount expected of each customer's orders, how sure it is, and whether there is one.
+
+    Repeat buyers of free goods count as unknown: what they would pay was never seen.
+    """
     unpaid = (nw.col("monetary_value") <= 0).fill_null(value=False)
     paid = histories.select(
         "customer_id",
         frequency=nw.when(unpaid).then(nw.lit(0)).otherwise(nw.col("frequency")).cast(nw.Int64),
         monetary_value=nw.when(~unpaid).then(nw.col("monetary_value")),
     )
+    payers = int((paid["frequency"] > 0).cast(nw.Int64).sum())
+    if payers < FEWEST_REPEAT_BUYERS:
+        why = (
+            f"not estimated: {payers} customers paid for a repeat purchase, at least {FEWEST_REPEAT_BUYERS} are needed."
+        )
+        return _empty(histories, "expected_order_amount"), why, False
     model = _fitted(GammaGammaModel(), paid)
     scores = model.score_table(paid.to_native())
     typical = float(paid["monetary_value"].drop_nulls().median())
@@ -124,7 +139,7 @@ def _order_amounts(histories: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], str
             nw.when(amount.is_finite()).then(amount).otherwise(nw.lit(typical)).alias("expected_order_amount")
         )
         verdict += " Spend varies so much that one-time buyers get the median instead of a mean."
-    return table, verdict
+    return table, verdict, True
 
 
 def _fitted(model: Any, histories: nw.DataFrame[Any]) -> Any:
@@ -150,19 +165,20 @@ def _back_test(request: Request) -> tuple[Figure, ...]:
         return ()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataQualityWarning)  # the model proper says it, once
-        forecast = _forecast(before, request.horizon_days).table
+        forecast = _forecast(before, request.horizon_days)
     after = _histories(request, request.as_of).select(
         "customer_id", frequency_after=nw.col("frequency"), spend_after=nw.col("monetary_value")
     )
-    joined = before.join(after, on="customer_id", how="left").join(forecast, on="customer_id", how="left")
-    return _figures({name: _numbers(joined, name) for name in joined.columns if name != "customer_id"})
+    joined = before.join(after, on="customer_id", how="left").join(forecast.table, on="customer_id", how="left")
+    columns = {name: _numbers(joined, name) for name in joined.columns if name != "customer_id"}
+    return _figures(columns, with_amounts=forecast.has_amounts)
 
 
 def _numbers(table: nw.DataFrame[Any], name: str) -> npt.NDArray[np.float64]:
     return np.asarray(table[name].cast(nw.Float64).fill_null(0.0).to_numpy(), dtype=np.float64)
 
 
-def _figures(columns: dict[str, npt.NDArray[np.float64]]) -> tuple[Figure, ...]:
+def _figures(columns: dict[str, npt.NDArray[np.float64]], *, with_amounts: bool) -> tuple[Figure, ...]:
     """Compare forecast and outcome; arrays of one entry per customer known at the cutoff."""
     from sklearn.metrics import roc_auc_score
 
@@ -177,9 +193,12 @@ def _figures(columns: dict[str, npt.NDArray[np.float64]]) -> tuple[Figure, ...]:
         Figure("actual_purchase_count", bought.sum(), "Purchase days they had"),
         Figure("expected_buyer_share", likely.mean(), "Share of them expected to buy at least once"),
         Figure("actual_buyer_share", came.mean(), "Share of them that did"),
-        Figure("expected_revenue_amount", amount, "Revenue expected of their purchase days"),
-        Figure("actual_revenue_amount", spent.sum(), "Revenue of their purchase days"),
     ]
+    if with_amounts:
+        figures += [
+            Figure("expected_revenue_amount", amount, "Revenue expected of their purchase days"),
+            Figure("actual_revenue_amount", spent.sum(), "Revenue of their purchase days"),
+        ]
     if 0 < came.sum() < len(came):
         auc = float(roc_auc_score(came, likely))
         meaning = "Chance that a buyer was ranked above a non-buyer: 0.5 is guessing, 1 is perfect (AUC)"

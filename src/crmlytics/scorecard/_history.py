@@ -29,17 +29,17 @@ def rfm_part(request: Request) -> Part:
         segmenter = rfm.RFMSegmenter().fit(measures.to_native())
     relative = {name: RELATIVE + _ties_in_words(empty) for name, empty in segmenter.empty_scores_.items()}
     columns = (
-        Column("recency_days", "Calendar days since the last order", "days", COUNTED),
+        Column("recency_days", "Calendar days since the last order; without any order, since the last return", "days",
+               COUNTED),
         Column("order_count", "Orders so far", "orders", COUNTED),
         Column("total_amount", "Revenue so far, returns taken off", "currency", COUNTED),
         Column("r_score", "How recent the last order is: 5 is the most recent fifth", "1 to 5", relative["r_score"]),
         Column("f_score", "How often they ordered: 5 is the most frequent fifth", "1 to 5", relative["f_score"]),
-        Column(
-            "m_score", "How much they brought: 5 is the fifth with the highest revenue", "1 to 5", relative["m_score"]
-        ),
+        Column("m_score", "How much they brought: 5 is the fifth with the highest revenue", "1 to 5",
+               relative["m_score"]),
         Column("rfm_score", "The three scores side by side", "text", RELATIVE),
         Column("segment", "The name of the group of scores", "text", RELATIVE),
-    )
+    )  # fmt: skip
     return Part(compute(segmenter.score_table(measures.to_native()), caller=CALLER), columns)
 
 
@@ -48,7 +48,7 @@ def value_part(request: Request) -> Part:
     table = compute(value.value_table(request.known, as_of=request.as_of), caller=CALLER)
     columns = (
         Column("average_order_amount", "Revenue per order", "currency", COUNTED),
-        Column("tenure_days", "Calendar days since the first order", "days", COUNTED),
+        Column("tenure_days", "Calendar days since the first line of any kind, order or return", "days", COUNTED),
         Column("amount_share", "Share of the revenue of all customers", "share", COUNTED),
     )
     return Part(table, columns)

@@ -1,4 +1,4 @@
-"""What customers are worth so far: contribution of each, concentration of revenue, and the key figures by period."""
+"""The tables of value: one row a customer, a top share or a period."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import collect, days_between, to_pandas
-from crmlytics._orders import orders_of
-from crmlytics._periods import (
-    customer_periods,
-    draw_bars,
-    filled,
-    first_active_period,
-    label_periods,
-    period_grid,
-    ratio,
-)
-from crmlytics._validation import as_moment, check_choice
+from crmlytics._frames import collect, days_between
+from crmlytics._orders import ORDER_ROLES, orders_of
+from crmlytics._periods import customer_periods, filled, first_active_period, opened, ratio
+from crmlytics._validation import as_moment
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
@@ -26,26 +18,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
-    from matplotlib.axes import Axes
-
-__all__ = ["concentration_table", "gini", "kpi_table", "plot_concentration", "plot_kpis", "plot_value", "value_table"]
-
-NEEDED = ("customer_id", "order_id", "timestamp", "amount")
 TOP_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
-MARKED_SHARE = 0.2  # the point of the Pareto curve that everybody asks for
-KPI_TITLES = {
-    "total_amount": "Revenue",
-    "customer_count": "Active customers",
-    "new_customer_count": "New customers",
-    "returning_customer_count": "Returning customers",
-    "returning_share": "Active customers who had ordered in an earlier period",
-    "repeat_share": "Active customers with two or more orders in the period",
-    "order_count": "Orders",
-    "average_order_amount": "Average order amount",
-    "orders_per_customer": "Orders per active customer",
-    "amount_per_customer": "Revenue per active customer",
-    "days_between_orders": "Days since the order before",
-}
 TIE_DECIMALS = 6  # engines add floats in different orders: equal totals must not get ranks by their last bit
 
 
@@ -65,7 +38,8 @@ def value_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.d
         ``total_amount`` (Float64, all lines; returns are negative lines and are taken off),
         ``order_count`` (Int64, orders; credit notes are none, see Notes),
         ``average_order_amount`` (Float64, ``total_amount / order_count``; null without an order),
-        ``first_order_at``, ``last_order_at`` (Datetime, moments of orders; null without an order),
+        ``first_order_at``, ``last_order_at`` (Datetime, the first line of the first order and the last line of the last
+        one, from which :func:`~crmlytics.rfm.rfm_table` counts recency; null without an order),
         ``tenure_days`` (Int64, >= 0, calendar days from the customer's first line of any kind to ``as_of``),
         ``amount_share`` (Float64, ``total_amount`` / that of all customers),
         ``rank`` (Int64, 1 is the largest ``total_amount``; each rank once, ties go by ``customer_id``),
@@ -100,7 +74,7 @@ def value_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.d
     as_of = as_moment(as_of, caller=caller)
     table = Transactions.bind(transactions).before(as_of)
     with_cost = table.has("cost")
-    lines = table.need(*NEEDED, *(["cost"] if with_cost else []), caller=caller)
+    lines = table.need(*ORDER_ROLES, *(["cost"] if with_cost else []), caller=caller)
     customers = _ranked(_customers(lines, with_cost=with_cost)).select(
         "customer_id",
         "total_amount",
@@ -288,9 +262,7 @@ def kpi_table(
     2   2024-03-01        False               1                   0           0.0            1
     """
     caller = "kpi_table"
-    grid = period_grid(period, as_of=as_moment(as_of, caller=caller), caller=caller)
-    table = Transactions.bind(transactions).before(grid.as_of)
-    lines = table.need(*NEEDED, caller=caller)
+    table, lines, grid = opened(transactions, as_of=as_of, period=period, caller=caller)
     counts = ("customer_count", "new_customer_count", "_repeaters", "order_count", "_gaps")
     kpis = (
         grid.rows(table, lines, caller=caller)
@@ -317,118 +289,6 @@ def kpi_table(
     return table.to_native(kpis.sort("period_start"))
 
 
-def plot_value(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw how revenue adds up over the customers, from the best one down (Pareto curve).
-
-    Parameters
-    ----------
-    table : dataframe
-        What :func:`value_table` returned.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        The dashed line is what it would be if all customers were worth the same.
-    """
-    from crmlytics._plots import INK, MUTED, PALETTE, axes, percent_axis, tidy
-
-    rows = to_pandas(table, caller="plot_value").sort_values("rank")
-    ax = tidy(axes(ax), grid="both")
-    customers = [0.0, *rows["cumulative_customer_share"].astype(float)]
-    amounts = [0.0, *rows["cumulative_amount_share"].astype(float)]
-    ax.fill_between(customers, amounts, customers, color=PALETTE[0], alpha=0.12, linewidth=0)
-    ax.plot(customers, amounts, color=PALETTE[0], linewidth=2.2)
-    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
-    mark = next((place for place, share in enumerate(customers) if share >= MARKED_SHARE), len(customers) - 1)
-    ax.plot(customers[mark], amounts[mark], "o", color=PALETTE[0], markeredgecolor="white", markersize=9)
-    text = f"{customers[mark]:.0%} of customers\nmake {amounts[mark]:.0%} of revenue"
-    ax.annotate(text, (customers[mark], amounts[mark]), (12, -6), textcoords="offset points", va="top", color=INK)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(bottom=0)
-    percent_axis(ax.xaxis, decimals=0)
-    percent_axis(ax.yaxis, decimals=0)
-    ax.set_xlabel("Share of customers, best first")
-    ax.set_ylabel("Share of revenue")
-    ax.set_title("How revenue adds up over the customers", loc="left")
-    return ax
-
-
-def plot_concentration(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw how much of revenue the best customers make, one bar per top share.
-
-    Parameters
-    ----------
-    table : dataframe
-        What :func:`concentration_table` returned.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        The pale bar behind each one is the share of customers, the length it would have if all were worth the same.
-    """
-    from crmlytics._plots import INK, PALETTE, RULE, axes, percent_axis, tidy
-
-    rows = to_pandas(table, caller="plot_concentration")
-    ax = tidy(axes(ax, size=(8, 1.4 + 0.5 * len(rows))), grid=None)
-    places = range(len(rows))
-    ax.barh(places, rows["amount_share"].astype(float), color=PALETTE[0], height=0.62, label="Share of revenue")
-    ax.barh(places, rows["top_share"].astype(float), color=RULE, height=0.24, label="Share of customers")
-    for place, share in zip(places, rows["amount_share"], strict=True):
-        ax.text(float(share), place, f" {share:.0%}", va="center", color=INK)
-    names = [
-        f"Top {share:.3g}% ({n:,})" for share, n in zip(100 * rows["top_share"], rows["customer_count"], strict=True)
-    ]
-    ax.set_yticks(places, names)
-    ax.invert_yaxis()
-    ax.set_xlim(0, max(1.0, 1.1 * float(rows["amount_share"].max())))
-    percent_axis(ax.xaxis, decimals=0)
-    ax.legend(frameon=False, loc="upper right", fontsize=9)
-    ax.set_title("What the best customers make of revenue", loc="left")
-    return ax
-
-
-def plot_kpis(table: Any, *, kpi: str = "total_amount", ax: Axes | None = None) -> Axes:
-    """Draw one key figure over the periods.
-
-    Parameters
-    ----------
-    table : dataframe
-        What :func:`kpi_table` returned.
-    kpi : str, default "total_amount"
-        The column drawn. ``"customer_count"`` is split into new and returning customers.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        Bars, pale for periods that are not complete.
-    """
-    from crmlytics._plots import PALETTE, axes, percent_axis, thousands_axis, tidy
-
-    check_choice(kpi, KPI_TITLES, name="kpi", caller="plot_kpis")
-    rows = to_pandas(table, caller="plot_kpis")
-    ax = tidy(axes(ax))
-    if kpi == "customer_count":
-        returning = rows["returning_customer_count"].astype(float)
-        draw_bars(ax, rows, returning, PALETTE[0], label="Returning")
-        draw_bars(ax, rows, rows["new_customer_count"].astype(float), PALETTE[1], bottom=returning, label="New")
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, fontsize=9)
-    else:
-        draw_bars(ax, rows, rows[kpi].astype(float), PALETTE[0])
-    label_periods(ax, rows)
-    if kpi.endswith("_share"):
-        percent_axis(ax.yaxis)
-    else:
-        thousands_axis(ax.yaxis)
-    ax.set_title(KPI_TITLES[kpi], loc="left")
-    return ax
-
-
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
@@ -438,16 +298,17 @@ def _customers(lines: nw.LazyFrame[Any], *, with_cost: bool) -> nw.LazyFrame[Any
     if with_cost:
         lines = lines.with_columns(_uncosted=nw.col("cost").is_null().cast(nw.Int64))
         cost = {"_cost": nw.col("cost").sum(), "_uncosted": nw.col("_uncosted").sum()}
-    moment = nw.when(nw.col("is_order") == 1).then(nw.col("ordered_at")).otherwise(None)
+    is_order = nw.col("is_order") == 1
+    first, last = (nw.when(is_order).then(nw.col(name)).otherwise(None) for name in ("ordered_at", "completed_at"))
     return (
         orders_of(lines, "customer_id", **cost)
-        .with_columns(_order_at=moment)
+        .with_columns(_first=first, _last=last)
         .group_by("customer_id")
         .agg(
             total_amount=nw.col("amount").sum(),
             order_count=nw.col("is_order").sum(),
-            first_order_at=nw.col("_order_at").min(),
-            last_order_at=nw.col("_order_at").max(),
+            first_order_at=nw.col("_first").min(),
+            last_order_at=nw.col("_last").max(),
             first_line_at=nw.col("ordered_at").min(),
             **{name: nw.col(name).sum() for name in cost},
         )
@@ -481,7 +342,7 @@ def _measured(
     """Rank the customers and learn how many there are and what they brought in; refuse a total that has no shares."""
     as_of = as_moment(as_of, caller=caller)
     table = Transactions.bind(transactions).before(as_of)
-    customers = collect(_customers(table.need(*NEEDED, caller=caller), with_cost=False))
+    customers = collect(_customers(table.need(*ORDER_ROLES, caller=caller), with_cost=False))
     total = float(customers["total_amount"].sum())
     if not total > 0:
         msg = (

@@ -1,4 +1,4 @@
-"""Where revenue comes from: what drives it, which customers move it, and how long each generation of them stays."""
+"""The tables of revenue: its drivers, its movements by period, and its cohorts."""
 
 from __future__ import annotations
 
@@ -8,35 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import to_pandas
-from crmlytics._periods import (
-    customer_periods,
-    draw_stacks,
-    filled,
-    first_active_period,
-    period_grid,
-    period_labels,
-    ratio,
-)
-from crmlytics._validation import as_moment, check_choice
-from crmlytics.tables import Transactions
+from crmlytics._periods import customer_periods, filled, first_active_period, opened, ratio
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    import numpy as np
-    from matplotlib.axes import Axes
+    from crmlytics.tables import Transactions
 
-__all__ = ["cohort_table", "movement_table", "plot_cohorts", "plot_movements", "plot_revenue", "revenue_table"]
-
-NEEDED = ("customer_id", "order_id", "timestamp", "amount")
 MOVEMENTS = ("new", "reactivated", "expansion", "contraction", "lost", "returns")
-COHORT_TITLES = {
-    "retained_share": "Share of each cohort that ordered",
-    "amount_per_customer": "Revenue per original customer",
-    "cumulative_amount_per_customer": "Revenue per original customer so far",
-}
-MOST_CELLS_WRITTEN = 26
 NEVER = -1_000_000_000  # the first period of a customer without an order: no period has this number
 
 
@@ -103,9 +82,7 @@ def revenue_table(
     1          60.0               3                  20.0           30.0                    17.5
     """
     caller = "revenue_table"
-    grid = period_grid(period, as_of=as_moment(as_of, caller=caller), caller=caller)
-    table = Transactions.bind(transactions).before(grid.as_of)
-    lines = table.need(*NEEDED, caller=caller)
+    table, lines, grid = opened(transactions, as_of=as_of, period=period, caller=caller)
     sums = (
         customer_periods(lines, grid)
         .group_by("period_index")
@@ -183,9 +160,7 @@ def movement_table(
     1           16.0        30.0               6.0        -20.0
     """
     caller = "movement_table"
-    grid = period_grid(period, as_of=as_moment(as_of, caller=caller), caller=caller)
-    table = Transactions.bind(transactions).before(grid.as_of)
-    lines = table.need(*NEEDED, caller=caller)
+    table, lines, grid = opened(transactions, as_of=as_of, period=period, caller=caller)
     amounts = tuple(f"{name}_amount" for name in MOVEMENTS)
     counts = ("new", "reactivated", "retained", "expansion", "contraction", "lost")
     counted = tuple(f"{name}_customer_count" for name in counts)
@@ -255,9 +230,7 @@ def cohort_table(
     2   2024-02-01              0                      1             1.0                 30.0
     """
     caller = "cohort_table"
-    grid = period_grid(period, as_of=as_moment(as_of, caller=caller), caller=caller)
-    table = Transactions.bind(transactions).before(grid.as_of)
-    lines = table.need(*NEEDED, caller=caller)
+    table, lines, grid = opened(transactions, as_of=as_of, period=period, caller=caller)
     periods = customer_periods(lines, grid)
     rows = grid.rows(table, lines, caller=caller)
     firsts = first_active_period(periods)
@@ -283,113 +256,6 @@ def cohort_table(
         )
     )
     return table.to_native(cells.sort("cohort_start", "period_number"))
-
-
-def plot_revenue(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw why revenue changed: each period's change, stacked from its three effects.
-
-    Parameters
-    ----------
-    table : dataframe
-        What :func:`revenue_table` returned.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        Bars above zero raised revenue, below zero lowered it; the dot is the sum. Periods that are not complete are
-        pale.
-    """
-    from crmlytics._plots import PALETTE, axes, thousands_axis, tidy
-
-    rows = to_pandas(table, caller="plot_revenue").iloc[1:]  # the first period has no change
-    effects = {
-        "Number of customers": ("customer_effect_amount", PALETTE[0]),
-        "Orders per customer": ("frequency_effect_amount", PALETTE[5]),
-        "Average order amount": ("order_value_effect_amount", PALETTE[1]),
-    }
-    ax = tidy(axes(ax))
-    draw_stacks(ax, rows, effects)
-    thousands_axis(ax.yaxis)
-    ax.set_ylabel("Change from the period before")
-    ax.set_title("Why revenue changed", loc="left")
-    return ax
-
-
-def plot_movements(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw which customers moved revenue: gains stacked above zero, losses below, the dot is the change.
-
-    Parameters
-    ----------
-    table : dataframe
-        What :func:`movement_table` returned.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first period is left out, since everybody is new in it. Periods that are not complete are pale.
-    """
-    from crmlytics._plots import PALETTE, axes, thousands_axis, tidy
-
-    rows = to_pandas(table, caller="plot_movements").iloc[1:]
-    movements = {
-        "New": ("new_amount", PALETTE[0]),
-        "Reactivated": ("reactivated_amount", PALETTE[5]),
-        "Expansion": ("expansion_amount", PALETTE[2]),
-        "Contraction": ("contraction_amount", PALETTE[1]),
-        "Lost": ("lost_amount", PALETTE[3]),
-        "Returns only": ("returns_amount", PALETTE[4]),
-    }
-    ax = tidy(axes(ax))
-    draw_stacks(ax, rows, movements)
-    thousands_axis(ax.yaxis)
-    ax.set_ylabel("Change from the period before")
-    ax.set_title("Who moved revenue", loc="left")
-    return ax
-
-
-def plot_cohorts(table: Any, *, value: str = "retained_share", ax: Axes | None = None) -> Axes:
-    """Draw the cohorts as a heat map: a row is a generation of customers, read it from left to right.
-
-    Parameters
-    ----------
-    table : dataframe
-        What :func:`cohort_table` returned.
-    value : {"retained_share", "amount_per_customer", "cumulative_amount_per_customer"}
-        The column shown.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        Cells of periods that are not complete are hatched. The colours end with the largest value after period 0, as
-        every cohort is whole in period 0.
-    """
-    from crmlytics._plots import axes, tidy
-
-    check_choice(value, COHORT_TITLES, name="value", caller="plot_cohorts")
-    rows = to_pandas(table, caller="plot_cohorts")
-    grid = rows.pivot(index="cohort_start", columns="period_number", values=value)
-    open_cells = rows[~rows["is_complete"].astype(bool)]
-    size = (min(max(6.0, 1.6 + 0.56 * grid.shape[1]), 14.0), min(max(2.5, 1.2 + 0.36 * grid.shape[0]), 10.0))
-    ax = tidy(axes(ax, size=size), grid=None)
-    _draw_cells(ax, grid.to_numpy(dtype=float, na_value=float("nan")), as_share=value == "retained_share")
-    for cohort, number in zip(open_cells["cohort_start"], open_cells["period_number"], strict=True):
-        _hatch(ax, int(number), grid.index.get_loc(cohort))
-    sizes = rows.drop_duplicates("cohort_start")["cohort_customer_count"]
-    names = [f"{start}  ({count:,})" for start, count in zip(period_labels(grid.index), sizes, strict=True)]
-    for ticks, labels in ((ax.set_yticks, names), (ax.set_xticks, list(grid.columns))):
-        step = -(-len(labels) // MOST_CELLS_WRITTEN)
-        ticks(range(0, len(labels), step), labels[::step])
-    ax.spines[:].set_visible(False)
-    ax.set_xlabel("Periods since the first order")
-    ax.set_ylabel("First order in (customers)")
-    ax.set_title(COHORT_TITLES[value], loc="left")
-    return ax
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -465,7 +331,8 @@ def _movements(customers: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         "returns": ~active & ~was_active,
     }
     marks = {f"_{name}": test.cast(nw.Int64) for name, test in headings.items()}
-    amounts = {f"{name}_amount": (change * nw.col(f"_{name}").cast(nw.Float64)) for name in MOVEMENTS}
+    # a loss times 0 is -0.0, which pandas shows; plus 0.0 it is 0.0
+    amounts = {f"{name}_amount": change * nw.col(f"_{name}").cast(nw.Float64) + 0.0 for name in MOVEMENTS}
     return (
         customers.with_columns(**marks)
         .with_columns(**amounts)
@@ -495,30 +362,3 @@ def _cell_sums(periods: nw.LazyFrame[Any], firsts: nw.LazyFrame[Any]) -> nw.Lazy
         .group_by("first_index", "period_index")
         .agg(total_amount=nw.col("amount").sum(), customer_count=nw.col("is_active").sum())
     )
-
-
-def _draw_cells(ax: Axes, cells: np.ndarray[Any, Any], *, as_share: bool) -> None:
-    """Colour the cells and write their values, as long as there is room to read them."""
-    import numpy as np
-
-    from crmlytics._plots import INK, short_number
-
-    later = cells[:, 1:] if cells.shape[1] > 1 else cells
-    top = max(float(np.nanmax(later, initial=0.0)), 1e-12)
-    ax.imshow(np.ma.masked_invalid(cells), cmap="Blues", vmin=0, vmax=top, aspect="auto")
-    if cells.shape[1] > MOST_CELLS_WRITTEN:
-        return
-    for row, column in np.argwhere(np.isfinite(cells)):
-        number = cells[row, column]
-        text = f"{number:.0%}" if as_share else short_number(round(float(number), 1))
-        colour = "white" if number > 0.6 * top else INK
-        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
-
-
-def _hatch(ax: Axes, column: int, row: int) -> None:
-    from matplotlib.patches import Rectangle
-
-    from crmlytics._plots import MUTED
-
-    cell = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", edgecolor=MUTED, alpha=0.5, linewidth=0)
-    ax.add_patch(cell)
