@@ -15,9 +15,11 @@ import pytest
 import crmlytics
 from crmlytics import Transactions, cli, report, scorecard
 from crmlytics._cli.guessing import guess_roles
+from crmlytics._cli.loading import load_transactions
 from crmlytics._cli.messages import as_typed
 from crmlytics._cli.outputs import FILES, OutputFolder
-from crmlytics._cli.parser import ROLES
+from crmlytics._cli.parser import ROLES, parse
+from crmlytics._cli.steps import Steps
 from crmlytics._files import parse_numbers, read_table, write_sheets, write_table
 from crmlytics.cli import DONE, REFUSED, STOPPED, UNEXPECTED, main
 from crmlytics.datasets import make_transactions
@@ -190,7 +192,7 @@ def test_a_handful_of_customers_gets_a_report_without_a_forecast(tmp_path, monke
 
 @pytest.mark.parametrize(
     ("expected", "came", "verdict"),
-    [(75.0, 100.0, "expected 75.00; 100 came (25% too low)"), (150.0, 100.0, "expected 150; 100 came (50% too high)"),
+    [(75.0, 100.0, "expected 75.00; 100 came (25 % too low)"), (150.0, 100.0, "expected 150; 100 came (50 % too high)"),
      (100.4, 100.0, "expected 100; 100 came\n"), (5.0, 0.0, "expected 5.00; 0.00 came\n")],
 )  # fmt: skip
 def test_the_summary_says_how_the_forecast_did(sales, stand_ins, capsys, expected, came, verdict):
@@ -357,7 +359,7 @@ def refused(tmp_path, monkeypatch, capsys):
          "that is read).")),
         (["orders.csv", *NAMED, "--horizon", "3m"],
          ("--horizon must be a duration in days or weeks such as --horizon \"90d\" or \"12w\", got '3m'. Months differ "
-         "in length: write 30d or 91d.")),
+         "in length: write 30d or 91d. The longest is 36525d.")),
         (["orders.csv", *NAMED, "--margin", "30"],
          "--margin '30': expected a share between 0 and 1, such as 0.3 or 30%. Did you mean 30%?"),
         (["orders.csv", *NAMED, "--margin", "much"], "--margin 'much': expected a share such as 0.3 or 30%."),
@@ -465,7 +467,8 @@ def test_without_openpyxl_all_but_the_workbook_is_written(sales, tmp_path, monke
     assert main(["score", sales]) == DONE
     assert sorted(contents(tmp_path / "crmlytics-report")) == sorted({*FILES} - {"scorecard.xlsx"})
     out, err = capsys.readouterr()
-    assert 'scorecard.xlsx is left out: it needs openpyxl; type: pip install "crmlytics[excel]"' in err
+    assert f"scorecard.xlsx is left out: it needs openpyxl; type: {sys.executable} -m pip install openpyxl" in err
+    assert err.count("openpyxl") == 2  # one line
     assert "scorecard.xlsx" not in out
 
 
@@ -523,6 +526,112 @@ def test_messages_of_the_library_are_said_as_options():
     assert as_typed("costs=3 and x=timestamp") == "costs=3 and x=timestamp"
 
 
+# --- what a newcomer's files need --------------------------------------------------------------------------------
+
+
+def test_thousands_are_asked_for_and_the_answer_is_taken(refused, tmp_path, capsys):
+    header, lines = HEADER.replace(",", ";"), ["a;1;2024-01-31;1.250 €", "b;2;2024-02-01;400 €"]
+    last = refused(["orders.csv", *NAMED], lines, header)
+    assert last.startswith("crmlytics: --amount: 'Total' can be read in two ways: 1.250 can be 1250 or 1.25. Say which")
+    assert last.endswith("--decimal , or --decimal .")
+    assert main(["look", "orders.csv"]) == DONE
+    out = capsys.readouterr().out
+    assert "numbers, in doubt" in out
+    assert "--decimal SIGN" in out
+    (tmp_path / "orders.csv").write_text(f"{header};Preis\n{lines[0]};1,5\n{lines[1]};2,5\n")
+    assert loaded("orders.csv", *NAMED)["Total"].tolist() == [1250, 400]  # another column settles it
+    (tmp_path / "orders.csv").write_text("\n".join([header, *lines]))
+    assert loaded("orders.csv", *NAMED, "--decimal", ",")["Total"].tolist() == [1250, 400]
+    assert loaded("orders.csv", *NAMED, "--decimal", ".")["Total"].tolist() == [1.25, 400]
+
+
+def loaded(*words):
+    """Load as the command does, and return the lines kept."""
+    return load_transactions(parse(["score", *words]), Steps(quiet=True)).data
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_text_file_is_said_to_be_read_as_unless_quiet(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_bytes("\n".join([HEADER + ",Straße", *[f"{line},1" for line in LINES]]).encode("cp1252"))
+    assert main(["score", "a.csv", *NAMED]) == DONE
+    assert "note: read as Windows-1252, separator ',', decimal '.'\n" in capsys.readouterr().err
+    assert main(["score", "a.csv", *NAMED, "--quiet", "--force"]) == DONE
+    assert "read as" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_without_orders_a_day_of_a_customer_is_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = ["a,1,2024-01-31 09:00,5", "a,2,2024-01-31 18:00,5", "a,3,2024-02-01 09:00,5", "b,4,2024-01-31 09:00,5"]
+    Path("a.csv").write_text("\n".join([HEADER, *lines]))
+    words = [*NAMED[:2], *NAMED[4:]]
+    assert loaded("a.csv", *words)["order_id"].tolist() == [0, 0, 1, 2]
+    assert main(["score", "a.csv", *words]) == DONE
+    err = capsys.readouterr().err
+    assert "all that a customer bought on one day counts as one order (likely: --order-id Invoice)" in err
+
+
+def test_a_day_of_a_customer_begins_in_the_zone_given(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{HEADER}\na,1,2024-01-31T22:30:00Z,5\na,2,2024-01-31T23:30:00Z,5\n")
+    words = [str(path), *NAMED[:2], *NAMED[4:], "--time-zone"]
+    assert loaded(*words, "Europe/Berlin")["order_id"].tolist() == [0, 1]
+    assert loaded(*words, "UTC")["order_id"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--timestamp-format", "dd/mm/yyyy"],
+         "--timestamp: --timestamp-format 'dd/mm/yyyy': write it as \"%d/%m/%Y\"."),
+        (["--timestamp-format", "YYYY-MM-DD HH:mm"],
+         "--timestamp: --timestamp-format 'YYYY-MM-DD HH:mm': write it as \"%Y-%m-%d %H:%M\"."),
+        ([], ("--timestamp: 3 of 12 values of 'Day' can't be read as \"%d/%m/%Y\", e.g. ['00/00/0000']. Write all "
+              "dates in one way in the file (an empty cell means that there is none), or give the format that most of "
+              "them have with --timestamp-format.")),
+        (["--horizon", "99999999999d"], None),
+        (["--horizon", "9" * 5000 + "d"], None),
+        (["--sheet", "X"], "orders.csv: --sheet 'X' is for Excel workbooks, and this is a text file; leave it out."),
+    ],
+)  # fmt: skip
+def test_says_what_to_type_instead_of(refused, words, said):
+    lines = [f"a,{day},{day + 12}/01/2024,5" for day in range(1, 10)] + ["a,1,00/00/0000,5"] * 3
+    last = refused(["orders.csv", *NAMED, *words], lines)
+    if said is None:
+        assert re.search(r"--horizon.*(longest is 36525d|longer than 100 years)", last)
+        assert len(last) < 300
+    else:
+        assert last == f"crmlytics: {said}"
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_horizon_longer_than_the_history_is_noted_and_its_label_has_room(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("\n".join([HEADER, *LINES]))
+    assert main(["score", "a.csv", *NAMED, "--horizon", "5000d"]) == DONE
+    out, err = capsys.readouterr()
+    assert "the horizon of 5,000 days is longer than the history of 2 days" in err
+    assert "next 5000 days  1 of them expected" in out
+
+
+def test_customers_with_returns_only_are_no_buyers(sales, stand_ins, capsys):
+    scores = pd.concat([stand_ins.scores, stand_ins.scores.tail(1).assign(customer_id="c", order_count=0)])
+    object.__setattr__(stand_ins, "scores", scores)
+    assert main(["score", sales]) == DONE
+    out = capsys.readouterr().out
+    assert "3 customers (1 of them with returns only)" in out
+    assert "50 % of the customers ordered again" in out
+    assert "Champions: 1 customer (33 %)" in out
+
+
+def test_columns_are_listed_up_to_ten(refused):
+    header = ",".join(f"c{place}" for place in range(30))
+    last = refused(["orders.csv"], [",".join(["x"] * 30)], header)
+    assert "'c9', ... (30 columns)]" in last
+    assert "c10" not in last
+
+
 # --- look --------------------------------------------------------------------------------------------------------
 
 
@@ -542,7 +651,7 @@ def test_look_shows_the_columns_and_the_command_that_then_works(orders, tmp_path
     assert main(["look", "my orders.csv"]) == DONE
     out = capsys.readouterr().out
     assert f"my orders.csv: {len(orders):,} lines, 6 columns" in out
-    assert "dates as %Y/%m/%d" in out
+    assert "dates (yyyy/mm/dd)" in out
     (command,) = [line.strip() for line in out.splitlines() if line.startswith("  crmlytics score")]
     words = [word for role, name in names.items() for word in (f"--{role.replace('_', '-')}", name)]
     assert shlex.split(command) == ["crmlytics", "score", "my orders.csv", *words]
@@ -553,12 +662,36 @@ def test_look_says_what_is_left_to_fill_in(tmp_path, capsys):
     path = tmp_path / "a.csv"
     path.write_text("when,value,thing\n3/4/2024,1,a\n5/6/2024,2,b\n")
     assert main(["look", str(path)]) == DONE
-    assert "No column looks like customer_id, order_id, timestamp, amount: put its name" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "No column looks like customer_id: put its name" in out
+    assert "without --order-id, one day of a customer counts as one order" in out
     path.write_text("customer,invoice,date,total\na,1,3/4/2024,1\nb,2,5/6/2024,2\n")
     assert main(["look", str(path)]) == DONE
     out = capsys.readouterr().out
     assert "--amount total --timestamp-format FORMAT" in out
     assert 'The dates can be read in two ways: put "%d/%m/%Y" or "%m/%d/%Y"' in out
+
+
+def test_look_goes_by_the_values_where_names_say_nothing(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text("Buyer;Wann;Was\na;31.01.2024;15,37 €\nb;01.02.2024;3 €\n")
+    assert main(["look", str(path)]) == DONE
+    out = capsys.readouterr().out
+    assert re.search(r"Wann +dates \(dd\.mm\.yyyy\) .* timestamp\n", out)
+    assert re.search(r"Was +numbers with € .* amount\n", out)
+    assert "read as UTF-8, separator ';', decimal ','" in out
+    path.write_text("cust,date,dollar_value\n1,2024-01-31T10:00:00Z,2.5\n2,2024-02-01T10:00:00Z,3.5\n")
+    assert main(["look", str(path)]) == DONE
+    out = capsys.readouterr().out
+    assert "--timestamp date --amount dollar_value --time-zone ZONE" in out
+    assert "The moments carry a time zone (UTC): put that in which a day begins for you, such as Europe/London" in out
+
+
+def test_look_names_the_other_sheets(tmp_path, capsys):
+    sheets = {"one": pd.DataFrame({"a": [1]}), "two": pd.DataFrame({"b": [1]})}
+    path = write_sheets(sheets, tmp_path / "t.xlsx")
+    assert main(["look", str(path)]) == DONE
+    assert "sheet 'one'; other sheets, for --sheet: ['two']" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -649,6 +782,13 @@ def test_a_reader_that_has_seen_enough_is_no_fault(sales):
         (["1,50 €", "1.000,00 €", "-2 €"], [1.5, 1000.0, -2.0], "€", []),
         (["$1,234.50", "-$5", "$-3"], [1234.5, -5.0, -3.0], "$", []),
         (["EUR 5", "EUR 1 000"], [5.0, 1000.0], "EUR", []),
+        (["(40.00)", "\u221240.00", "15.37-", "7.25"], [-40.0, -40.0, -15.37, 7.25], "", []),
+        (["($12.00)", "-$5", "$-5", "$(3.10)", "(3.00) $", "7 USD"], [-12.0, -5.0, -5.0, -3.1, -3.0, 7.0], "$", []),
+        (["12,00- €", "\u20133,50 €", "5 EUR"], [-12.0, -3.5, 5.0], "€", []),
+        (["CHF 1\u2019537.00", "CHF 12.\u2013", "CHF -3.50"], [1537.0, 12.0, -3.5], "CHF", []),
+        (["£5.5", "GBP 1\u00a0000", "gbp 2"], [5.5, 1000.0, 2.0], "£", []),
+        ([*["2"] * 9, "-(5)"], [2.0] * 9 + [None], "", ["-(5)"]),
+        ([*["2"] * 9, "5 %"], [2.0] * 9 + [None], "", ["5 %"]),
         ([*["2"] * 9, "two", "n/a", None], [2.0] * 9 + [None] * 3, "", ["two"]),
     ],
 )
@@ -656,6 +796,19 @@ def test_numbers_with_a_unit_or_a_few_words_are_read(cells, numbers, unit, unrea
     parsed = parse_numbers(pd.Series(cells))
     assert parsed.numbers.astype(object).where(parsed.numbers.notna(), None).tolist() == numbers
     assert (parsed.unit, parsed.unreadable.tolist()) == (unit, unreadable)
+
+
+@pytest.mark.parametrize("cells", [["1.250 €", "400 €", "2.300 €"], ["1,250", "3,400"], ["(1.250)", "7"]])
+def test_thousands_that_could_be_decimals_are_asked_for(cells):
+    said = r"'Betrag' can be read in two ways: 1.250 can be 1250 or 1\.25\. Say .*: --decimal , or --decimal \."
+    with pytest.raises(SchemaError, match=said):
+        parse_numbers(pd.Series(cells, name="Betrag"))
+    point = "." in cells[0]
+    assert parse_numbers(pd.Series(cells), decimal="," if point else ".").numbers[0] in {1250, -1250}
+    assert parse_numbers(pd.Series(cells), decimal="." if point else ",").numbers[0] in {1.25, -1.25}
+    assert parse_numbers(pd.Series(cells), likely="," if point else ".").numbers[0] in {1250, -1250}
+    settled = [*cells, "1.234,56"]
+    assert parse_numbers(pd.Series(settled)).numbers[0] == (-1250 if "(" in cells[0] else 1250 if point else 1.25)
 
 
 def test_a_column_of_words_is_not_one_of_numbers():

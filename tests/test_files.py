@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import gzip
+import re
 import stat
 import sys
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.api.types import is_datetime64_any_dtype, is_float_dtype, is_string_dtype
 
-from crmlytics._files import find_text_format, parse_dates, read_table, write_table
+from crmlytics._files import find_text_format, parse_dates, read_file, read_table, write_table
 from crmlytics.exceptions import CrmlyticsError, MissingDependencyError, SchemaError
 
 
@@ -146,7 +147,7 @@ def test_long_ids_are_exact_and_ids_with_blanks_stay_whole(read):
         (";", ["1.5", "2.25"], [1.5, 2.25]),
         (";", ["1 234,56", "1\u00a0234 567,5"], [1234.56, 1234567.5]),
         (";", ["1'234.50", "3.10"], [1234.5, 3.1]),
-        (";", ["1,234", "5,678"], [1.234, 5.678]),  # a file with ; writes decimals with a comma
+        ("\t", ["1.234", "5.678"], [1.234, 5.678]),
         (",", ["1.234", "5.678"], [1.234, 5.678]),
         (",", ["1.5", "inf", "-inf"], [1.5, np.inf, -np.inf]),
         (",", ["+1.5", "+2.5"], [1.5, 2.5]),
@@ -156,6 +157,47 @@ def test_numbers_with_either_decimal_sign(read, separator, cells, expected):
     values = column(read, *cells, separator=separator)
     assert values.tolist() == expected
     assert is_float_dtype(values.dtype)
+
+
+@pytest.mark.parametrize(
+    ("separator", "cells"), [(";", ["1,250", "400"]), (";", ["1.250", "-2.300"]), ("\t", ["1,250"])]
+)
+def test_numbers_that_either_sign_can_read_stay_text_until_one_is_given(read, separator, cells):
+    assert column(read, *cells, separator=separator).tolist() == cells
+    text = "\n".join([f"letter{separator}value", *[f"x{separator}{cell}" for cell in cells]])
+    sign = cells[0][1]
+    assert read(text, decimal=sign)["value"][0] == 1.25
+    assert read(text, decimal=",."[sign == ","])["value"][0] == 1250
+
+
+def test_numbers_with_a_unit_tell_the_decimal_sign_of_the_file(read):
+    assert read("price;stock\n1,50 €;1.234\n2,75 €;2.000\n")["stock"].tolist() == [1234, 2000]
+
+
+@pytest.mark.parametrize("content", ['[{"a": 1, "b": 2}]', '{"a": 1,\n "b": 2}', "[[1, 2], [3, 4]]"])
+def test_json_is_called_by_its_name(read, content):
+    with pytest.raises(SchemaError, match=r"this looks like JSON, which is not read; save the table as \.csv"):
+        read(content)
+
+
+def test_a_message_lists_ten_columns_at_most(read):
+    header = ",".join(f"c{place % 40}" for place in range(80))
+    with pytest.raises(SchemaError, match=r"same name, \['c0', .*'c17', \.\.\. \(40 columns\)\]") as caught:
+        read(header + "\n")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_sheet_of_a_file_that_has_none_is_refused(read):
+    with pytest.raises(SchemaError, match="sheet='X' is for Excel workbooks, and this is a text file; leave it out"):
+        read("a,b\n1,2\n", sheet="X")
+
+
+def test_how_a_text_file_was_read_is_said(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("Straße;Betrag\nMüller;12,50\n".encode("cp1252"))
+    assert str(read_file(path).format) == "Windows-1252, separator ';', decimal ','"
+    path.write_text("a\tb\n1\t2\n")
+    assert str(read_file(path).format) == "UTF-8, separator tab, decimal '.' (none seen)"
 
 
 def test_grouped_thousands_are_whole_numbers(read):
@@ -293,9 +335,9 @@ def test_a_column_without_a_name_gets_one(read):
 
 def test_excel_without_openpyxl_says_what_to_type(read, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "crmlytics\[excel\]"'):
+    with pytest.raises(MissingDependencyError, match=f"type: {re.escape(sys.executable)} -m pip install openpyxl$"):
         read(b"PK\x03\x04", "a.xlsx")
-    with pytest.raises(MissingDependencyError, match=r'pip install "crmlytics\[excel\]"'):
+    with pytest.raises(MissingDependencyError, match=f"type: {re.escape(sys.executable)} -m pip install openpyxl$"):
         write_table(pd.DataFrame({"a": [1]}), tmp_path / "b.xlsx")
     assert not list(tmp_path.glob("*b*.xlsx"))
 

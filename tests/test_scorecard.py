@@ -222,6 +222,11 @@ def test_arguments_that_cannot_be_are_refused(arguments, message):
         score_customers(BASE, **arguments)
 
 
+def test_a_refusal_names_the_function_that_was_called():
+    with pytest.raises(SchemaError, match=r"^scorecard_table: as_of must be a date"):
+        scorecard_table(BASE, as_of="soon")
+
+
 def test_a_missing_role_is_named():
     with pytest.raises(MissingColumnsError, match=r"rfm_table needs \['amount'\].*amount='<your column>'"):
         score_customers(BASE.drop(columns=["amount", "unit_price"], errors="ignore"), as_of=AS_OF)

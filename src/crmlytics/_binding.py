@@ -122,11 +122,10 @@ def _resolve(columns: list[str], named: Mapping[str, str | None], *, caller: str
         if len(roles) > 1:
             msg = f"{caller}: column {column!r} was given two roles, {roles}. Name one column for each role."
             raise SchemaError(msg)
-    for role, column in named.items():
-        if role not in explicit and column in claimed:
-            other = repeated[column][0]
+    for role, canonical in named.items():
+        if role not in explicit and canonical in repeated:
             msg = (
-                f"{caller}: column {column!r} was given two roles, {[role, other]}. "
+                f"{caller}: column {canonical!r} was given two roles, {[role, *repeated[canonical]]}. "
                 f"If your data have no {role}, say {role}=None."
             )
             raise SchemaError(msg)

@@ -116,6 +116,7 @@ def _demo(options: argparse.Namespace, steps: Steps) -> None:
 
 def _look(options: argparse.Namespace, _: Steps) -> None:
     from crmlytics._cli.looking import describe_file
-    from crmlytics._files import read_table
+    from crmlytics._files import read_file
 
-    say(describe_file(read_table(options.file, sheet=options.sheet), options.file, options.sheet), sys.stdout)
+    found = read_file(options.file, sheet=options.sheet, decimal=options.decimal)
+    say(describe_file(found, options.file, sheet=options.sheet, decimal=options.decimal), sys.stdout)

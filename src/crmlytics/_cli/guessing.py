@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("quantity", "unit_price", "amount", "cost", "list_price", "discount_amount")
 _SAMPLE = 20_000
+_CURRENCIES = ("€", "EUR", "EURO", "$", "USD", "US$", "£", "GBP", "¥", "CNY", "元", "CHF", "FR.", "?")
 NAMES = {  # as people call them, without signs between words; the likeliest first
-    "customer_id": "customerid customer customerno customernumber custid clientid client householdid household "
+    "customer_id": "customerid customer customerno customernumber custid cust clientid client householdid household "
     "memberid member userid user accountid account buyerid buyer shopper cid kundennummer kundennr kundenid kunde "
     "kundin mandant idclient cliente clienteid 客户编号 客户id 客户 会员编号 会员号 会员 用户编号 用户id 用户 顾客",
     "order_id": "orderid orderno ordernumber order invoiceno invoiceid invoicenumber invoice basketid basket "
@@ -29,7 +30,8 @@ NAMES = {  # as people call them, without signs between words; the likeliest fir
     "quantity": "quantity qty units unitcount menge anzahl stückzahl stück cantidad 数量 件数",
     "unit_price": "unitprice priceperunit itemprice price einzelpreis stückpreis preis precio 单价 价格",
     "amount": "amount totalamount lineamount linetotal total revenue turnover salesvalue sales spend gesamtbetrag "
-    "betrag umsatz summe gesamt montant importe 金额 总额 销售额 实付金额 总价",
+    "betrag umsatz summe gesamt dollarvalue salesamount netsales value warenwert wert montant importe "
+    "金额 总额 销售额 实付金额 总价",
     "cost": "cost costs unitcost cogs kosten einstandspreis 成本",
     "list_price": "listprice rrp msrp listenpreis 原价",
     "discount_amount": "discountamount discount rabatt 折扣",
@@ -63,9 +65,14 @@ def guess_roles(frame: pd.DataFrame) -> dict[str, str]:
     for likeness, role, column in sorted(likely, key=lambda item: -item[0]):
         if likeness and role not in found and column not in found.values() and _fits(frame[column], role):
             found[role] = column
-    moments = [c for c in frame.columns if frame[c].dtype.kind == "M" and c not in found.values()]
-    if "timestamp" not in found and len(moments) == 1:
-        found["timestamp"] = moments[0]
+    if "timestamp" not in found:
+        free = [c for c in frame.columns if c not in found.values()]
+        moments = [c for c in free if frame[c].dtype.kind == "M"] or [c for c in free if dates_in_text(frame[c])]
+        found |= {"timestamp": moments[0]} if len(moments) == 1 else {}
+    if not {"amount", "unit_price"} & set(found):
+        free = [c for c in frame.columns if c not in found.values()]
+        sums = [c for c in free if (unit_of(frame[c]) or "").upper() in _CURRENCIES]
+        found |= {"amount": sums[0]} if len(sums) == 1 else {}
     if "unit_price" in found and "amount" not in found and "quantity" not in found:
         found["amount"] = found.pop("unit_price")  # a price without a quantity is that of the line
     return {role: found[role] for role in NAMES if role in found}
@@ -103,13 +110,22 @@ def reads_as_dates(series: pd.Series) -> str | None:
         return "?" if "two ways" in str(error) else None
 
 
-def _reads_as_numbers(series: pd.Series) -> bool:
+def dates_in_text(series: pd.Series) -> str | None:
+    """Return what :func:`reads_as_dates` does, for a column of text; None for other columns."""
+    return None if series.dtype.kind in "iufMb" else reads_as_dates(series.head(_SAMPLE))
+
+
+def unit_of(series: pd.Series) -> str | None:
+    """Return the unit of numbers in text, ``""`` without one, ``"?"`` if two readings are possible, None for words."""
     from crmlytics._files import parse_numbers
 
-    if series.dtype.kind in "Mb":
-        return False
+    if series.dtype.kind in "iufMb":
+        return None
     try:
-        parse_numbers(series.head(_SAMPLE))
-    except SchemaError:
-        return False
-    return True
+        return parse_numbers(series.head(_SAMPLE)).unit
+    except SchemaError as error:
+        return "?" if "two ways" in str(error) else None
+
+
+def _reads_as_numbers(series: pd.Series) -> bool:
+    return unit_of(series) is not None

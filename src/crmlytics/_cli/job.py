@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from crmlytics.tables import Transactions
 
 _EXCEL_ROWS = 1_048_575
+_LONGEST_HORIZON = 36_525  # days
+_LONGEST_TEXT = 20
 _SLACK = dt.timedelta(days=2)  # a date may be ahead of this machine's clock by a time zone
 _CALLER = "crmlytics"
 
@@ -58,13 +60,14 @@ class Outcome:
 def run(options: argparse.Namespace, steps: Steps) -> Outcome:
     """Check everything that can be checked, then load, score, report and put the results in place."""
     margin = _margin(options.margin)
-    days = as_days(options.horizon, caller=_CALLER)
+    days = _horizon(options.horizon)
     as_of = None if options.as_of is None else as_moment(options.as_of, caller=_CALLER)
     folder = OutputFolder(Path(options.out), force=options.force)
     folder.check(reads=Path(options.file))
     with folder.filled() as staging:
         tx = load_transactions(options, steps)
         as_of = _settle_as_of(tx, as_of, steps)
+        _note_long_horizon(tx, as_of, days, steps)
         currency = _currency(tx, options.currency_symbol)
         with steps.step("scoring the customers") as step:
             from crmlytics.scorecard import score_customers
@@ -91,6 +94,24 @@ def run(options: argparse.Namespace, steps: Steps) -> Outcome:
     return Outcome(
         folder.path, files, audit, card.scores, card.evaluation, as_of, days, currency, tx.sources["customer_id"]
     )
+
+
+def _horizon(text: str) -> int:
+    """Read ``90d``; nobody looks ahead further than a century, and dates end at some time."""
+    days = as_days(text, caller=_CALLER) if len(text) <= _LONGEST_TEXT else _LONGEST_HORIZON + 1
+    if days > _LONGEST_HORIZON:
+        raise SchemaError(f"--horizon {text[:_LONGEST_TEXT]}: longer than 100 years; give a time such as 90d or 12w.")
+    return days
+
+
+def _note_long_horizon(tx: Transactions, as_of: dt.datetime, days: int, steps: Steps) -> None:
+    moments = _kept_moments(tx)
+    known = (as_of - moments[moments < as_of].min().to_pydatetime(warn=False)).days
+    if days > known:
+        steps.note(
+            f"take the forecasts with caution: the horizon of {days:,} days is longer than the history of {known:,} "
+            "days"
+        )
 
 
 def _margin(text: str | None) -> float | None:
@@ -151,6 +172,7 @@ def _currency(tx: Transactions, symbol: str | None) -> str:
 
 def _write_tables(card: Scorecard, audit: pd.DataFrame, staging: Path, steps: Steps, *, excel: bool) -> None:
     from crmlytics._files import write_sheets, write_table
+    from crmlytics._files.excel import openpyxl_command
 
     sheets = {"scorecard": card.scores, "guide": card.guide, "evaluation": card.evaluation, "audit": audit}
     write_table(card.scores, staging / "scorecard.parquet")
@@ -159,7 +181,7 @@ def _write_tables(card: Scorecard, audit: pd.DataFrame, staging: Path, steps: St
     if not excel:
         return
     if find_spec("openpyxl") is None:
-        steps.note('scorecard.xlsx is left out: it needs openpyxl; type: pip install "crmlytics[excel]"')
+        steps.note(f"scorecard.xlsx is left out: it needs openpyxl; type: {openpyxl_command()}")
     elif len(card.scores) > _EXCEL_ROWS:
         steps.note(f"scorecard.xlsx is left out: {len(card.scores):,} customers do not fit an Excel sheet")
     else:

@@ -9,7 +9,9 @@ from crmlytics._cli.parser import ROLES, flag
 _CALLERS = (
     "Transactions|scorecard|score_customers|write_report|parse_dates|parse_numbers|read_table|write_table|crmlytics"
 )
-_OPTIONS = (*ROLES, "as_of", "horizon", "margin", "returns", "duplicates", "time_zone", "timestamp_format", "sheet")
+_OPTIONS = (
+    *ROLES, "as_of", "horizon", "margin", "returns", "duplicates", "time_zone", "timestamp_format", "sheet", "decimal",
+)  # fmt: skip
 
 
 def as_typed(text: str) -> str:
@@ -19,7 +21,8 @@ def as_typed(text: str) -> str:
     '--timestamp "Day": say in which zone, such as --time-zone "Europe/London".'
     """
     text = text.replace("The table .audit has them all.", "audit.csv lists them all.")
-    text = text.replace("force=True (--force)", "--force").replace(" (in Python timestamp_format=)", "")
+    text = text.replace("force=True (--force)", "--force")
+    text = re.sub(r" \(in Python \w+=\)", "", text)
     text = re.sub(rf"\b(?:{_CALLERS})\((\w+=(?:'[^']*'|\"[^\"]*\"))\)", r"\1", text)
     text = re.sub(rf"(?:^|(?<=: ))(?:{_CALLERS}): ", "", text)
     text = re.sub(rf"^({'|'.join(_OPTIONS)}) must be", lambda found: f"{flag(found[1])} must be", text)

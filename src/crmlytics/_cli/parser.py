@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import crmlytics
 from crmlytics._validation import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 DEFAULT_FOLDER = "crmlytics-report"
 NEEDED_ROLES = {
     "customer_id": "who bought: an id, as whole numbers or text",
-    "order_id": "which purchase a line belongs to",
     "timestamp": "when it was bought: dates or moments",
 }
 MONEY_ROLES = {
@@ -23,6 +22,7 @@ MONEY_ROLES = {
     "unit_price": "price of one unit",
 }
 OTHER_ROLES = {
+    "order_id": "which purchase a line belongs to; without it, one day of a customer is one order",
     "product_id": "what was bought",
     "category": "what kind of product",
     "list_price": "price of one unit before discounts",
@@ -71,6 +71,8 @@ _HELP = {
     "duplicates": "lines equal in every column of the file (%(default)s)",
     "timestamp_format": 'how dates in text are written, e.g. "%%d/%%m/%%Y %%H:%%M"; found out if not given, unless two '
     "readings are possible",
+    "decimal": "the sign before the decimals of numbers in text; found out if not given, unless two readings are "
+    "possible (1.250)",
     "time_zone": "where a day begins for you, e.g. Europe/London; needed for moments with a time zone",
 }
 
@@ -188,12 +190,19 @@ def _add_choices(parser: Parser) -> None:
     add = parser.add_argument_group("how to read the file").add_argument
     add("--timestamp-format", metavar="FORMAT", help=_HELP["timestamp_format"])
     add("--time-zone", metavar="ZONE", help=_HELP["time_zone"])
+    _add_decimal(add)
     parser.add_argument("--title", metavar="TEXT", help="heading of the report")
 
 
 def _add_look(commands: argparse._SubParsersAction[Parser]) -> None:
     about = "Show the columns of a file, what they look like, and the command that scores its customers."
-    _add_file(_add_command(commands, "look", "show the columns of a file, and what to type", about=about))
+    parser = _add_command(commands, "look", "show the columns of a file, and what to type", about=about)
+    _add_file(parser)
+    _add_decimal(parser.add_argument)
+
+
+def _add_decimal(add: Callable[..., Any]) -> None:
+    add("--decimal", choices=[".", ","], help=_HELP["decimal"])
 
 
 def _add_file(parser: Parser) -> None:

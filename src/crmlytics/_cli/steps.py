@@ -61,6 +61,11 @@ class Steps:
         if not self._in_step:
             self._show_notes()
 
+    def remark(self, text: str) -> None:
+        """Note what is no fault of the data, unless asked to be quiet."""
+        if not self.quiet:
+            self.note(text)
+
     def end_line(self) -> None:
         """Leave the line of a step that did not come to its end, and show what it had to say."""
         if self._in_line:

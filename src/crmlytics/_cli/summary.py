@@ -19,7 +19,7 @@ def summarise(outcome: Outcome) -> str:
     """Write the summary, a few lines of text."""
     lines = [
         "",
-        f"{len(outcome.scores):,} customer{'s' if len(outcome.scores) > 1 else ''}, as of {_date(outcome.as_of)}",
+        f"{_counted(len(outcome.scores))}{_returns_only(outcome.scores)}, as of {_date(outcome.as_of)}",
         "",
     ]
     facts = {
@@ -29,7 +29,8 @@ def summarise(outcome: Outcome) -> str:
         f"next {outcome.horizon_days} days": _outlook(outcome),
         "tried out": _back_test(outcome),
     }
-    lines += [f"  {label:<{_LABEL}}{text}" for label, text in facts.items() if text]
+    width = max(_LABEL, *(len(label) + 2 for label in facts))
+    lines += [f"  {label:<{width}}{text}" for label, text in facts.items() if text]
     lines += ["", f"Written to {outcome.folder}:"]
     lines += [f"  {name:<19}{meaning}" for name, meaning in FILES.items() if name in outcome.files]
     if outcome.customer_column != "customer_id":
@@ -47,8 +48,9 @@ def _lines(audit: pd.DataFrame) -> str:
 def _revenue(outcome: Outcome) -> str:
     scores = outcome.scores
     total, orders = float(scores["total_amount"].sum()), int(scores["order_count"].sum())
-    again = float((scores["order_count"] > 1).mean())
-    return f"{_money(total, outcome.currency)} in {orders:,} orders; {again:.0%} of the customers ordered again"
+    buyers = int((scores["order_count"] > 0).sum())
+    again = f"; {_percent((scores['order_count'] > 1).sum() / buyers)} of the customers ordered again" if buyers else ""
+    return f"{_money(total, outcome.currency)} in {orders:,} order{'s' if orders != 1 else ''}{again}"
 
 
 def _best_segment(outcome: Outcome) -> str:
@@ -56,8 +58,8 @@ def _best_segment(outcome: Outcome) -> str:
 
     table = segment_table(outcome.scores)
     best = table.sort_values("total_amount", ascending=False, kind="stable").iloc[0]
-    share = f"{best['total_amount_share']:.0%} of the revenue" if best["total_amount_share"] > 0 else "no revenue"
-    return f"{best['segment']}: {best['customer_count']:,} customers ({best['customer_share']:.0%}) with {share}"
+    share = f"{_percent(best['total_amount_share'])} of the revenue" if best["total_amount_share"] > 0 else "no revenue"
+    return f"{best['segment']}: {_counted(best['customer_count'])} ({_percent(best['customer_share'])}) with {share}"
 
 
 def _outlook(outcome: Outcome) -> str:
@@ -68,20 +70,41 @@ def _outlook(outcome: Outcome) -> str:
     words = [f"{scores['purchase_probability'].sum():,.0f} of them expected to buy"]
     for column, label in (("expected_revenue_amount", "expected revenue"), ("clv_amount", "lifetime value")):
         if column in scores.columns:
-            words.append(f"{label} {_money(float(scores[column].sum()), outcome.currency)}")
+            known = scores[column].notna().any()
+            amount = _money(float(scores[column].sum()), outcome.currency) if known else "not estimated (see guide.csv)"
+            words.append(f"{label} {amount}")
     return ", ".join(words)
 
 
 def _back_test(outcome: Outcome) -> str:
     """Write how the same forecast, made one horizon earlier, would have done."""
     figures = dict(zip(outcome.evaluation["name"], outcome.evaluation["value"], strict=True))
-    if not {"expected_revenue_amount", "actual_revenue_amount"} <= set(figures):
+    measured = next((what for what in ("revenue_amount", "purchase_count") if f"actual_{what}" in figures), None)
+    if measured is None:
         return "not possible: the history is too short"
-    expected, came = (float(figures[f"{name}_revenue_amount"]) for name in ("expected", "actual"))
+    expected, came = (float(figures[f"{name}_{measured}"]) for name in ("expected", "actual"))
     off = expected / came - 1 if came > 0 else 0.0
-    verdict = f" ({abs(off):.0%} too {'high' if off > 0 else 'low'})" if abs(off) >= _CLOSE else ""
-    money = [_money(value, outcome.currency) for value in (expected, came)]
-    return f"made {outcome.horizon_days} days earlier, this forecast expected {money[0]}; {money[1]} came{verdict}"
+    verdict = f" ({_percent(abs(off))} too {'high' if off > 0 else 'low'})" if abs(off) >= _CLOSE else ""
+    words = [f"{expected:,.0f} purchases", f"{came:,.0f}"]
+    if measured == "revenue_amount":
+        words = [_money(value, outcome.currency) for value in (expected, came)]
+    return f"made {outcome.horizon_days} days earlier, this forecast expected {words[0]}; {words[1]} came{verdict}"
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} customer{'' if count == 1 else 's'}"
+
+
+def _returns_only(scores: pd.DataFrame) -> str:
+    count = int((scores["order_count"] == 0).sum())
+    return f" ({count:,} of them with returns only)" if count else ""
+
+
+def _percent(share: float) -> str:
+    """Write a share as the report does."""
+    from crmlytics.report._words import percent
+
+    return percent(share).replace("\u00a0", " ").replace("\u2212", "-")
 
 
 def _money(value: float, currency: str) -> str:

@@ -2,17 +2,19 @@
 
 from crmlytics._files.dates import ParsedDates, parse_dates
 from crmlytics._files.numbers import ParsedNumbers, parse_numbers
-from crmlytics._files.reading import read_table
+from crmlytics._files.reading import ReadFile, read_file, read_table
 from crmlytics._files.text import TextFormat, find_text_format
 from crmlytics._files.writing import write_sheets, write_table
 
 __all__ = [
     "ParsedDates",
     "ParsedNumbers",
+    "ReadFile",
     "TextFormat",
     "find_text_format",
     "parse_dates",
     "parse_numbers",
+    "read_file",
     "read_table",
     "write_sheets",
     "write_table",

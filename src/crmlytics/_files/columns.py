@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
     import pyarrow as pa
 
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "-")
 
+_MOST_NAMES, _LONGEST_NAME = 10, 60
 _WHOLE = r"^[+-]?(0|[1-9]\d{0,17})$"
 _ISO_MOMENT = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
 _ISO_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)$"
@@ -34,12 +38,25 @@ SURE_DECIMAL = {  # values that can be read with this decimal sign only
 def check_header(cells: list[str | None], *, name: str) -> list[str]:
     """Name columns without a name ``unnamed_1``, ...; refuse names that come twice, and data in place of a header."""
     header = [f"unnamed_{place}" if cell is None else cell.strip() for place, cell in enumerate(cells, start=1)]
-    twice = sorted({cell for cell in header if header.count(cell) > 1})
+    twice = sorted(cell for cell, count in Counter(header).items() if count > 1)
     if twice:
-        raise SchemaError(f"{name}: several columns have the same name, {twice}; rename them in the file.")
+        raise SchemaError(f"{name}: several columns have the same name, {shown(twice)}; rename them in the file.")
     if all(re.match(rf"{_WHOLE}|{_ISO_MOMENT}|^[\d.,:/ -]+$", cell) for cell in header):
-        raise SchemaError(f"{name}: the first line looks like data, {header}; put a line with column names above it.")
+        raise SchemaError(
+            f"{name}: the first line looks like data, {shown(header)}; put a line with column names above it."
+        )
     return header
+
+
+def shown(names: Iterable[object]) -> str:
+    """Write a list of columns as a message has room for: the first ten, each cut where it is very long.
+
+    >>> shown(["a", "b"]), shown(range(12))
+    ("['a', 'b']", "['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ... (12 columns)]")
+    """
+    texts = [str(name) for name in names]
+    some = [text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..." for text in texts[:_MOST_NAMES]]
+    return str(some) if len(texts) <= _MOST_NAMES else f"{str(some)[:-1]}, ... ({len(texts)} columns)]"
 
 
 def distinct(column: pa.ChunkedArray) -> pa.Array:
@@ -68,18 +85,27 @@ def all_match(values: pa.Array, pattern: str) -> bool:
     return all(pc.all(pc.match_substring_regex(part, pattern)).as_py() for part in (values[:50], values))
 
 
-def with_kind(column: pa.ChunkedArray, decimal: str) -> Any:
-    """Convert one column of text, or leave it."""
+def with_kind(column: pa.ChunkedArray, decimals: str, *, may_doubt: bool = False) -> Any:
+    """Convert one column of text, or leave it.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray of text
+    decimals : str
+        The decimal signs to try, the likelier first.
+    may_doubt : bool
+        Whether numbers that either sign can read (1.250) stay text.
+    """
     import pyarrow as pa
 
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    converted = _convert(encoded.dictionary, decimal)
+    converted = _convert(encoded.dictionary, decimals, may_doubt=may_doubt)
     return column if converted is None else converted.take(encoded.indices)
 
 
-def _convert(uniques: pa.Array, decimal: str) -> pa.Array | None:
+def _convert(uniques: pa.Array, decimals: str, *, may_doubt: bool) -> pa.Array | None:
     """Convert the distinct values of a column, in place; nothing if they have no common kind but text."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -90,7 +116,9 @@ def _convert(uniques: pa.Array, decimal: str) -> pa.Array | None:
     present = pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
     if all_match(values, _WHOLE):
         return pc.cast(pc.utf8_ltrim(present, "+"), pa.int64())
-    for sign in (decimal, "." if decimal == "," else ","):
+    if may_doubt and is_doubtful(values):
+        return None
+    for sign in decimals:
         if all_match(values, DECIMAL[sign]):
             return _to_numbers(present, sign)
     if all_match(values, r"^(?i:true|false)$"):
@@ -100,6 +128,14 @@ def _convert(uniques: pa.Array, decimal: str) -> pa.Array | None:
     if all_match(values, _ISO_ZONED):
         return _to_moments(present, pa.timestamp("us", "UTC"))
     return None
+
+
+def is_doubtful(values: pa.Array) -> bool:
+    """Tell whether all values can be read with either decimal sign, and some then differ: 1.250 and 400."""
+    import pyarrow.compute as pc
+
+    either = all(all_match(values, pattern) for pattern in DECIMAL.values())
+    return either and bool(pc.any(pc.match_substring_regex(values, r"[.,]\d{3}$")).as_py())
 
 
 def _to_numbers(values: pa.Array, decimal: str) -> pa.Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,5 +17,10 @@ def need_openpyxl(path: Path) -> Any:
     try:
         return import_module("openpyxl")
     except ImportError as error:
-        msg = f'{path}: Excel files need openpyxl; type: pip install "crmlytics[excel]"'
-        raise MissingDependencyError(msg) from error
+        raise MissingDependencyError(f"{path}: Excel files need openpyxl; type: {openpyxl_command()}") from error
+
+
+def openpyxl_command() -> str:
+    """Write the command that installs openpyxl where this Python looks for it."""
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f"{python} -m pip install openpyxl"

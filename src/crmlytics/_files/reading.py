@@ -6,6 +6,7 @@ import gzip
 import io
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from crmlytics._files.text import TextFormat
+
 _TABLE_SUFFIXES = {".csv", ".txt", ".tsv", ".gz", ".parquet", ".pq", ".xlsx", ".xlsm"}
 _INT64_LIMIT = 2**63
 
 
-def read_table(path: str | os.PathLike[str], *, sheet: str | None = None) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadFile:
+    """A table with how it was read: the ``format`` of a text file, the names of all ``sheets`` of a workbook."""
+
+    frame: pd.DataFrame
+    format: TextFormat | None = None
+    sheets: tuple[str, ...] = ()
+
+
+def read_table(path: str | os.PathLike[str], *, sheet: str | None = None, decimal: str | None = None) -> pd.DataFrame:
     r"""Read a CSV, TSV, parquet or Excel file as a pandas DataFrame, with every id as it was.
 
     Parameters
@@ -33,6 +45,8 @@ def read_table(path: str | os.PathLike[str], *, sheet: str | None = None) -> pd.
         The kind of file is told by its first bytes, not by its name. Text may be compressed with gzip.
     sheet : str, optional
         Sheet of an Excel workbook; the first one if not given.
+    decimal : "." or ",", optional
+        The decimal sign of a text file; found out if not given.
 
     Returns
     -------
@@ -42,8 +56,9 @@ def read_table(path: str | os.PathLike[str], *, sheet: str | None = None) -> pd.
         its values are; all else stays text, above all numbers with leading zeros or more than 18 digits, and dates
         of other formats, for which there is :func:`parse_dates`. An empty cell is missing; "NA", "NaN", "NULL" and
         the like are missing in columns of numbers and dates, and text in columns of text (they may be ids). Where no
-        number tells the decimal sign ("1,234" alone), a comma is decimal if the separator is ";", else it groups
-        thousands. Excel: text cells stay text. Parquet: whole numbers with gaps become Int64, never float.
+        number tells the decimal sign ("1,234" alone), a point is decimal and a comma groups thousands in a file with
+        commas; with ";" the column stays text, for :func:`parse_numbers` to ask. Excel: text cells stay text.
+        Parquet: whole numbers with gaps become Int64, never float.
 
     Raises
     ------
@@ -65,6 +80,11 @@ def read_table(path: str | os.PathLike[str], *, sheet: str | None = None) -> pd.
     0  00123  1234.5
     1  00077     8.0
     """
+    return read_file(path, sheet=sheet, decimal=decimal).frame
+
+
+def read_file(path: str | os.PathLike[str], *, sheet: str | None = None, decimal: str | None = None) -> ReadFile:
+    """Read a file as :func:`read_table` does, and say how it was read."""
     path = Path(path)
     data = _read_bytes(path)
     if data[:2] == b"\x1f\x8b":
@@ -72,14 +92,23 @@ def read_table(path: str | os.PathLike[str], *, sheet: str | None = None) -> pd.
     if not data.strip():
         raise SchemaError(f"{path}: the file is empty.")
     if data[:4] == b"PAR1" or path.suffix.lower() in {".parquet", ".pq"}:
-        return _read_parquet(data, path)
+        _check_no_sheet(path, sheet, "parquet")
+        return ReadFile(_read_parquet(data, path))
     if data[:4] == b"PK\x03\x04":
         return _read_excel(data, path, sheet)
     if data[:4] == b"\xd0\xcf\x11\xe0":
         raise SchemaError(
             f"{path}: this is an old or encrypted Excel file; open it in Excel and save it as .xlsx or .csv."
         )
-    return text_to_frame(parse_text(data, name=str(path)))
+    _check_no_sheet(path, sheet, "a text file")
+    text = parse_text(data, name=str(path), decimal=decimal)
+    return ReadFile(text_to_frame(text, decimal=decimal), text.format)
+
+
+def _check_no_sheet(path: Path, sheet: str | None, kind: str) -> None:
+    """Refuse a sheet where there are none."""
+    if sheet is not None:
+        raise SchemaError(f"{path}: sheet={sheet!r} is for Excel workbooks, and this is {kind}; leave it out.")
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -124,7 +153,7 @@ def _read_parquet(data: bytes, path: Path) -> pd.DataFrame:
     return arrow_to_frame(table)
 
 
-def _read_excel(data: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
+def _read_excel(data: bytes, path: Path, sheet: str | None) -> ReadFile:
     """Read one sheet of a workbook."""
     import warnings
 
@@ -136,7 +165,7 @@ def _read_excel(data: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
             rows = _sheet_rows(book, path, sheet)
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, zlib.error) as error:
         raise SchemaError(f"{path}: this is not an Excel workbook, or it is damaged or cut off ({error}).") from error
-    return _rows_to_frame(rows, path)
+    return ReadFile(_rows_to_frame(rows, path), sheets=tuple(book.sheetnames))
 
 
 def _sheet_rows(book: Any, path: Path, sheet: str | None) -> list[tuple[Any, ...]]:

@@ -17,9 +17,11 @@ from crmlytics._files.columns import (
     arrow_to_frame,
     check_header,
     distinct,
+    shown,
     with_kind,
     without_missing,
 )
+from crmlytics._files.numbers import sure_votes
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SEPARATORS = (",", ";", "\t", "|")
+_ENCODINGS = {"cp1252": "Windows-1252", "utf-8-sig": "UTF-8", "latin-1": "Latin-1"}
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_JSON = re.compile(r'\s*(\[\s*)?[{\[]\s*["{\[]')
 _SAMPLE_LINES = 200
 _SAMPLE_CHARACTERS = 100_000
+_UNIT_SAMPLE = 500
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -47,6 +53,17 @@ class TextFormat:
     encoding: str
     separator: str
     decimal: str | None
+
+    def __str__(self) -> str:
+        """Say it in words.
+
+        >>> str(TextFormat("cp1252", ";", ","))
+        "Windows-1252, separator ';', decimal ','"
+        """
+        encoding = _ENCODINGS.get(self.encoding, self.encoding.upper())
+        separator = "tab" if self.separator == "\t" else repr(self.separator)
+        assumed = "" if self.separator == ";" else ", decimal '.' (none seen)"
+        return f"{encoding}, separator {separator}" + (f", decimal {self.decimal!r}" if self.decimal else assumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +92,17 @@ def find_text_format(data: bytes, *, name: str = "file") -> TextFormat:
     return parse_text(data, name=name).format
 
 
-def parse_text(data: bytes, *, name: str) -> ParsedText:
-    """Read all columns of a delimited text as text."""
+def parse_text(data: bytes, *, name: str, decimal: str | None = None) -> ParsedText:
+    """Read all columns of a delimited text as text; a ``decimal`` sign that is given is not looked for."""
     encoding = find_encoding(data, name=name)
     if encoding != "utf-8":
         data = data.decode(encoding).encode()
+    if _JSON.match(data[:1000].decode(errors="replace")) or name.lower().endswith(_JSON_SUFFIXES):
+        msg = f"{name}: this looks like JSON, which is not read; save the table as .csv, .parquet or .xlsx."
+        raise SchemaError(msg)
     separator, data = _find_separator(data)
     table = _parse_columns(data, separator, name=name)
-    return ParsedText(table, TextFormat(encoding, separator, _find_decimal(table)))
+    return ParsedText(table, TextFormat(encoding, separator, decimal or _find_decimal(table)))
 
 
 def find_encoding(data: bytes, *, name: str) -> str:
@@ -175,7 +195,7 @@ def _parse_columns(data: bytes, separator: str, *, name: str) -> pa.Table:
     except pa.ArrowInvalid as error:
         raise SchemaError(_broken_line(data, separator, len(header), name) or f"{name}: {error}") from error
     if not table.num_rows:
-        raise SchemaError(f"{name}: the file has no lines below its header {header}.")
+        raise SchemaError(f"{name}: the file has no lines below its header {shown(header)}.")
     return table
 
 
@@ -196,25 +216,37 @@ def _broken_line(data: bytes, separator: str, width: int, name: str) -> str | No
 
 
 def _find_decimal(table: pa.Table) -> str | None:
-    """Find the decimal sign: the one that some column of numbers can't be read without."""
+    """Find the decimal sign: the one that some column of numbers, with a unit or without, can't be read without."""
     import pyarrow.compute as pc
 
     votes = {".": 0, ",": 0}
     for column in table.columns:
         values = column.slice(0, 10_000)
         sample = distinct(values)
-        for sign, pattern in DECIMAL.items():
-            if len(sample) and all_match(without_missing(sample), pattern):
-                votes[sign] += pc.sum(pc.match_substring_regex(sample, SURE_DECIMAL[sign])).as_py() or 0
-    if not any(votes.values()):
-        return None
-    return max(votes, key=lambda sign: votes[sign])
+        present = without_missing(sample)
+        plain = [sign for sign, pattern in DECIMAL.items() if all_match(present, pattern)]
+        for sign in plain:
+            votes[sign] += pc.sum(pc.match_substring_regex(sample, SURE_DECIMAL[sign])).as_py() or 0
+        if len(present) and not plain:
+            for sign, count in sure_votes(present[:_UNIT_SAMPLE].to_pandas()).items():
+                votes[sign] += count
+    return None if votes["."] == votes[","] else max(votes, key=lambda sign: votes[sign])
 
 
-def text_to_frame(text: ParsedText) -> pd.DataFrame:
-    """Give each column the kind all its values have, and make a pandas DataFrame."""
+def text_to_frame(text: ParsedText, *, decimal: str | None = None) -> pd.DataFrame:
+    """Give each column the kind all its values have, and make a pandas DataFrame; a ``decimal`` given binds."""
     table = text.table
-    decimal = text.format.decimal or ("," if text.format.separator == ";" else ".")
+    found = decimal or text.format.decimal
+    decimals = decimal or (",." if found == "," else ".,")
     for place, name in enumerate(table.column_names):
-        table = table.set_column(place, name, with_kind(table.column(place), decimal))
+        column = table.column(place)
+        may_doubt = found is None and _writes_decimals_either_way(column, text.format.separator)
+        table = table.set_column(place, name, with_kind(column, decimals, may_doubt=may_doubt))
     return arrow_to_frame(table)
+
+
+def _writes_decimals_either_way(column: pa.ChunkedArray, separator: str) -> bool:
+    """Tell whether a file with this separator may have either decimal sign: ; may, and tab where commas stand."""
+    import pyarrow.compute as pc
+
+    return separator == ";" or (separator == "\t" and bool(pc.any(pc.match_substring(column, ",")).as_py()))

@@ -53,11 +53,13 @@ def _look_after_the_best(context: Context) -> Step | None:
     share = top_share(context, TOP)
     if share is None or scores is None:
         return None
+    best = -(-len(scores) * TOP // 1)
+    these, make = verb(best, "This", "These"), verb(best, "makes", "make")
     return Step(
         f"Look after the best {percent(TOP)} by name.",
         sentence(
-            "These {} make {} of all revenue: give them a person to call, early offers and no mass mailings.",
-            counted(-(-len(scores) * TOP // 1), "customer"), percent(share),
+            f"{these} {{}} {make} {{}} of all revenue: give them a person to call, early offers and no mass mailings.",
+            counted(best, "customer"), percent(share),
         ),
     )  # fmt: skip
 
@@ -70,19 +72,13 @@ def _second_order(context: Context) -> Step | None:
     young = once & (scores["tenure_days"] <= context.horizon_days)
     if not young.any():
         return None
-    return Step(
-        "Lead new customers to a second order.",
-        sentence(
-            "{} placed their first and only order in the last {}. Of those who joined earlier, {} never came back.",
-            counted(young.sum(), "customer"), context.horizon, percent(_once_among_older(context)),
-        ),
-    )  # fmt: skip
-
-
-def _once_among_older(context: Context) -> float:
-    scores = context.table("scores")
-    older = scores[scores["tenure_days"] > context.horizon_days]
-    return float((older["order_count"] == 1).mean()) if len(older) else float("nan")
+    first = f"{{}} placed {verb(young.sum(), 'the', 'their')} first and only order in the last {{}}."
+    figures = [counted(young.sum(), "customer"), context.horizon]
+    older = scores[(scores["tenure_days"] > context.horizon_days) & (scores["order_count"] > 0)]
+    if len(older):
+        first += " Of those who joined earlier, {} never came back."
+        figures.append(percent((older["order_count"] == 1).mean()))
+    return Step("Lead new customers to a second order.", sentence(first, *figures))
 
 
 def _spend_where_it_pays(context: Context) -> Step | None:
@@ -97,7 +93,8 @@ def _spend_where_it_pays(context: Context) -> Step | None:
     return Step(
         "Choose whom to contact by the score, not by the whole list.",
         sentence(
-            "The {} with the highest expected revenue ({} of all) stand for {} of the {} expected in the next {}.",
+            f"The {{}} with the highest expected revenue ({{}} of all) {verb(best, 'stands', 'stand')} for {{}} of the "
+            "{} expected in the next {}.",
             counted(best, "customer"), percent(best / len(expected)), percent(share),
             context.money(expected.sum()), context.horizon,
         ),
@@ -118,7 +115,8 @@ def _know_the_unknown(context: Context) -> Step | None:
     return Step(
         "Find out who the unknown buyers are.",
         sentence(
-            f"{{}} ({{}} of all){money} have no customer, so nothing here counts them: ask for a card, an account "
+            f"{{}} ({{}} of all){money} {verb(unknown['lines'].iloc[0], 'has', 'have')} no customer, so nothing here "
+            "counts them: ask for a card, an account "
             "or an e-mail address at the till.",
             *figures, *([context.money(worth)] if money else []),
         ),

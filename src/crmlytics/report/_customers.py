@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crmlytics.report._charts import bars
 from crmlytics.report._section import Figure, Heading, Section, Table
-from crmlytics.report._words import MISSING, compact, count, counted, is_missing, percent, sentence
+from crmlytics.report._words import MISSING, compact, count, counted, is_missing, percent, sentence, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +40,14 @@ def _findings(context: Context, segments: pd.DataFrame) -> tuple[str, ...]:
     found = []
     scores = context.table("scores", "order_count")
     if scores is not None:
-        once = int((scores["order_count"] <= 1).sum())
+        buyers, once = int((scores["order_count"] > 0).sum()), int((scores["order_count"] == 1).sum())
+        returns_only = len(scores) - buyers
+        have = verb(buyers, "has", "have")
+        more = f" Another {count(returns_only)} {verb(returns_only, 'has', 'have')} returns only."
         found.append(
             sentence(
-                "{} have ordered so far; {} of them ({}) only once.",
-                counted(len(scores), "customer"), count(once), percent(once / len(scores)),
+                f"{{}} {have} ordered so far; {{}} of them ({{}}) only once.{more if returns_only else ''}",
+                counted(buyers, "customer"), count(once), percent(once / max(buyers, 1)),
             )
         )  # fmt: skip
     biggest = segments.sort_values("customer_count", ascending=False, kind="stable").iloc[0]
@@ -87,6 +90,8 @@ def _figure(segments: pd.DataFrame) -> Figure:
 
 def _habit_figure(context: Context) -> Figure | None:
     scores = context.table("scores", "order_count", "total_amount")
+    if scores is not None:
+        scores = scores[scores["order_count"] > 0]  # others have returns only
     if scores is None or not scores["total_amount"].sum() > 0:
         return None
     orders, amounts = scores["order_count"], scores["total_amount"].astype(float)
@@ -94,6 +99,8 @@ def _habit_figure(context: Context) -> Figure | None:
     labels = [*map(_band_label, (0, *steps), steps), f"More than {steps[-1]} orders"]
     edges = [float("-inf"), *steps, float("inf")]
     bands = [(orders > low) & (orders <= high) for low, high in itertools.pairwise(edges)]
+    labels = [label for label, band in zip(labels, bands, strict=True) if band.any()]
+    bands = [band for band in bands if band.any()]
     customers = [float(band.mean()) for band in bands]
     revenue = [float(amounts[band].sum() / amounts.sum()) for band in bands]
     return Figure(
@@ -104,7 +111,7 @@ def _habit_figure(context: Context) -> Figure | None:
             f"of the customers and {percent(revenue[-1])} of the revenue.",
         ),
         legend=LEGEND,
-        note=f"Customers with more than {steps[-1]} orders are {percent(customers[-1])} of all and bring "
+        note=f"Customers with {labels[-1].lower()} are {percent(customers[-1])} of all and bring "
         f"{percent(revenue[-1])} of the revenue.",
     )  # fmt: skip
 

@@ -245,6 +245,7 @@ def _cohort_finding(context: Context) -> Markup | None:
     if cells is None:
         return None
     noun = period_noun(cells)
+    cells = cells[cells["cohort_start"] > cells["cohort_start"].min()]  # in the first, old customers look new
     shares = {}
     for number in (1, 3, 6):
         of_number = cells[cells["period_number"] == number]
@@ -255,7 +256,7 @@ def _cohort_finding(context: Context) -> Markup | None:
         return None
     return sentence(
         f"{{}} of new customers order again in the {noun} after their first order, {{}} in the {ORDINALS[later[-1]]} "
-        f"{noun} after it.",
+        f"{noun} after it (without those of the first {noun}, who may have bought before the data begin).",
         percent(shares[1]), percent(shares[later[-1]]),
     )  # fmt: skip
 

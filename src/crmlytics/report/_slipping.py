@@ -98,11 +98,12 @@ def expected_amount(scores: pd.DataFrame) -> Any:
 
 def _findings(context: Context, scores: pd.DataFrame, watched: pd.DataFrame) -> tuple[str, ...]:
     days = context.horizon
-    likely = scores["purchase_probability"].astype(float)
+    buyers = scores[scores["order_count"] > 0]
+    likely = buyers["purchase_probability"].astype(float)
     found = [
         sentence(
             "About {} of our {} ({}) are expected to buy in the next {}.",
-            count(likely.sum()), counted(len(scores), "customer"), percent(likely.mean()), days,
+            count(likely.sum()), counted(len(buyers), "customer"), percent(likely.mean()), days,
         )
     ]  # fmt: skip
     if watched.empty:

@@ -33,16 +33,20 @@ def build(context: Context) -> Section | None:
 
 def _past_cards(context: Context, scores: pd.DataFrame) -> list[Card]:
     orders, total = scores["order_count"].sum(), scores["total_amount"].astype(float).sum()
-    again = (scores["order_count"] > 1).mean()
+    buyers = int((scores["order_count"] > 0).sum())
     cards = [
-        Card("Customers", compact(len(scores)), "with an order so far"),
+        Card("Customers", compact(buyers), "with an order so far"),
         Card("Revenue", context.money(total), "since the first order in the data"),
-        Card("Orders", compact(orders), f"{compact(orders / len(scores))} per customer"),
+    ]
+    if not buyers:
+        return cards
+    again = (scores["order_count"] > 1).sum() / buyers
+    return [
+        *cards,
+        Card("Orders", compact(orders), f"{compact(orders / buyers)} per customer"),
+        Card("Average order", context.money(total / orders), "revenue per order"),
         Card("Came back", percent(again), "of the customers ordered again"),
     ]
-    if orders > 0:
-        cards.insert(3, Card("Average order", context.money(total / orders), "revenue per order"))
-    return cards
 
 
 def _future_cards(context: Context, scores: pd.DataFrame) -> list[Card]:
@@ -79,7 +83,7 @@ def _findings(context: Context) -> tuple[str, ...]:
         best = segments.sort_values("total_amount", ascending=False, kind="stable").iloc[0]
         found.append(
             sentence(
-                "The {} in the segment {} make {} of all revenue.",
+                f"The {{}} in the segment {{}} {verb(best['customer_count'], 'makes', 'make')} {{}} of all revenue.",
                 counted(best["customer_count"], "customer"), best["segment"], percent(best["total_amount_share"]),
             )
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crmlytics.report._section import Heading, Section, Table
-from crmlytics.report._words import compact, count, counted, listed, percent, sentence
+from crmlytics.report._words import compact, count, counted, listed, percent, sentence, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def _audit_findings(context: Context, audit: pd.DataFrame) -> list[Markup]:
     money = "" if audit["amount"].isna().all() else f" ({context.money(audit['amount'].iloc[1])})"
     found = [
         sentence(
-            "Of {} received, {} were kept{}: {}.",
+            f"Of {{}} received, {{}} {verb(kept, 'was', 'were')} kept{{}}: {{}}.",
             counted(received, "line"), count(kept), money, percent(kept / received),
         )
     ]  # fmt: skip

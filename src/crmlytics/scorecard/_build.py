@@ -88,20 +88,7 @@ def score_customers(
     >>> card.evaluation["name"].tolist()[:3]
     ['known_customer_count', 'expected_purchase_count', 'actual_purchase_count']
     """
-    caller = "score_customers"
-    request = Request(
-        known=Transactions.bind(transactions).before(as_moment(as_of, caller=caller)),
-        as_of=as_moment(as_of, caller=caller),
-        horizon_days=as_days(horizon, name="horizon", caller=caller),
-        margin=None if margin is None else check_fraction(margin, name="margin", caller=caller),
-    )
-    parts = [build(request) for build in BUILDERS]
-    engine = request.known.engine
-    return Scorecard(
-        scores=engine.from_eager(reduce(_joined, parts[1:], _chosen(parts[0])).sort("customer_id")),
-        guide=_frame(engine, Column, [column for part in parts for column in part.columns], first="column"),
-        evaluation=_frame(engine, Figure, [figure for part in parts for figure in part.evaluation], first="name"),
-    )
+    return _score(transactions, as_of, horizon, margin, caller="score_customers")
 
 
 def scorecard_table(
@@ -137,7 +124,23 @@ def scorecard_table(
     >>> scorecard_table(orders, as_of="2024-12-01").columns.tolist()[-2:]
     ['expected_order_amount', 'expected_revenue_amount']
     """
-    return score_customers(transactions, as_of=as_of, horizon=horizon, margin=margin).scores
+    return _score(transactions, as_of, horizon, margin, caller="scorecard_table").scores
+
+
+def _score(transactions: Any, as_of: Any, horizon: Any, margin: Any, *, caller: str) -> Scorecard:
+    request = Request(
+        known=Transactions.bind(transactions).before(as_moment(as_of, caller=caller)),
+        as_of=as_moment(as_of, caller=caller),
+        horizon_days=as_days(horizon, name="horizon", caller=caller),
+        margin=None if margin is None else check_fraction(margin, name="margin", caller=caller),
+    )
+    parts = [build(request) for build in BUILDERS]
+    engine = request.known.engine
+    return Scorecard(
+        scores=engine.from_eager(reduce(_joined, parts[1:], _chosen(parts[0])).sort("customer_id")),
+        guide=_frame(engine, Column, [column for part in parts for column in part.columns], first="column"),
+        evaluation=_frame(engine, Figure, [figure for part in parts for figure in part.evaluation], first="name"),
+    )
 
 
 def _chosen(part: Part) -> nw.DataFrame[Any]:
