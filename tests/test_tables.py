@@ -343,6 +343,13 @@ def test_rebind_gives_another_frame_the_same_roles_and_options():
     assert rows(more, "amount") == [(1.0,), (10.0,)]
 
 
+def test_rebind_refuses_a_frame_that_lost_a_column_of_canonical_name():
+    sales = pd.DataFrame(SALES).assign(amount=1.0)
+    tx = crm.Transactions(sales, **ROLES)
+    with pytest.raises(MissingColumnsError, match=r"rebind: the frame lacks the columns of \{'amount': 'amount'\}"):
+        tx.rebind(sales.drop(columns="amount"))
+
+
 def test_results_take_back_the_callers_names(frame):
     tx = crm.Transactions(frame(SALES), **ROLES)
     table = tx.with_source_names(crm.rfm.rfm_table(tx, as_of="2024-03-01"))

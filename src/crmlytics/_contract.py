@@ -123,8 +123,14 @@ class Contract:
         return cls(data)
 
     def rebind(self, data: Any) -> Self:
-        """Give another frame, such as next month's export, the same roles and options."""
-        return replace(self, data=data)
+        """Give another frame, such as next month's export, the same roles and options; a period does not carry over."""
+        other = replace(self, data=data)
+        lost = {name: column for name, column in self.sources.items() if name not in other.sources}
+        if lost:
+            columns = columns_of(enter(data, caller=self._caller)[0])
+            msg = f"{self._caller}.rebind: the frame lacks the columns of {lost}. Columns: {columns}"
+            raise MissingColumnsError(msg)
+        return other
 
     def before(self, moment: Any) -> Self:
         """Keep the lines strictly before a moment; a date means the midnight that begins it."""
