@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
+from crmlytics._frames import plan_of
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def settle_objects(
                 settled[column] = table[column].astype("Int64")  # as the engines that have no categories of numbers do
             elif table[column].dtype == object:
                 settled[column] = settle(table[column], f"{caller}: column {column!r}")
-    return _lazy(table.assign(**settled)) if settled else frame
+    return plan_of(table.assign(**settled)) if settled else frame
 
 
 def settle_float_ids(frame: nw.LazyFrame[Any], columns: Iterable[str]) -> nw.LazyFrame[Any]:
@@ -49,7 +50,7 @@ def settle_float_ids(frame: nw.LazyFrame[Any], columns: Iterable[str]) -> nw.Laz
     whole = {name: values for name, values in floats.items() if values.dropna().mod(1).eq(0).all()}
     if not whole:
         return frame
-    return _lazy(table.astype(dict.fromkeys(whole, "Int64")))
+    return plan_of(table.astype(dict.fromkeys(whole, "Int64")))
 
 
 def parse_moments(frame: nw.LazyFrame[Any], column: str, pattern: str, *, caller: str) -> nw.LazyFrame[Any]:
@@ -73,7 +74,7 @@ def parse_moments(frame: nw.LazyFrame[Any], column: str, pattern: str, *, caller
             java = _java_pattern(pattern, caller=caller).replace("'", "''")
             moment = f"cast(try_to_timestamp(trim({quoted}), '{java}') as timestamp_ntz)"
             native = native.selectExpr(*_spark_replacing(native, column, moment))
-    return _lazy(native)
+    return plan_of(native)
 
 
 def drop_nanoseconds(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]:
@@ -81,10 +82,10 @@ def drop_nanoseconds(frame: nw.LazyFrame[Any], column: str) -> nw.LazyFrame[Any]
     match frame.implementation:
         case Implementation.PANDAS:
             native = frame.collect().to_native()
-            return _lazy(native.assign(**{column: native[column].dt.floor("us")}))
+            return plan_of(native.assign(**{column: native[column].dt.floor("us")}))
         case Implementation.DUCKDB:
             quoted = _quoted(frame, column)
-            return _lazy(
+            return plan_of(
                 frame.to_native().project(f"* replace (make_timestamp(epoch_ns({quoted}) // 1000) as {quoted})")
             )
         case _:
@@ -106,7 +107,7 @@ def to_wall_clock(frame: nw.LazyFrame[Any], column: str, time_zone: str) -> nw.L
             native = native.assign(**{column: instants.dt.tz_convert(time_zone).dt.tz_localize(None)})
         case _:
             return frame.with_columns(nw.col(column).dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
-    return _lazy(native)
+    return plan_of(native)
 
 
 def _settle_id(values: Any, where: str) -> Any:
@@ -155,11 +156,6 @@ def _settle_moment(values: Any, where: str) -> Any:
             raise SchemaError(msg)
         return pd.to_datetime(values)
     return values.astype("str") if inferred == "string" else values
-
-
-def _lazy(native: Any) -> nw.LazyFrame[Any]:
-    plan: nw.LazyFrame[Any] = nw.from_native(native).lazy()
-    return plan
 
 
 def _quoted(frame: nw.LazyFrame[Any], column: str) -> str:

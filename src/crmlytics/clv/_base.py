@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,8 +12,8 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from crmlytics._frames import Engine, collect, columns_of, enter, id_column
-from crmlytics._validation import as_days, check_amount
-from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics._validation import as_days, check_amount, warn
+from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,7 +159,7 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
         self.converged_ = found.converged
         self.verdict_ = verdict
         if not self.converged_ or found.on_ridge.any():
-            warnings.warn(f"{self._caller}: {self.verdict_}", DataQualityWarning, stacklevel=3)
+            warn(f"{self._caller}: {self.verdict_}")
 
     @property
     def _params(self) -> Vector:

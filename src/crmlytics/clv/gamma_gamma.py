@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._kernels import btyd
 from crmlytics._kernels.fitting import collapse, maximise
+from crmlytics._validation import warn
 from crmlytics.clv._base import Histories, MaximumLikelihoodModel, describe, read_histories, refuse_rows
-from crmlytics.exceptions import DataQualityWarning, SchemaError
+from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from crmlytics._kernels.btyd import Vector
@@ -185,7 +185,7 @@ class GammaGammaModel(MaximumLikelihoodModel):
             "amounts (wholesale, errors) and set them aside or model them apart; or use the median spend for one-time "
             "buyers."
         )
-        warnings.warn(msg, DataQualityWarning, stacklevel=3)
+        warn(msg)
 
 
 def _correlation(x: Vector, spend: Vector, weights: Vector) -> float:

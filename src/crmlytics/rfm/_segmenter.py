@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import narwhals.stable.v2 as nw
@@ -12,8 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import collect
-from crmlytics._validation import check_choice, check_count
-from crmlytics.exceptions import DataQualityWarning, SchemaError
+from crmlytics._validation import check_choice, check_count, warn
+from crmlytics.exceptions import SchemaError
 from crmlytics.rfm._entering import MEASURES, RFM_REPAIR, check_rows, enter_rfm
 from crmlytics.rfm._segments import default_map, own_map, segment_expression
 from crmlytics.rfm._thresholds import nested_cuts, quantile_cuts, score_array, score_expression
@@ -233,7 +232,7 @@ class RFMSegmenter(BaseEstimator):  # type: ignore[misc]
                 f"Equal values get equal scores. Use fewer bins than n_bins={self.n_bins_}, or thresholds of your own "
                 '(method="cuts").'
             )
-            warnings.warn(msg, DataQualityWarning, stacklevel=3)
+            warn(msg)
 
 
 def _read_measures(X: Any, *, caller: str) -> dict[str, Vector]:

@@ -11,6 +11,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import compute
+from crmlytics._validation import warn
 from crmlytics.clv import GammaGammaModel, ModifiedBetaGeoModel, btyd_table
 from crmlytics.exceptions import DataQualityWarning
 from crmlytics.scorecard._part import Column, Figure, Part
@@ -102,7 +103,7 @@ def _forecast(histories: nw.DataFrame[Any], horizon_days: int) -> Forecast:
     purchases = _fitted(ModifiedBetaGeoModel(unit=UNIT), histories)
     scores = purchases.score_table(histories.to_native(), horizon=f"{horizon_days}d")
     amounts, verdict, has_amounts = _order_amounts(histories)
-    table = nw.from_native(scores, eager_only=True).join(amounts, on="customer_id", how="left")
+    table = compute(scores, caller=CALLER).join(amounts, on="customer_id", how="left")
     expected = nw.col("expected_purchase_count") * nw.col("expected_order_amount")
     return Forecast(table.with_columns(expected_amount=expected), purchases.verdict_, verdict, has_amounts=has_amounts)
 
@@ -131,7 +132,7 @@ def _order_amounts(histories: nw.DataFrame[Any]) -> tuple[nw.DataFrame[Any], str
     model = _fitted(GammaGammaModel(), paid)
     scores = model.score_table(paid.to_native())
     typical = float(paid["monetary_value"].drop_nulls().median())
-    table = nw.from_native(scores, eager_only=True)
+    table = compute(scores, caller=CALLER)
     amount = nw.col("expected_order_amount")
     verdict = f"{model.verdict_} Independence of spend and frequency {model.independence_verdict_}"
     if not np.isfinite(model.population_mean_amount_):
@@ -148,8 +149,7 @@ def _fitted(model: Any, histories: nw.DataFrame[Any]) -> Any:
         warnings.simplefilter("ignore", DataQualityWarning)
         model.fit(histories.to_native())
     if not model.converged_:
-        msg = f"scorecard: {type(model).__name__} {model.verdict_}"
-        warnings.warn(msg, DataQualityWarning, stacklevel=2)
+        warn(f"scorecard: {type(model).__name__} {model.verdict_}")
     return model
 
 
