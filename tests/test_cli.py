@@ -674,9 +674,10 @@ def test_look_says_what_is_left_to_fill_in(tmp_path, capsys):
 
 def test_look_goes_by_the_values_where_names_say_nothing(tmp_path, capsys):
     path = tmp_path / "a.csv"
-    path.write_text("Buyer;Wann;Was\na;31.01.2024;15,37 €\nb;01.02.2024;3 €\n")
+    path.write_text("Buyer;Wann;Was;Beleg\na;31.01.2024;15,37 €;A1\nb;01.02.2024;3 €;A2\n")
     assert main(["look", str(path)]) == DONE
     out = capsys.readouterr().out
+    assert re.search(r"Beleg +text .* order_id\n", out)
     assert re.search(r"Wann +dates \(dd\.mm\.yyyy\) .* timestamp\n", out)
     assert re.search(r"Was +numbers with € .* amount\n", out)
     assert "read as UTF-8, separator ';', decimal ','" in out

@@ -88,7 +88,7 @@ def _kind(series: pd.Series, role: str) -> str:
     pattern = reads_as_dates(series) if role == "timestamp" else dates_in_text(series)
     if pattern is not None:
         return "dates in text" if pattern == "?" else f"dates ({_as_written(pattern)})"
-    unit = unit_of(series)
+    unit = None if role.endswith("_id") else unit_of(series)  # A1, A2 are invoices and no amounts of A
     if unit is None:
         return kind
     return "numbers, in doubt" if unit == "?" else f"numbers with {unit}" if unit else "numbers in text"
