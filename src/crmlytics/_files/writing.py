@@ -73,8 +73,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, force: boo
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise SchemaError(f"write_table: {str(path)!r} must end with one of {list(writers)}.")
-    _check_place(path, force=force)
-    with _in_place_of(path) as temporary:
+    with in_place_of(path, force=force) as temporary:
         writer(frame, temporary)
     return path
 
@@ -104,13 +103,12 @@ def write_sheets(sheets: Mapping[str, pd.DataFrame], path: str | os.PathLike[str
     path = Path(path)
     if path.suffix.lower() != ".xlsx":
         raise SchemaError(f"write_sheets: {str(path)!r} must end with .xlsx.")
-    _check_place(path, force=force)
-    with _in_place_of(path) as temporary:
+    with in_place_of(path, force=force) as temporary:
         _write_book(sheets, temporary)
     return path
 
 
-def _check_place(path: Path, *, force: bool) -> None:
+def check_place(path: Path, *, force: bool) -> None:
     """Refuse a place that is taken or not there."""
     if path.is_dir() or (path.exists() and not force):
         raise CrmlyticsError(
@@ -121,8 +119,9 @@ def _check_place(path: Path, *, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def _in_place_of(path: Path) -> Iterator[Path]:
-    """Give a temporary file next to ``path`` that becomes it at the end, or disappears."""
+def in_place_of(path: Path, *, force: bool) -> Iterator[Path]:
+    """Give a temporary file next to ``path`` that becomes it at the end, or disappears. Refuses a taken place."""
+    check_place(path, force=force)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
         os.close(handle)

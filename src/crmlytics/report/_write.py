@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import crmlytics
-from crmlytics._files.writing import _in_place_of as in_place_of
+from crmlytics._files import check_place, in_place_of
 from crmlytics._validation import as_days, as_moment, check_fraction
-from crmlytics.exceptions import CrmlyticsError, SchemaError
+from crmlytics.exceptions import SchemaError
 from crmlytics.report import _actions, _customers, _guide, _revenue, _slipping, _summary, _trust, _words
 from crmlytics.report._gather import gather
 from crmlytics.report._render import render
@@ -106,7 +106,7 @@ def write_report(
     table = Transactions.bind(transactions)
     context = gather(table, as_of=moment, horizon_days=days, margin=margin, scorecard=scorecard, currency=currency)
     page = render_page(context, title=title)
-    with in_place_of(target) as temporary:
+    with in_place_of(target, force=force) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return target
 
@@ -132,10 +132,7 @@ def _check_inputs(currency: Any, scorecard: Any) -> None:
 def _check_target(path: Path, *, force: bool) -> Path:
     if path.suffix.lower() not in ENDINGS:
         raise SchemaError(f"write_report: {str(path)!r} must end with .html: a page is written.")
-    if path.is_dir() or (path.exists() and not force):
-        raise CrmlyticsError(f"{path}: is there already; give another name, or force=True (--force) to replace it.")
-    if not path.parent.is_dir():
-        raise CrmlyticsError(f"{path}: the folder {str(path.parent)!r} does not exist; make it first.")
+    check_place(path, force=force)
     return path
 
 
