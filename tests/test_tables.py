@@ -207,7 +207,7 @@ def test_ids_too_large_to_be_exact_are_refused(kind, ids):
 
 def test_a_table_of_the_user_is_not_taken_for_a_result():
     connection = pytest.importorskip("duckdb").connect()
-    connection.register("frame", pd.DataFrame(SALES))
+    connection.register("frame", make_frame(SALES, "pyarrow"))
     connection.execute("create table sales as select * from frame")
     for decoy in ("arrow", "computed", "native"):
         connection.execute(f"create table {decoy} as select 'mine' as reason")
