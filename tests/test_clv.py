@@ -711,3 +711,17 @@ def test_a_good_fit_is_silent(cdnow):
         warnings.simplefilter("error")
         for model in ALL:
             model().fit(cdnow)
+
+
+@given(amounts=st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=2, max_size=12), data=st.data())
+def test_days_without_returns_are_the_same_by_the_short_way_and_the_long_one(amounts, data):
+    days = data.draw(st.lists(st.integers(0, 5), min_size=len(amounts), max_size=len(amounts)))
+    orders = pd.DataFrame({
+        "customer_id": [i % 2 for i in range(len(amounts))],
+        "timestamp": [pd.Timestamp("2024-01-01") + pd.Timedelta(days=day) for day in days],
+        "amount": amounts,
+    })  # fmt: skip
+    known = btyd_table(orders, as_of="2024-02-01")  # looked through: no return in it
+    ghost = pd.DataFrame({"customer_id": [9], "timestamp": [pd.Timestamp("2024-01-01")], "amount": [-1.0]})
+    careful = btyd_table(pd.concat([orders, ghost]), as_of="2024-02-01")
+    pd.testing.assert_frame_equal(known, careful)

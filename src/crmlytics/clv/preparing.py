@@ -69,7 +69,7 @@ def btyd_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.da
     # (no optimiser may fold x * 0.0, since x could be NaN) the unit divides the same on every engine
     in_units = nw.col("day_count").cast(nw.Float64) * 0.0 + days
     per_customer = (
-        _histories(_purchase_days(lines))
+        _histories(_purchase_days(lines, may_hold_returns=table.may_hold_returns))
         .with_columns(_unit=in_units)
         .select(
             "customer_id",
@@ -85,9 +85,12 @@ def btyd_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.da
     return table.to_native(per_customer.sort("customer_id"))
 
 
-def _purchase_days(lines: LazyFrame[Any]) -> LazyFrame[Any]:
+def _purchase_days(lines: LazyFrame[Any], *, may_hold_returns: bool) -> LazyFrame[Any]:
     """One row per customer and day with a purchase: customer_id, day, amount."""
-    days = gather(lines.with_columns(day=nw.col("timestamp").dt.truncate("1d")), "customer_id", "day")
+    lines = lines.with_columns(day=nw.col("timestamp").dt.truncate("1d"))
+    if not may_hold_returns:  # then every day with a line is one, and its sum is all there is to know
+        return lines.group_by("customer_id", "day").agg(nw.col("amount").sum())
+    days = gather(lines, "customer_id", "day")
     return days.filter(nw.col("is_order") == 1).select("customer_id", "day", "amount")
 
 
