@@ -5,6 +5,8 @@ import math
 import numpy as np
 from scipy import special
 
+from crmlytics._kernels.btyd import digamma_rise, log_odds_dead
+
 
 def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
     """Likelihood of one history, in the words of the papers: alive at T, or dropped out at the last purchase."""
@@ -14,6 +16,19 @@ def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
     alive = math.exp(_log_beta(a, b + k)) / beta * (alpha + T) ** -(r + x)
     dead = math.exp(_log_beta(a + 1, b + k - 1)) / beta * (alpha + t_x) ** -(r + x) if k else 0.0
     return rising * (alive + dead)
+
+
+def beta_geo_gradient(params, x, t_x, T, chances):
+    """Derivatives of each customer's log-likelihood by r, alpha, a, b, four rows: what beta_geo_total sums up."""
+    r, alpha, a, b = params
+    dead = special.expit(log_odds_dead(params, x, t_x, T, chances))
+    silence = np.log1p((T - t_x) / (alpha + t_x))
+    by_r = digamma_rise(r, x) - np.log1p(T / alpha) + dead * silence
+    by_alpha = (r * T / alpha - x) / (alpha + T) - dead * (r + x) * (T - t_x) / ((alpha + T) * (alpha + t_x))
+    either = -digamma_rise(a + b, chances)
+    by_a = either + dead / a
+    by_b = either + digamma_rise(b, chances) - dead / (b + np.maximum(chances, 1) - 1)
+    return np.stack([by_r, by_alpha, by_a, by_b])
 
 
 def expected_purchases(r, alpha, a, b, x, t_x, T, horizon, *, first):

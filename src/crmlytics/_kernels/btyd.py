@@ -105,19 +105,6 @@ def beta_geo_log_likelihood(params: Vector, x: Vector, t_x: Vector, T: Vector, c
     return np.asarray(buying + surviving + np.logaddexp(0, log_odds_dead(params, x, t_x, T, chances)))
 
 
-def beta_geo_gradient(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
-    """Return the derivatives of ``beta_geo_log_likelihood`` by r, alpha, a, b: an array of four rows."""
-    r, alpha, a, b = params
-    dead = special.expit(log_odds_dead(params, x, t_x, T, chances))
-    silence = np.log1p((T - t_x) / (alpha + t_x))
-    by_r = digamma_rise(r, x) - np.log1p(T / alpha) + dead * silence
-    by_alpha = (r * T / alpha - x) / (alpha + T) - dead * (r + x) * (T - t_x) / ((alpha + T) * (alpha + t_x))
-    either = -digamma_rise(a + b, chances)
-    by_a = either + dead / a
-    by_b = either + digamma_rise(b, chances) - dead / (b + np.maximum(chances, 1) - 1)
-    return np.stack([by_r, by_alpha, by_a, by_b])
-
-
 @dataclass(frozen=True, slots=True)
 class BetaGeoData:
     """Purchase histories as the sums that the log-likelihood needs.
@@ -168,7 +155,7 @@ def beta_geo_data(x: Vector, t_x: Vector, T: Vector, weights: Vector, first: int
 
 
 def beta_geo_total(params: Vector, data: BetaGeoData) -> tuple[float, Vector]:
-    """Log-likelihood of all customers, and its derivatives: the sums of the two functions above, much faster."""
+    """Log-likelihood of all customers, and its derivatives by r, alpha, a, b: sums over customers, in one go."""
     r, alpha, a, b = params
     chances = data.x + data.first
     surviving, either = log_rising(b, chances) - log_rising(a + b, chances), -digamma_rise(a + b, chances)
