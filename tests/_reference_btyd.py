@@ -5,7 +5,8 @@ import math
 import numpy as np
 from scipy import special
 
-from crmlytics._kernels.btyd import digamma_rise, log_odds_dead
+from crmlytics._kernels.beta_geo import log_odds_dead
+from crmlytics._kernels.special import digamma_rise
 
 
 def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):

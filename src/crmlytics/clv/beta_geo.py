@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from crmlytics._kernels import btyd
+from crmlytics._kernels import beta_geo as btyd
 from crmlytics._kernels.fitting import collapse, maximise
 from crmlytics._validation import as_days
 from crmlytics.clv._base import MaximumLikelihoodModel, check_histories, describe, in_units, read_histories
 
 if TYPE_CHECKING:
-    from crmlytics._kernels.btyd import Vector
     from crmlytics._kernels.fitting import Maximum
+    from crmlytics._kernels.special import Vector
     from crmlytics.clv._base import Histories
 
 STARTS = ((0.5, 0.3, 1.0, 2.0), (1.0, 1.0, 0.3, 3.0), (0.2, 0.1, 5.0, 20.0))  # time in units of the mean T

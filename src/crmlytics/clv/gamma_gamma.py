@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from crmlytics._kernels import btyd
+from crmlytics._kernels import gamma_gamma as kernel
 from crmlytics._kernels.fitting import collapse, maximise
 from crmlytics._validation import warn
 from crmlytics.clv._base import Histories, MaximumLikelihoodModel, describe, read_histories, refuse_rows
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
-    from crmlytics._kernels.btyd import Vector
+    from crmlytics._kernels.special import Vector
 
 STARTS = ((5.0, 4.0, 1.0), (1.0, 2.0, 1.0), (20.0, 20.0, 1.0))  # spend in units of its mean
 ADVICE = {
@@ -112,8 +112,8 @@ class GammaGammaModel(MaximumLikelihoodModel):
         scaled = spend / scale
 
         def objective(params: Vector) -> tuple[float, Vector]:
-            value = np.sum(weights * btyd.gamma_gamma_log_likelihood(params, x, scaled))
-            return float(value), np.sum(weights * btyd.gamma_gamma_gradient(params, x, scaled), axis=1)
+            value = np.sum(weights * kernel.gamma_gamma_log_likelihood(params, x, scaled))
+            return float(value), np.sum(weights * kernel.gamma_gamma_gradient(params, x, scaled), axis=1)
 
         self.n_customers_ = int(repeat.sum())
         found = maximise(objective, STARTS, weight=self.n_customers_)
@@ -126,7 +126,7 @@ class GammaGammaModel(MaximumLikelihoodModel):
             verdict=describe(found, self._names, ADVICE),
         )
         none = np.zeros(1)
-        self.population_mean_amount_ = float(btyd.expected_order_amount(self._params, none, none)[0])
+        self.population_mean_amount_ = float(kernel.expected_order_amount(self._params, none, none)[0])
         self._warn_if_mean_is_infinite()
         return self
 
@@ -137,7 +137,7 @@ class GammaGammaModel(MaximumLikelihoodModel):
         repeat = table["frequency"] > 0
         if not repeat.any():
             raise SchemaError(f"{self._caller}.score: nobody bought twice, so there is no spend to judge by.")
-        value = btyd.gamma_gamma_log_likelihood(
+        value = kernel.gamma_gamma_log_likelihood(
             self._params, table["frequency"][repeat], table["monetary_value"][repeat]
         )
         return float(value.mean())
@@ -159,7 +159,7 @@ class GammaGammaModel(MaximumLikelihoodModel):
         """
         check_is_fitted(self)
         table = self._read(X, caller=f"{self._caller}.score_table")
-        amount = btyd.expected_order_amount(self._params, table["frequency"], table["monetary_value"])
+        amount = kernel.expected_order_amount(self._params, table["frequency"], table["monetary_value"])
         return table.score_frame({"expected_order_amount": amount})
 
     def _read(self, X: Any, *, caller: str) -> Histories:

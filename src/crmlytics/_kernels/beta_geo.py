@@ -1,4 +1,4 @@
-"""Likelihoods and expectations of the "buy till you die" models, as functions on contiguous float arrays.
+"""BG/NBD and MBG/NBD: likelihoods and expectations as functions on contiguous float arrays.
 
 One customer is ``x`` repeat purchases, the last of them ``t_x`` after the first purchase, watched until ``T``.
 
@@ -11,76 +11,21 @@ References
 Fader, P., Hardie, B. and Lee, K. (2005), "Counting your customers" the easy way: an alternative to the Pareto/NBD
 model, Marketing Science 24(2). Batislam, E., Denizel, M. and Filiztekin, A. (2007), Empirical validation and
 comparison of models for customer base analysis, IJRM 24(3). Hoppe, D. and Wagner, U. (2007), Customer base analysis:
-the case for a central variant of the betageometric/NBD model, Marketing JRM 3(2). Fader, P. and Hardie, B. (2013), The
-Gamma-Gamma model of monetary value.
+the case for a central variant of the betageometric/NBD model, Marketing JRM 3(2).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-Vector: TypeAlias = npt.NDArray[np.float64]
+from crmlytics._kernels.special import Vector, digamma_rise, dot, log_rising
 
-STIRLING_FROM = 16.0  # above, the series below are exact to 1e-17
 NODES_PER_SEGMENT = 40
 TAIL = 38.0  # exp(-38) is below the rounding of a double
 ROWS_PER_CHUNK = 4096  # 4096 rows x 160 nodes keep every temporary near 5 MB
-
-
-# --- special functions that neither overflow nor cancel
-
-
-def log_rising(z: Vector, n: Vector) -> Vector:
-    """Return ln Γ(z + n) - ln Γ(z) for z > 0, n >= 0, without the cancellation that large z brings."""
-    z, n = np.broadcast_arrays(np.asarray(z, dtype=float), np.asarray(n, dtype=float))
-    large = np.maximum(z, STIRLING_FROM)
-    series = (
-        n * np.log(large)
-        + (large + n - 0.5) * np.log1p(n / large)
-        - n
-        + _stirling_remainder(large + n)
-        - _stirling_remainder(large)
-    )
-    small = np.minimum(z, STIRLING_FROM)
-    return np.where(z > STIRLING_FROM, series, special.gammaln(small + n) - special.gammaln(small))
-
-
-def digamma_rise(z: Vector, n: Vector) -> Vector:
-    """Return ψ(z + n) - ψ(z), the derivative of ``log_rising`` by z."""
-    z, n = np.broadcast_arrays(np.asarray(z, dtype=float), np.asarray(n, dtype=float))
-    large = np.maximum(z, STIRLING_FROM)
-    series = (
-        np.log1p(n / large) + n / (2 * large * (large + n)) + _digamma_remainder(large + n) - _digamma_remainder(large)
-    )
-    small = np.minimum(z, STIRLING_FROM)
-    return np.where(z > STIRLING_FROM, series, special.digamma(small + n) - special.digamma(small))
-
-
-def log_beta(a: Vector, b: Vector) -> Vector:
-    """Return ln B(a, b) for a, b > 0."""
-    larger, smaller = np.maximum(a, b), np.minimum(a, b)
-    return np.asarray(special.gammaln(smaller) - log_rising(larger, smaller))
-
-
-def _stirling_remainder(z: Vector) -> Vector:
-    inverse = 1 / z
-    square = inverse * inverse
-    tail = 1 / 1680 - square * (1 / 1188 - square * 691 / 360360)
-    return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * tail)))
-
-
-def _digamma_remainder(z: Vector) -> Vector:
-    square = 1 / (z * z)
-    tail = 1 / 240 - square * (1 / 132 - square * 691 / 32760)
-    return -square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * tail)))
-
-
-# --- BG/NBD and MBG/NBD
 
 
 def log_odds_dead(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
@@ -166,22 +111,17 @@ def beta_geo_total(params: Vector, data: BetaGeoData) -> tuple[float, Vector]:
     small = np.exp(-np.abs(log_odds))
     dead = weights * np.where(log_odds > 0, 1.0, small) / (1 + small)
     value = (
-        _dot(data.x_weights, log_rising(r, data.x) + surviving)
-        - r * _dot(data.T_weights, waited)
-        - _dot(data.T_purchases, log_rate)
-        + _dot(weights, np.maximum(log_odds, 0) + np.log1p(small))
+        dot(data.x_weights, log_rising(r, data.x) + surviving)
+        - r * dot(data.T_weights, waited)
+        - dot(data.T_purchases, log_rate)
+        + dot(weights, np.maximum(log_odds, 0) + np.log1p(small))
     )
-    by_r = _dot(data.x_weights, digamma_rise(r, data.x)) - _dot(data.T_weights, waited) + _dot(dead, silence)
+    by_r = dot(data.x_weights, digamma_rise(r, data.x)) - dot(data.T_weights, waited) + dot(dead, silence)
     by_alpha = np.sum((r / alpha * data.T * data.T_weights - data.T_purchases) / (alpha + data.T))
-    by_alpha -= _dot(dead, (r + x) * (T - t_x) / ((alpha + T) * (alpha + t_x)))
-    by_a = _dot(data.x_weights, either) + dead.sum() / a
-    by_b = _dot(data.x_weights, either + digamma_rise(b, chances)) - np.sum(dead / others)
+    by_alpha -= dot(dead, (r + x) * (T - t_x) / ((alpha + T) * (alpha + t_x)))
+    by_a = dot(data.x_weights, either) + dead.sum() / a
+    by_b = dot(data.x_weights, either + digamma_rise(b, chances)) - np.sum(dead / others)
     return float(value), np.array([by_r, by_alpha, by_a, by_b])
-
-
-def _dot(u: Vector, v: Vector) -> float:
-    """Sum of products, pairwise: the same whatever the number of BLAS threads, and no threads to wait for."""
-    return float(np.sum(u * v))
 
 
 def alive_probability(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
@@ -265,36 +205,3 @@ def _stretched(start: Vector, end: Vector, centre: Vector, width: Vector) -> tup
     s = first[:, None] + half * (nodes + 1)
     with np.errstate(divide="ignore"):  # an empty segment weighs nothing: log 0
         return centre[:, None] + width[:, None] * np.sinh(s), np.log(half * weights * width[:, None] * np.cosh(s))
-
-
-# --- Gamma-Gamma
-
-
-def gamma_gamma_log_likelihood(params: Vector, x: Vector, mean_spend: Vector) -> Vector:
-    """Log-likelihood of a customer's mean spend over ``x`` purchases; ``params`` is (p, q, gamma).
-
-    ``gamma^q m^(px-1) x^(px) / (B(px, q) (gamma + m x)^(px+q))``.
-    """
-    p, q, gamma = params
-    total = x * mean_spend
-    return np.asarray(
-        -p * x * np.log1p(gamma / total) - q * np.log1p(total / gamma) - np.log(mean_spend) - log_beta(p * x, q),
-    )
-
-
-def gamma_gamma_gradient(params: Vector, x: Vector, mean_spend: Vector) -> Vector:
-    """Return the derivatives of ``gamma_gamma_log_likelihood`` by p, q, gamma: an array of three rows."""
-    p, q, gamma = params
-    total = x * mean_spend
-    by_p = x * (digamma_rise(p * x, q) - np.log1p(gamma / total))
-    by_q = digamma_rise(q, p * x) - np.log1p(total / gamma)
-    by_gamma = (q * total / gamma - p * x) / (gamma + total)
-    return np.stack([by_p, by_q, by_gamma])
-
-
-def expected_order_amount(params: Vector, x: Vector, mean_spend: Vector) -> Vector:
-    """Mean amount of a customer's future orders: ``p (gamma + m x) / (p x + q - 1)``, infinite if p x + q <= 1."""
-    p, q, gamma = params
-    spent = np.where(x > 0, x * mean_spend, 0.0)
-    divisor = p * x + q - 1
-    return np.where(divisor > 0, p * (gamma + spent) / np.where(divisor > 0, divisor, 1.0), np.inf)

@@ -1,0 +1,87 @@
+"""How sure a prediction is when the parameters it was made with are estimates: the delta method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy import special
+
+from crmlytics._kernels.special import Vector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEP = 1e-4  # of a log-parameter: the error of a central difference is near 1e-8 of the derivative
+FLAT = 1e-3  # information: the likelihood does not notice a factor of 1e6
+
+Scale = Literal["plain", "log", "logit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A prediction per customer with the bounds of its confidence interval, three arrays of one shape."""
+
+    value: Vector
+    low: Vector
+    high: Vector
+
+
+def delta_interval(
+    predict: Callable[[Vector], Vector],
+    theta: Vector,
+    covariance: Vector,
+    *,
+    level: float,
+    scale: Scale,
+) -> Interval:
+    """Confidence interval of ``predict(theta)``, by the delta method on a scale that keeps it in its domain.
+
+    Parameters
+    ----------
+    predict : function of theta, shape (k,), that returns an array
+        Theta are log-parameters (and coefficients), where estimates are closest to normal.
+    covariance : array (k, k)
+        Of theta: finite, see :func:`trusted_covariance`.
+    level : float
+        Of confidence, such as 0.9.
+    scale : {"plain", "log", "logit"}
+        On which the interval is symmetric: "log" for what is positive, "logit" for probabilities.
+    """
+    value = predict(theta)
+    slopes = np.stack(
+        [(predict(theta + step) - predict(theta - step)) / (2 * STEP) for step in STEP * np.eye(len(theta))]
+    )
+    spread = np.einsum("j...,jk,k...->...", slopes, covariance, slopes)
+    return interval_around(value, np.sqrt(np.maximum(spread, 0.0)), level=level, scale=scale)
+
+
+def interval_around(value: Vector, error: Vector, *, level: float, scale: Scale) -> Interval:
+    """Normal confidence interval of a value with a standard error, symmetric on ``scale``."""
+    reach = float(special.ndtri((1 + level) / 2)) * error
+    if scale == "plain":
+        return Interval(value, value - reach, value + reach)
+    if scale == "log":
+        positive = value > 0
+        factor = np.exp(np.minimum(reach / np.where(positive, value, 1.0), 700.0))
+        return Interval(value, value / factor, value * np.where(positive, factor, 1.0))
+    inside = (value > 0) & (value < 1)
+    middle = np.where(inside, value, 0.5)
+    reach = np.where(inside, reach / (middle * (1 - middle)), 0.0)
+    log_odds = special.logit(middle)
+    low = np.where(inside, special.expit(log_odds - reach), value)
+    return Interval(value, low, np.where(inside, special.expit(log_odds + reach), value))
+
+
+def trusted_covariance(information: Vector) -> Vector:
+    """Invert the information on theta in the directions that have any; the others are left where they are.
+
+    Where the likelihood is flat (a ridge, a parameter at its bound) predictions hardly change either: that is what
+    flat means. So such a direction adds nothing to an interval, instead of making it infinite or missing.
+    """
+    if not np.isfinite(information).all():
+        return np.zeros_like(information)
+    values, vectors = np.linalg.eigh(information)
+    trusted = values > FLAT
+    return np.asarray((vectors[:, trusted] / values[trusted]) @ vectors[:, trusted].T)
