@@ -29,7 +29,7 @@ class Process(Protocol):
     names : tuple of str
         Of the parameters, all positive.
     time_powers : tuple of int
-        A parameter in other time units is multiplied by ``factor ** power``: 1 for a time, -1 for a rate, 0 for neither.
+        In other time units a parameter is multiplied by ``factor ** power``: 1 for a time, -1 for a rate, else 0.
     starts : tuple of tuples of float
         Starting values of the parameters, where the mean of T is one unit of time.
     buying : int
@@ -61,21 +61,21 @@ class Process(Protocol):
     def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """P(alive at T), shape (n,)."""
 
-    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, ahead: float | Vector) -> Vector:
+    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:
         """P(alive at T + ahead | alive at T), shape (n,)."""
 
     def expected_purchases_if_alive(
-        self, params: Params, x: Vector, t_x: Vector, T: Vector, horizon: float | Vector
+        self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float | Vector
     ) -> Vector:
         """Purchases expected in (T, T + horizon] of a customer alive at T, shape (n,)."""
 
     def count_probabilities_if_alive(
-        self, params: Params, x: Vector, t_x: Vector, T: Vector, horizon: float | Vector, most: int
+        self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float | Vector, most: int
     ) -> Vector:
         """P(exactly 0, 1, ..., most purchases in (T, T + horizon] | alive at T), shape (n, most + 1)."""
 
     def discounted_purchases_if_alive(
-        self, params: Params, x: Vector, t_x: Vector, T: Vector, horizon: float, rate: float
+        self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float, rate: float
     ) -> Vector:
         """Mean of the sum of ``exp(-rate * t)`` over purchases at T + t, 0 < t <= horizon, of a customer alive at T.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import special
 
-from crmlytics._kernels.special import Vector
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from crmlytics._kernels.special import Vector
 
 STEP = 1e-4  # of a log-parameter: the error of a central difference is near 1e-8 of the derivative
 FLAT = 1e-3  # information: the likelihood does not notice a factor of 1e6
@@ -58,7 +58,7 @@ def delta_interval(
 
 
 def interval_around(value: Vector, error: Vector, *, level: float, scale: Scale) -> Interval:
-    """Normal confidence interval of a value with a standard error, symmetric on ``scale``."""
+    """Return the normal confidence interval of a value with a standard error, symmetric on ``scale``."""
     reach = float(special.ndtri((1 + level) / 2)) * error
     if scale == "plain":
         return Interval(value, value - reach, value + reach)
