@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
+import pytest
 from scipy import special
 
-from crmlytics._kernels.beta_geo import log_odds_dead
-from crmlytics._kernels.special import digamma_rise
+from crmlytics._kernels.beta_geo import BetaGeo
 
 
 def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
@@ -20,16 +20,8 @@ def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
 
 
 def beta_geo_gradient(params, x, t_x, T, chances):
-    """Derivatives of each customer's log-likelihood by r, alpha, a, b, four rows: what beta_geo_total sums up."""
-    r, alpha, a, b = params
-    dead = special.expit(log_odds_dead(params, x, t_x, T, chances))
-    silence = np.log1p((T - t_x) / (alpha + t_x))
-    by_r = digamma_rise(r, x) - np.log1p(T / alpha) + dead * silence
-    by_alpha = (r * T / alpha - x) / (alpha + T) - dead * (r + x) * (T - t_x) / ((alpha + T) * (alpha + t_x))
-    either = -digamma_rise(a + b, chances)
-    by_a = either + dead / a
-    by_b = either + digamma_rise(b, chances) - dead / (b + np.maximum(chances, 1) - 1)
-    return np.stack([by_r, by_alpha, by_a, by_b])
+    first = int(chances[0] - x[0])
+    return BetaGeo(first).log_likelihood_and_gradient(params, x, t_x, T)[1]
 
 
 def expected_purchases(r, alpha, a, b, x, t_x, T, horizon, *, first):
@@ -63,6 +55,14 @@ def gamma_gamma_likelihood(p, q, gamma, x, mean_spend):
         - (p * x + q) * math.log(gamma + x * mean_spend)
     )
     return math.exp(log_likelihood)
+
+
+def check_gradient(value, gradient, params):
+    """Five-point differences in the log-parameters."""
+    theta, h = np.log(params), 1e-3
+    for j, step in enumerate(h * np.eye(len(theta))):
+        near, far = value(theta + step) - value(theta - step), value(theta + 2 * step) - value(theta - 2 * step)
+        assert gradient[j] * params[j] == pytest.approx((8 * near - far) / (12 * h), rel=1e-6, abs=1e-6)
 
 
 def btyd_rows(lines, as_of, unit_days):

@@ -1,6 +1,5 @@
 """What crmlytics.clv promises: published values, agreement with slow references, finite answers, helpful refusals."""
 
-import datetime as dt
 import math
 import pickle
 import re
@@ -9,19 +8,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from _reference_btyd import (
-    beta_geo_gradient,
-    beta_geo_likelihood,
-    btyd_rows,
-    expected_purchases,
-    gamma_gamma_likelihood,
-    simulate,
-)
+from _reference_btyd import beta_geo_gradient, check_gradient, gamma_gamma_likelihood, simulate
 from crmlytics import Transactions
 from crmlytics._kernels import beta_geo as btyd
 from crmlytics._kernels import gamma_gamma
@@ -52,119 +44,6 @@ def holdout_purchases():
 def kernel_arguments(table, first):
     x, t_x, T = (table[name].to_numpy(float) for name in ("frequency", "recency", "T"))
     return x, t_x, T, x + first
-
-
-# --- btyd_table
-
-
-def test_cdnow_table_has_the_published_totals(cdnow, holdout_purchases):
-    assert len(cdnow) == 2357
-    assert cdnow["frequency"].sum() == 2457
-    assert (cdnow["frequency"] > 0).sum() == 946
-    assert cdnow["T"].max() == pytest.approx(38.857142857, rel=1e-10)
-    assert holdout_purchases.sum() == 1882
-    assert cdnow.dtypes.astype(str).tolist()[1:] == ["int64", "float64", "float64", "float64"]
-    customer = cdnow.set_index("customer_id").loc[1516]  # Fader, Hardie & Lee: x 26, t_x 30.86, T 31
-    assert customer[["frequency", "recency", "T"]].round(3).tolist() == [26, 30.857, 31.0]
-
-
-AS_OF = dt.datetime(2024, 2, 6)
-LINES = [
-    ("a", (1, 10), 10.0),  # the hour does not matter
-    ("a", (8, 0), 4.0),
-    ("a", (29, 0), 6.0),
-    ("a", (29, 23), 2.0),  # one purchase day of 8
-    ("b", (22, 0), 7.0),
-    ("c", (3, 0), 5.0),
-    ("c", (3, 12), -5.0),  # cancelled the same day: no purchase day
-    ("c", (5, 0), 8.0),
-    ("c", (9, 0), -8.0),  # a pure return
-    ("d", (4, 0), -3.0),  # never bought: no row
-    ("e", (5, 0), 0.1),
-    ("e", (5, 0), 0.2),
-    ("e", (5, 0), -0.3),  # adds up to 5.6e-17
-    ("f", (6, 0), 0.0),  # free of charge, yet a purchase
-]
-ORDERS = {
-    "customer_id": [customer for customer, _, _ in LINES] + ["a", "g"],
-    "timestamp": [dt.datetime(2024, 1, day, hour) for _, (day, hour), _ in LINES] + [AS_OF, AS_OF],
-    "amount": [amount for _, _, amount in LINES] + [1000.0, 1000.0],  # at as_of: not known yet
-}
-
-
-def test_btyd_table_counts_by_hand_on_every_kind_of_frame(frame):
-    orders = frame(ORDERS)
-    table = btyd_table(orders, as_of=AS_OF, unit="1d")
-    assert type(table) is type(orders)
-    assert records(table) == [
-        ("a", 2, 28.0, 35.0, 6.0),
-        ("b", 0, 0.0, 14.0, None),
-        ("c", 0, 0.0, 31.0, None),
-        ("f", 0, 0.0, 30.0, None),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("as_of", "T"),
-    [("2024-02-06", 35.0), (dt.date(2024, 2, 6), 35.0), ("2024-02-06 00:01", 36.0), ("2024-02-05 23:59", 35.0)],
-)
-def test_the_last_day_watched_is_the_last_one_before_as_of(as_of, T):
-    table = btyd_table(pd.DataFrame(ORDERS), as_of=as_of, unit="1d")
-    assert table.loc[0, "T"] == T
-
-
-def test_nothing_at_or_after_as_of_is_read():
-    poisoned = pd.DataFrame(ORDERS)
-    poisoned.loc[poisoned["timestamp"] >= AS_OF, "amount"] = 1e12
-    clean = pd.DataFrame(ORDERS)[lambda lines: lines["timestamp"] < AS_OF]
-    pd.testing.assert_frame_equal(btyd_table(poisoned, as_of=AS_OF), btyd_table(clean, as_of=AS_OF))
-
-
-order_lines = st.lists(
-    st.tuples(
-        st.sampled_from("abcd"),
-        st.dates(dt.date(2023, 12, 20), dt.date(2024, 3, 5)),
-        st.integers(-3, 6).map(float),
-    ),
-    min_size=1,
-    max_size=40,
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(lines=order_lines, unit=st.sampled_from([1, 7, 30]), kind=st.sampled_from(["pandas", "polars"]))
-def test_btyd_table_equals_plain_python(lines, unit, kind):
-    as_of = dt.date(2024, 2, 20)
-    customers, days, amounts = zip(*lines, strict=True)
-    moments = [dt.datetime.combine(day, dt.time(9)) for day in days]
-    orders = make_frame({"customer_id": customers, "timestamp": moments, "amount": amounts}, kind)
-    assume(btyd_rows(lines, as_of, unit))
-    table = records(btyd_table(orders, as_of=as_of, unit=f"{unit}d"))
-    expected = btyd_rows(lines, as_of, unit)
-    assert [row[:2] for row in table] == [row[:2] for row in expected]
-    for row, other in zip(table, expected, strict=True):
-        assert (row[4] is None) == (other[4] is None) == (row[1] == 0)
-        assert row[2:4] == pytest.approx(other[2:4], rel=1e-12)
-        assert (row[4] or 0.0) == pytest.approx(other[4] or 0.0, rel=1e-12)
-
-
-def test_btyd_table_is_the_same_to_the_last_bit_on_every_kind(frame):
-    days = range(2, 400)  # the first and second purchase; 334 / 7 is not 334 * (1 / 7)
-    orders = {
-        "customer_id": [*days, *days],
-        "timestamp": [AS_OF - dt.timedelta(days=day) for day in days] + [AS_OF - dt.timedelta(days=1)] * len(days),
-        "amount": [8.0] * (2 * len(days)),
-    }
-    expected = [(day, 1, (day - 1) / 7, (day - 1) / 7, 8.0) for day in days]
-    assert records(btyd_table(frame(orders), as_of=AS_OF, unit="7d")) == expected
-
-
-def test_btyd_table_says_what_it_needs_and_how_time_is_written():
-    orders = pd.DataFrame(ORDERS)
-    with pytest.raises(MissingColumnsError, match=r"btyd_table needs \['amount'\].*amount='<your column>'"):
-        btyd_table(orders.rename(columns={"amount": "Total"}), as_of=AS_OF)
-    with pytest.raises(SchemaError, match=r"btyd_table: unit must be a duration in days or weeks.*got 'W'"):
-        btyd_table(orders, as_of=AS_OF, unit="W")
 
 
 # --- published values
@@ -248,119 +127,9 @@ def test_lifetimes_agrees_where_it_is_right(cdnow):
         np.testing.assert_allclose(scores["expected_purchase_count"], expected, rtol=1e-9)
 
 
-# --- kernels against slow references
+# --- kernels
 
 positive = st.floats(-2, 2).map(lambda exponent: 10**exponent)
-params4 = st.tuples(positive, positive, positive, positive)
-histories = st.tuples(st.integers(0, 30), st.floats(0.05, 1), st.floats(0.1, 60)).map(
-    lambda h: (float(h[0]), h[1] * h[2] if h[0] else 0.0, h[2])
-)
-
-
-def one(history, first):
-    x, t_x, T = (np.array([value]) for value in history)
-    return x, t_x, T, x + first
-
-
-@settings(max_examples=150, deadline=None)
-@given(params=params4, history=histories, first=st.sampled_from([0, 1]))
-def test_likelihood_equals_the_formula_of_the_papers(params, history, first):
-    ours = btyd.beta_geo_log_likelihood(np.array(params), *one(history, first))[0]
-    theirs = beta_geo_likelihood(*params, *history, first=first)
-    assume(1e-290 < theirs < 1e290)
-    assert ours == pytest.approx(math.log(theirs), rel=1e-9, abs=1e-9)
-
-
-@settings(max_examples=150, deadline=None)
-@given(params=params4, history=histories, horizon=st.floats(0.1, 100), first=st.sampled_from([0, 1]))
-def test_no_purchase_in_the_horizon_is_a_ratio_of_likelihoods(params, history, horizon, first):
-    """P(none in (T, T+t] | history until T) = L(x, t_x, T + t) / L(x, t_x, T): no formula for P(purchase) needed."""
-    x, t_x, T, chances = one(history, first)
-    p = np.array(params)
-    alive = btyd.alive_probability(p, x, t_x, T, chances)
-    ours = alive * btyd.purchase_probability_if_alive(p, x, T, horizon)
-    longer = btyd.beta_geo_log_likelihood(p, x, t_x, T + horizon, chances)
-    assert ours == pytest.approx(-np.expm1(longer - btyd.beta_geo_log_likelihood(p, x, t_x, T, chances)), abs=1e-10)
-
-
-@settings(max_examples=100, deadline=None)
-@given(params=params4, history=histories, horizon=st.floats(0.1, 60), first=st.sampled_from([0, 1]))
-def test_expected_purchases_equal_the_sum_over_counts(params, history, horizon, first):
-    r, alpha, _, _ = params
-    assume(horizon * (r + history[0]) / (alpha + history[2]) < 300)
-    assume(horizon / (alpha + history[2]) < 100)  # the slow sum would take too long
-    assume(1e-290 < beta_geo_likelihood(*params, *history, first=first) < 1e290)
-    x, t_x, T, chances = one(history, first)
-    p = np.array(params)
-    ours = btyd.alive_probability(p, x, t_x, T, chances) * btyd.expected_purchases_if_alive(p, x, T, chances, horizon)
-    theirs = expected_purchases(*params, *history, horizon, first=first)
-    assert ours[0] == pytest.approx(theirs, rel=1e-9, abs=1e-250)
-
-
-def quadrature_in_log_odds(a, b, shape, reach):
-    """The same mean over p as the kernel's, by brute force: 200,000 equal steps in the log-odds of p."""
-    places = [math.log((a + 1) / (b + 1)), min(0.0, -math.log(reach) - math.log1p(shape))]
-    y = np.linspace(min(places) - 45, max(places) + 45, 200_001)
-    log_p, log_stay = -np.logaddexp(0, -y), -np.logaddexp(0, y)
-    mass = np.exp((log_mass := a * log_p + b * log_stay) - log_mass.max())
-    weights = np.full_like(y, y[1] - y[0])
-    weights[[0, -1]] = weights[[0, -1]] / 2 + np.array([1 / a, 1 / b])  # the tails are powers
-    p = np.exp(log_p)
-    return (weights * mass * -np.expm1(-shape * np.log1p(p * reach)) / p).sum() / (weights * mass).sum()
-
-
-@pytest.mark.parametrize("a", [0.01, 0.3, 1.0, 1.0 + 1e-9, 2.0, 40.0, 900.0])
-@pytest.mark.parametrize("b", [0.01, 1.0, 30.0, 4000.0])
-@pytest.mark.parametrize(("shape", "reach"), [(0.01, 1e-3), (0.3, 1e4), (5.0, 1.0), (2000.0, 0.5), (1000.0, 1e5)])
-def test_mean_over_dropout_is_exact_at_the_edges_of_the_domain(a, b, shape, reach):
-    params = np.array([shape, 1.0, a, b])  # alpha 1, T 0: reach is the horizon
-    ours = btyd.expected_purchases_if_alive(params, np.zeros(1), np.zeros(1), np.zeros(1), reach)
-    assert ours[0] == pytest.approx(quadrature_in_log_odds(a, b, shape, reach), rel=2e-10)
-
-
-@settings(max_examples=60, deadline=None)
-@given(params=params4, history=histories, horizon=st.floats(0.1, 60), first=st.sampled_from([0, 1]))
-def test_a_longer_horizon_means_more_purchases(params, history, horizon, first):
-    x, _, T, chances = one(history, first)
-    shorter, longer = (
-        btyd.expected_purchases_if_alive(np.array(params), x, T, chances, t) for t in (horizon, 1.1 * horizon)
-    )
-    buys = btyd.purchase_probability_if_alive(np.array(params), x, T, horizon)
-    assert 0 < buys <= shorter * (1 + 1e-10) < longer * (1 + 1e-9)
-
-
-def test_expected_purchases_are_smooth_through_the_pole_of_the_closed_form(cdnow):
-    x, _, T, chances = kernel_arguments(cdnow.head(50), 0)
-
-    def at(a):
-        return btyd.expected_purchases_if_alive(np.array([0.24, 4.4, a, 2.4]), x, T, chances, 39.0)
-
-    np.testing.assert_allclose(at(1.0), (at(1 - 1e-6) + at(1 + 1e-6)) / 2, rtol=1e-11)
-
-
-@pytest.mark.parametrize("model", COUNTING)
-def test_scores_match_simulated_customers(model):
-    """The story of the model told customer by customer: frequencies, survival and counts in each group of x."""
-    first, params, T, horizon = FIRST[model], np.array([0.8, 6.0, 0.9, 2.5]), 40.0, 30.0
-    rng = np.random.default_rng(7)
-    x, t_x, future, alive = simulate(rng, 150_000, params, T, horizon, first=first)
-    until, chances = np.full_like(x, T), x + first
-    p_alive = btyd.alive_probability(params, x, t_x, until, chances)
-    p_purchase = p_alive * btyd.purchase_probability_if_alive(params, x, until, horizon)
-    expected = p_alive * btyd.expected_purchases_if_alive(params, x, until, chances, horizon)
-    for group in (x == 0, x == 1, (x > 1) & (t_x < 20), (x > 1) & (t_x >= 20), x > 8):
-        for predicted, actual in ((p_alive, alive), (p_purchase, future > 0), (expected, future)):
-            error = actual[group].std() / math.sqrt(group.sum())
-            assert abs(predicted[group].mean() - actual[group].mean()) < 4 * error + 1e-12
-
-
-@settings(max_examples=60, deadline=None)
-@given(params=params4, history=histories, first=st.sampled_from([0, 1]))
-def test_gradient_equals_finite_differences(params, history, first):
-    def value(theta):
-        return btyd.beta_geo_log_likelihood(np.exp(theta), *one(history, first))[0]
-
-    check_gradient(value, beta_geo_gradient(np.array(params), *one(history, first))[:, 0], params)
 
 
 @settings(max_examples=60, deadline=None)
@@ -376,38 +145,6 @@ def test_gamma_gamma_equals_the_formula_and_its_finite_differences(params, x, sp
         return gamma_gamma.gamma_gamma_log_likelihood(np.exp(theta), *data)[0]
 
     check_gradient(value, gamma_gamma.gamma_gamma_gradient(np.array(params), *data)[:, 0], params)
-
-
-def check_gradient(value, gradient, params):
-    """Five-point differences in the log-parameters."""
-    theta, h = np.log(params), 1e-3
-    for j, step in enumerate(h * np.eye(len(theta))):
-        near, far = value(theta + step) - value(theta - step), value(theta + 2 * step) - value(theta - 2 * step)
-        assert gradient[j] * params[j] == pytest.approx((8 * near - far) / (12 * h), rel=1e-6, abs=1e-6)
-
-
-STRESS = [1e-3, 1.0, 30.0, 1e4]
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_everything_is_finite_on_a_stress_grid(first):
-    x = np.array([0.0, 1, 1, 5, 5, 1000, 1000, 5000])
-    T = np.array([0.0, 1e-3, 40, 40, 40, 40, 300, 5000])
-    t_x = np.array([0.0, 1e-3, 0, 0.01, 40, 40, 1, 2500])
-    chances = x + first
-    for params in np.stack(np.meshgrid(STRESS, STRESS, STRESS, STRESS), axis=-1).reshape(-1, 4):
-        assert np.isfinite(btyd.beta_geo_log_likelihood(params, x, t_x, T, chances)).all()
-        assert np.isfinite(beta_geo_gradient(params, x, t_x, T, chances)).all()
-        alive = btyd.alive_probability(params, x, t_x, T, chances)
-        buys = btyd.purchase_probability_if_alive(params, x, T, 13.0)
-        assert (alive >= 0).all()
-        assert (alive <= 1).all()
-        assert (buys > 0).all()
-        assert (buys <= 1).all()
-        counts = [btyd.expected_purchases_if_alive(params, x, T, chances, horizon) for horizon in (0.01, 13.0, 1e4)]
-        assert np.isfinite(counts).all()
-        assert (np.diff(counts, axis=0) > -1e-9 * np.array(counts[1:])).all()  # nearly level where all have left
-        assert (counts[1] >= buys * (1 - 1e-12)).all()  # E[N] >= P(N >= 1)
 
 
 @pytest.mark.parametrize("n", [0.0, 1.0, 7.0, 1000.0])
@@ -433,17 +170,6 @@ def test_collapse_keeps_every_row_once_in_an_order_of_its_own(rows):
     backwards = collapse(*(column[::-1] for column in columns))
     for column, other in zip(found.columns, backwards.columns, strict=True):
         assert (column == other).all()
-
-
-@settings(max_examples=50, deadline=None)
-@given(params=params4, rows=st.lists(histories, min_size=1, max_size=20), first=st.sampled_from([0, 1]))
-def test_collapsed_total_equals_the_sum_over_customers(params, rows, first):
-    x, t_x, T = (np.array(column) for column in zip(*rows, *rows[:3], strict=True))
-    few = collapse(x, t_x, T)
-    value, gradient = btyd.beta_geo_total(np.array(params), btyd.beta_geo_data(*few.columns, few.weights, first))
-    each = np.array(params), x, t_x, T, x + first
-    assert value == pytest.approx(btyd.beta_geo_log_likelihood(*each).sum(), rel=1e-11, abs=1e-10)
-    np.testing.assert_allclose(gradient, beta_geo_gradient(*each).sum(axis=1), rtol=1e-8, atol=1e-8)
 
 
 # --- estimators
@@ -717,17 +443,3 @@ def test_a_good_fit_is_silent(cdnow):
         assert not said
         assert fitted.converged_
         assert fitted.verdict_.startswith("converged: ")
-
-
-@given(amounts=st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=2, max_size=12), data=st.data())
-def test_days_without_returns_are_the_same_by_the_short_way_and_the_long_one(amounts, data):
-    days = data.draw(st.lists(st.integers(0, 5), min_size=len(amounts), max_size=len(amounts)))
-    orders = pd.DataFrame({
-        "customer_id": [i % 2 for i in range(len(amounts))],
-        "timestamp": [pd.Timestamp("2024-01-01") + pd.Timedelta(days=day) for day in days],
-        "amount": amounts,
-    })  # fmt: skip
-    known = btyd_table(orders, as_of="2024-02-01")  # looked through: no return in it
-    ghost = pd.DataFrame({"customer_id": [9], "timestamp": [pd.Timestamp("2024-01-01")], "amount": [-1.0]})
-    careful = btyd_table(pd.concat([orders, ghost]), as_of="2024-02-01")
-    pd.testing.assert_frame_equal(known, careful)

@@ -1,10 +1,10 @@
-"""BG/NBD and MBG/NBD: likelihoods and expectations as functions on contiguous float arrays.
+"""BG/NBD and MBG/NBD: customers buy at random times at a steady rate, and may leave for good after a purchase.
 
-One customer is ``x`` repeat purchases, the last of them ``t_x`` after the first purchase, watched until ``T``.
+The rate varies over customers as Gamma(r, alpha), the probability p of leaving after a purchase as Beta(a, b). The
+BG/NBD and the MBG/NBD differ in one thing: how often a customer had a chance to drop out. The BG/NBD lets that happen
+after repeat purchases only (x chances), the MBG/NBD after the first purchase too (x + 1 chances).
 
-The BG/NBD and the MBG/NBD differ in one thing: how often a customer had a chance to drop out. After a purchase a
-customer leaves with probability p; the BG/NBD lets that happen after repeat purchases only (``x`` chances), the
-MBG/NBD after the first purchase too (``x + 1`` chances). So every function takes ``chances`` and serves both.
+Of a customer who is alive at T, the rate is Gamma(r + x, alpha + T), and p is Beta(a, b + chances).
 
 References
 ----------
@@ -17,37 +17,207 @@ the case for a central variant of the betageometric/NBD model, Marketing JRM 3(2
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import special
 
+from crmlytics._kernels.beta_geo_dropout import (
+    dropout_of_buyers,
+    dropout_of_survivors,
+    fading,
+    in_chunks,
+    leaving,
+    staying,
+)
 from crmlytics._kernels.special import Vector, digamma_rise, dot, log_rising
 
-NODES_PER_SEGMENT = 40
-TAIL = 38.0  # exp(-38) is below the rounding of a double
-ROWS_PER_CHUNK = 4096  # 4096 rows x 160 nodes keep every temporary near 5 MB
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crmlytics._kernels.process import Params
 
 
-def log_odds_dead(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
-    """Log-odds that a customer has dropped out by ``T``; minus infinity where there was no chance to.
+EXPECTED_NODES, SURVIVAL_NODES, DISCOUNTED_NODES = 40, 56, 32  # in each of four segments of p
+TIME_NODES = 24  # in each of two segments
 
-    ``a / (b + k - 1) * ((alpha + T) / (alpha + t_x)) ** (r + x)`` with k chances.
+
+@dataclass(frozen=True, slots=True)
+class BetaGeo:
+    """The BG/NBD (``first`` = 0) and the MBG/NBD (``first`` = 1), a :class:`~crmlytics._kernels.process.Process`.
+
+    Attributes
+    ----------
+    first : int
+        Chances to drop out at the first purchase.
     """
-    r, alpha, a, b = params
-    possible = chances > 0
-    log_odds = np.log(a / (b + np.where(possible, chances, 1) - 1)) + (r + x) * np.log1p((T - t_x) / (alpha + t_x))
-    return np.where(possible, log_odds, -np.inf)
+
+    first: int
+
+    names: ClassVar[tuple[str, ...]] = ("r", "alpha", "a", "b")
+    time_powers: ClassVar[tuple[int, ...]] = (0, 1, 0, 0)
+    starts: ClassVar[tuple[tuple[float, ...], ...]] = (
+        (0.5, 0.3, 1.0, 2.0),
+        (1.0, 1.0, 0.3, 3.0),
+        (0.2, 0.1, 5.0, 20.0),
+    )
+    buying: ClassVar[int] = 1
+    forgets_recency: ClassVar[bool] = True
+
+    def log_likelihood(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
+        """Log-likelihood of each history, k = x + first chances to drop out.
+
+        ``Γ(r+x)/Γ(r) * alpha^r (alpha+T)^-(r+x) * B(a,b+k)/B(a,b) * (1 + odds that the customer is dead)``.
+        """
+        r, alpha, a, b = as_arrays(params)
+        chances = x + self.first
+        buying = log_rising(r, x) - r * np.log1p(T / alpha) - x * np.log(alpha + T)
+        surviving = log_rising(b, chances) - log_rising(a + b, chances)
+        return np.asarray(buying + surviving + np.logaddexp(0, self._log_odds_dead(params, x, t_x, T)))
+
+    def log_likelihood_and_gradient(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> tuple[Vector, Vector]:
+        """Log-likelihood of each history, shape (n,), and its derivatives by r, alpha, a, b, shape (4, n)."""
+        r, alpha, a, b = as_arrays(params)
+        chances = x + self.first
+        dead = special.expit(self._log_odds_dead(params, x, t_x, T))
+        silence = np.log1p((T - t_x) / (alpha + t_x))
+        by_r = digamma_rise(r, x) - np.log1p(T / alpha) + dead * silence
+        by_alpha = (r * T / alpha - x) / (alpha + T) - dead * (r + x) * (T - t_x) / ((alpha + T) * (alpha + t_x))
+        either = -digamma_rise(a + b, chances)
+        by_a = either + dead / a
+        by_b = either + digamma_rise(b, chances) - dead / (b + np.maximum(chances - 1, 0))
+        return self.log_likelihood(params, x, t_x, T), np.stack([by_r, by_alpha, by_a, by_b])
+
+    def objective(self, x: Vector, t_x: Vector, T: Vector, weights: Vector) -> Callable[[Vector], tuple[float, Vector]]:
+        """Return the weighted sum over histories, with special functions evaluated once for each distinct x or T."""
+        data = beta_geo_data(x, t_x, T, weights, self.first)
+        return lambda params: beta_geo_total(params, data)
+
+    def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
+        """P(alive at T): the customer has used none of the chances to drop out."""
+        return np.asarray(special.expit(-self._log_odds_dead(params, x, t_x, T)))
+
+    def survival_if_alive(
+        self,
+        params: Params,
+        x: Vector,
+        t_x: Vector,  # noqa: ARG002  the protocol's signature
+        T: Vector,
+        *,
+        ahead: float | Vector,
+    ) -> Vector:
+        """P(alive at T + ahead | alive at T): the mean of ``(1 + p ahead / (alpha+T))^-(r+x)`` over p."""
+        shape, scale, a, stay = self._if_alive(params, x, T)
+        return in_chunks(_survival, a, stay, shape, ahead / scale, cells=4 * SURVIVAL_NODES)
+
+    def expected_purchases_if_alive(
+        self,
+        params: Params,
+        x: Vector,
+        t_x: Vector,  # noqa: ARG002  the protocol's signature
+        T: Vector,
+        *,
+        horizon: float | Vector,
+    ) -> Vector:
+        """Purchases in (T, T + horizon] of a customer alive at T: ``(1 - (1 + p u)^-(r+x)) / p``, its mean over p.
+
+        u = horizon / (alpha + T).
+        """
+        shape, scale, a, stay = self._if_alive(params, x, T)
+        return in_chunks(_expected, a, stay, shape, horizon / scale, cells=4 * EXPECTED_NODES)
+
+    def count_probabilities_if_alive(
+        self,
+        params: Params,
+        x: Vector,
+        t_x: Vector,  # noqa: ARG002  the protocol's signature
+        T: Vector,
+        *,
+        horizon: float | Vector,
+        most: int,
+    ) -> Vector:
+        """P(n purchases in (T, T + horizon] | alive at T), shape (n, most + 1): stayed each time, or left at the n-th.
+
+        ``P(N = n) E[(1-p)^n] + P(N >= n) E[p (1-p)^(n-1)]``, where N, the purchases of one who never leaves, is
+        negative binomial.
+        """
+        shape, scale, a, stay = self._if_alive(params, x, T)
+        reach = np.broadcast_to(horizon / scale, shape.shape)
+        probability = exactly(shape, reach, most) * staying(a, stay, most)
+        probability[:, 1:] += at_least(shape, reach, np.arange(1.0, most + 1)) * leaving(a, stay, most)
+        return probability
+
+    def discounted_purchases_if_alive(
+        self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float, rate: float
+    ) -> Vector:
+        """Mean of the sum of ``exp(-rate * t)`` over purchases at T + t, 0 < t <= horizon, of a customer alive at T.
+
+        ``(r+x)/(alpha+T) * integral of exp(-rate t) (1 + p t / (alpha+T))^-(r+x+1)`` over t, its mean over p.
+        """
+        if rate == 0:
+            return self.expected_purchases_if_alive(params, x, t_x, T, horizon=horizon)
+        shape, scale, a, stay = self._if_alive(params, x, T)
+        cells = 4 * DISCOUNTED_NODES * 2 * TIME_NODES
+        return in_chunks(_discounted, a, stay, shape, horizon / scale, rate * scale, cells=cells)
+
+    def _log_odds_dead(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
+        r, alpha, a, b = as_arrays(params)
+        return log_odds_dead(a, b, x + self.first, (r + x) * np.log1p((T - t_x) / (alpha + t_x)))
+
+    def _if_alive(self, params: Params, x: Vector, T: Vector) -> tuple[Vector, Vector, Vector, Vector]:
+        """Return what is known of a customer alive at T: rate ~ Gamma(shape, scale) and p ~ Beta(a, stay)."""
+        r, alpha, a, b = as_arrays(params)
+        shape, scale, a, stay = np.broadcast_arrays(r + x, alpha + T, a, b + (x + self.first))
+        return shape, scale, a, stay
 
 
-def beta_geo_log_likelihood(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
-    """Log-likelihood of each customer; ``params`` is (r, alpha, a, b).
+BG_NBD = BetaGeo(first=0)
+MBG_NBD = BetaGeo(first=1)
 
-    ``Γ(r+x)/Γ(r) * alpha^r (alpha+T)^-(r+x) * B(a,b+k)/B(a,b) * (1 + odds that the customer is dead)``, k chances.
+
+def as_arrays(params: Params) -> tuple[Vector, ...]:
+    """Return each parameter as an array, of one value or of one per customer."""
+    return tuple(np.asarray(value, dtype=float) for value in params)
+
+
+def log_odds_dead(a: Vector, b: Vector, chances: Vector, silence: Vector) -> Vector:
+    """Log-odds of having dropped out after the last purchase; minus infinity where there was no chance to.
+
+    ``a / (b + k - 1) * exp(silence)`` with k chances; for one who cannot have left, silence is as unlikely as
+    ``exp(-silence)``: ``((alpha + T) / (alpha + t_x)) ** -(r + x)``.
     """
-    r, alpha, a, b = params
-    buying = log_rising(r, x) - r * np.log1p(T / alpha) - x * np.log(alpha + T)
-    surviving = log_rising(b, chances) - log_rising(a + b, chances)
-    return np.asarray(buying + surviving + np.logaddexp(0, log_odds_dead(params, x, t_x, T, chances)))
+    return np.where(chances > 0, np.log(a / (b + np.maximum(chances - 1, 0))) + silence, -np.inf)
+
+
+def exactly(shape: Vector, reach: Vector, most: int) -> Vector:
+    """P(n events in a time ``reach``), n = 0, ..., most, at a rate ~ Gamma(shape, 1): negative binomial."""
+    shape, reach, n = shape[:, None], reach[:, None], np.arange(most + 1.0)
+    log_ways = log_rising(shape, n) - special.gammaln(n + 1)
+    return np.asarray(np.exp(log_ways + special.xlogy(n, reach / (1 + reach)) - shape * np.log1p(reach)))
+
+
+def at_least(shape: Vector, reach: Vector, n: Vector) -> Vector:
+    """P(at least n events in a time ``reach``) for several n >= 1, shape (rows, len(n))."""
+    return np.asarray(special.betainc(n, shape[:, None], (reach / (1 + reach))[:, None]))
+
+
+def _survival(a: Vector, b: Vector, shape: Vector, reach: Vector) -> Vector:
+    dropout = dropout_of_survivors(a, b, shape, reach, SURVIVAL_NODES)
+    return dropout.mean_of_exp(-shape[:, None] * np.log1p(np.exp(dropout.log_p) * reach[:, None]))
+
+
+def _expected(a: Vector, b: Vector, shape: Vector, reach: Vector) -> Vector:
+    dropout = dropout_of_buyers(a, b, shape, reach, EXPECTED_NODES)
+    p = np.exp(dropout.log_p)
+    return dropout.mean(-np.expm1(-shape[:, None] * np.log1p(p * reach[:, None])) / p)
+
+
+def _discounted(a: Vector, b: Vector, shape: Vector, reach: Vector, rate: Vector) -> Vector:
+    """Integrate over v = ln(1 + p t), where dropping out is an exponential; ``rate`` is per unit of the scale."""
+    dropout = dropout_of_buyers(a, b, shape, np.minimum(reach, 1 / rate), DISCOUNTED_NODES)
+    p = np.exp(dropout.log_p)
+    _, mass = fading(shape[:, None], rate[:, None] / p, np.log1p(p * reach[:, None]), TIME_NODES)
+    return dropout.mean(shape[:, None] / p * mass.sum(axis=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,84 +294,21 @@ def beta_geo_total(params: Vector, data: BetaGeoData) -> tuple[float, Vector]:
     return float(value), np.array([by_r, by_alpha, by_a, by_b])
 
 
+# --- until clv.beta_geo speaks the protocol
+
+
+def beta_geo_log_likelihood(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
+    return BetaGeo(int(chances[0] - x[0])).log_likelihood(params, x, t_x, T)
+
+
 def alive_probability(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
-    """P(the customer has not dropped out by ``T``)."""
-    return np.asarray(special.expit(-log_odds_dead(params, x, t_x, T, chances)))
+    return BetaGeo(int(chances[0] - x[0])).alive_probability(params, x, t_x, T)
 
 
 def purchase_probability_if_alive(params: Vector, x: Vector, T: Vector, horizon: float) -> Vector:
-    """P(at least one purchase in (T, T + horizon]) of a customer who is alive at ``T``.
-
-    ``1 - ((alpha + T) / (alpha + T + horizon)) ** (r + x)``: dropping out comes after a purchase, never before the
-    next one, so only the gamma-distributed rate matters.
-    """
     r, alpha, _, _ = params
     return np.asarray(-np.expm1(-(r + x) * np.log1p(horizon / (alpha + T))))
 
 
 def expected_purchases_if_alive(params: Vector, x: Vector, T: Vector, chances: Vector, horizon: float) -> Vector:
-    """Purchases expected in (T, T + horizon] of a customer who is alive at ``T``.
-
-    Given the dropout probability p ~ Beta(a, b + chances) this is ``(1 - (1 + p u)^-(r+x)) / p`` with
-    u = horizon / (alpha + T), and p is integrated out. The closed form of the paper (a 2F1) has poles at a = 1 and
-    overflows for frequent buyers; the integral has neither.
-    """
-    r, alpha, a, b = params
-    shape, reach, stay = np.broadcast_arrays(r + x, horizon / (alpha + T), b + chances)
-    expected = np.empty(shape.shape)
-    for start in range(0, len(expected), ROWS_PER_CHUNK):
-        rows = slice(start, start + ROWS_PER_CHUNK)
-        expected[rows] = _mean_over_dropout(a, stay[rows], shape[rows], reach[rows])
-    return expected
-
-
-def _mean_over_dropout(a: float, b: Vector, shape: Vector, reach: Vector) -> Vector:
-    """Mean of ``(1 - (1 + p reach)^-shape) / p`` over p ~ Beta(a, b), by Gauss-Legendre in y = logit(p).
-
-    The integrand has two places where something happens: the peak of the beta density, and the p at which
-    ``p * reach * shape`` is one. Between and beyond them it is nearly an exponential in y. So the line is cut into
-    four segments, each stretched by a sinh away from its place. What lies beyond the outermost nodes is a pure power
-    of p, or of 1 - p, and is added in closed form. The density is normalised with the same nodes.
-    """
-    y, log_weight = _dropout_nodes(a, b, shape, reach)
-    log_p, log_stay = -np.logaddexp(0, -y), -np.logaddexp(0, y)
-    log_mass = a * log_p + b[:, None] * log_stay + log_weight
-    mass = np.exp(log_mass - log_mass.max(axis=1, keepdims=True))
-    p = np.exp(log_p)
-    value = -np.expm1(-shape[:, None] * np.log1p(p * reach[:, None])) / p
-    return np.asarray((mass * value).sum(axis=1) / mass.sum(axis=1))
-
-
-def _dropout_nodes(a: float, b: Vector, shape: Vector, reach: Vector) -> tuple[Vector, Vector]:
-    """Nodes y (rows, nodes) and the logarithms of their weights, the two tails included as first and last node."""
-    peak = np.log((a + 1) / (b + 1))
-    width = np.minimum(1.0, np.sqrt(1 / (a + 1) + 1 / (b + 1)))
-    bend = np.minimum(0.0, -np.log(reach) - np.log1p(shape))
-    bend = np.where(np.abs(bend - peak) < 1.5, peak - 1.5, bend)  # so near, the nodes of the peak see it too
-    gap = np.abs(peak - bend)
-    border = np.minimum(gap, (1 - width**2 + gap**2) / (2 * gap))  # where both stretches are equally fine
-    below = bend < peak
-    border = np.where(below, peak - border, peak + border)
-    low, high = np.minimum(bend, peak), np.maximum(bend, peak)
-    low_width, high_width = np.where(below, 1.0, width), np.where(below, width, 1.0)
-    left = low - np.minimum(TAIL, 9 * low_width + 45 / a)
-    right = np.maximum(high, peak + np.minimum(TAIL, 9 * width + 45 / b))
-    pieces = [
-        _stretched(left, low, low, low_width),
-        _stretched(low, border, low, low_width),
-        _stretched(border, high, high, high_width),
-        _stretched(high, right, high, high_width),
-    ]
-    tails = (left[:, None], np.full((len(b), 1), -np.log(a))), (right[:, None], -np.log(b)[:, None])
-    pieces = [tails[0], *pieces, tails[1]]
-    return np.hstack([y for y, _ in pieces]), np.hstack([weight for _, weight in pieces])
-
-
-def _stretched(start: Vector, end: Vector, centre: Vector, width: Vector) -> tuple[Vector, Vector]:
-    """Gauss-Legendre nodes from ``start`` to ``end`` in s, where y = centre + width * sinh(s), and log-weights in y."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES_PER_SEGMENT)
-    first, last = np.arcsinh((start - centre) / width), np.arcsinh((end - centre) / width)
-    half = (last - first)[:, None] / 2
-    s = first[:, None] + half * (nodes + 1)
-    with np.errstate(divide="ignore"):  # an empty segment weighs nothing: log 0
-        return centre[:, None] + width[:, None] * np.sinh(s), np.log(half * weights * width[:, None] * np.cosh(s))
+    return BetaGeo(int(chances[0] - x[0])).expected_purchases_if_alive(params, x, T, T, horizon=horizon)

@@ -67,11 +67,15 @@ class Maximum:
 
     Attributes
     ----------
-    params : array (k,)
-    log_covariance : array (k, k)
-        Of the log-parameters: the inverse of the observed information. NaN for parameters that the likelihood does
-        not depend on at this place; NaN throughout where the information on the others has no inverse.
+    theta : array (k,)
+        What was searched: log-parameters first, then coefficients of covariates, if any.
+    information : array (k, k)
+        Minus the second derivatives of the log-likelihood by theta.
+    covariance : array (k, k)
+        The inverse of the information. NaN for parameters that the likelihood does not depend on at this place; NaN
+        throughout where the information on the others has no inverse.
     log_likelihood : float
+        Of what was maximised: a penalty, if there was one, is in it.
     converged : bool
         The gradient vanishes, the surface bends down in every direction, and no parameter ran off to its bound.
     at_bound : array (k,) of bool
@@ -79,12 +83,18 @@ class Maximum:
         The data hardly say how large this parameter is (a standard error above 3 on the log scale).
     """
 
-    params: Vector
-    log_covariance: Vector
+    theta: Vector
+    information: Vector
+    covariance: Vector
     log_likelihood: float
     converged: bool
     at_bound: npt.NDArray[np.bool_]
     on_ridge: npt.NDArray[np.bool_]
+
+    @property
+    def params(self) -> Vector:
+        """The parameters, if theta are their logarithms."""
+        return np.exp(self.theta)
 
 
 def maximise(objective: Objective, starts: Sequence[Sequence[float]], *, weight: float) -> Maximum:
@@ -98,39 +108,57 @@ def maximise(objective: Objective, starts: Sequence[Sequence[float]], *, weight:
     weight : float
         Number of observations: what the log-likelihood is divided by, so that tolerances mean the same for all data.
     """
+    return climb(in_logs(objective), [np.log(np.asarray(start, dtype=float)) for start in starts], weight=weight)
 
-    def loss(theta: Vector) -> tuple[float, Vector]:
+
+def in_logs(objective: Objective) -> Objective:
+    """Turn a function of positive parameters into one of their logarithms."""
+
+    def of_logs(theta: Vector) -> tuple[float, Vector]:
         params = np.exp(theta)
         value, gradient = objective(params)
-        return -value / weight, -gradient * params / weight
+        return value, gradient * params
+
+    return of_logs
+
+
+def climb(
+    objective: Objective, starts: Sequence[Vector], *, weight: float, reach: float | Vector = LARGEST_LOG
+) -> Maximum:
+    """Maximise over theta within ``[-reach, reach]``; later starts are tried only while none has converged."""
+
+    def loss(theta: Vector) -> tuple[float, Vector]:
+        value, gradient = objective(theta)
+        return -value / weight, -gradient / weight
 
     best: Maximum | None = None
     for start in starts:
-        found = _descend(loss, np.log(np.asarray(start, dtype=float)), weight)
+        found = _descend(loss, np.asarray(start, dtype=float), weight, np.broadcast_to(reach, np.shape(start)))
         if best is None or (found.converged, found.log_likelihood) > (best.converged, best.log_likelihood):
             best = found
         if best.converged:
             break
     if best is None:
-        raise ValueError("maximise needs at least one start.")
+        raise ValueError("climb needs at least one start.")
     return best
 
 
-def _descend(loss: Objective, start: Vector, weight: float) -> Maximum:
-    bounds = [(-LARGEST_LOG, LARGEST_LOG)] * len(start)
+def _descend(loss: Objective, start: Vector, weight: float, reach: Vector) -> Maximum:
     options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-5}
+    bounds = list(zip(-reach, reach, strict=True))
     found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     theta = np.asarray(found.x, dtype=float)
-    at_bound = np.abs(theta) > LARGEST_LOG - 1e-2
+    at_bound = np.abs(theta) > reach - 1e-2
     if not at_bound.any():
-        theta = _polish(loss, theta)
+        theta = _polish(loss, theta, reach)
     value, gradient = loss(theta)
     information = _second_derivatives(loss, theta) * weight
     covariance = _invert_where_curved(information)
     left_to_gain = float(gradient @ covariance @ gradient) * weight**2 / 2  # in units of the log-likelihood
     return Maximum(
-        params=np.exp(theta),
-        log_covariance=covariance,
+        theta=theta,
+        information=information,
+        covariance=covariance,
         log_likelihood=-value * weight,
         converged=bool(not at_bound.any() and left_to_gain < 1e-6),  # False for NaN
         at_bound=at_bound,
@@ -138,14 +166,14 @@ def _descend(loss: Objective, start: Vector, weight: float) -> Maximum:
     )
 
 
-def _polish(loss: Objective, theta: Vector) -> Vector:
+def _polish(loss: Objective, theta: Vector, reach: Vector) -> Vector:
     """Take Newton steps with one matrix until the gradient is gone: the last digits, which L-BFGS-B leaves open."""
     inverse = _inverse(_second_derivatives(loss, theta))
     if np.isnan(inverse).any():
         return theta
     gradient = loss(theta)[1]
     for _ in range(20):
-        candidate = np.clip(theta - inverse @ gradient, -LARGEST_LOG, LARGEST_LOG)
+        candidate = np.clip(theta - inverse @ gradient, -reach, reach)
         new_gradient = loss(candidate)[1]
         if not np.abs(new_gradient).max() < np.abs(gradient).max():
             break

@@ -7,13 +7,18 @@ Fader, P. and Hardie, B. (2013), The Gamma-Gamma model of monetary value.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from crmlytics._kernels.special import Vector, digamma_rise, log_beta
 
+if TYPE_CHECKING:
+    from crmlytics._kernels.process import Params
 
-def gamma_gamma_log_likelihood(params: Vector, x: Vector, mean_spend: Vector) -> Vector:
-    """Log-likelihood of a customer's mean spend over ``x`` purchases; ``params`` is (p, q, gamma).
+
+def gamma_gamma_log_likelihood(params: Params, x: Vector, mean_spend: Vector) -> Vector:
+    """Log-likelihood of a customer's mean spend over ``x`` purchases; ``params`` is (p, q, gamma), each a number or an array.
 
     ``gamma^q m^(px-1) x^(px) / (B(px, q) (gamma + m x)^(px+q))``.
     """
@@ -24,7 +29,7 @@ def gamma_gamma_log_likelihood(params: Vector, x: Vector, mean_spend: Vector) ->
     )
 
 
-def gamma_gamma_gradient(params: Vector, x: Vector, mean_spend: Vector) -> Vector:
+def gamma_gamma_gradient(params: Params, x: Vector, mean_spend: Vector) -> Vector:
     """Return the derivatives of ``gamma_gamma_log_likelihood`` by p, q, gamma: an array of three rows."""
     p, q, gamma = params
     total = x * mean_spend
@@ -34,7 +39,7 @@ def gamma_gamma_gradient(params: Vector, x: Vector, mean_spend: Vector) -> Vecto
     return np.stack([by_p, by_q, by_gamma])
 
 
-def expected_order_amount(params: Vector, x: Vector, mean_spend: Vector) -> Vector:
+def expected_order_amount(params: Params, x: Vector, mean_spend: Vector) -> Vector:
     """Mean amount of a customer's future orders: ``p (gamma + m x) / (p x + q - 1)``, infinite if p x + q <= 1."""
     p, q, gamma = params
     spent = np.where(x > 0, x * mean_spend, 0.0)

@@ -28,6 +28,24 @@ class Interval:
     high: Vector
 
 
+def delta_errors(
+    predict: Callable[[Vector], tuple[Vector, ...]], theta: Vector, covariance: Vector
+) -> list[tuple[Vector, Vector]]:
+    """Each array of ``predict(theta)`` with its standard errors, to first order in the uncertainty of theta.
+
+    The errors are built up along the principal axes of the covariance, so that one more array at a time is held.
+    """
+    values = predict(theta)
+    squares = [np.zeros_like(value) for value in values]
+    variances, axes = np.linalg.eigh(covariance)
+    for variance, axis in zip(variances, axes.T, strict=True):
+        if variance > 0:
+            ahead, behind = predict(theta + STEP * axis), predict(theta - STEP * axis)
+            for square, up, down in zip(squares, ahead, behind, strict=True):
+                square += variance * ((up - down) / (2 * STEP)) ** 2
+    return [(value, np.sqrt(square)) for value, square in zip(values, squares, strict=True)]
+
+
 def delta_interval(
     predict: Callable[[Vector], Vector],
     theta: Vector,
@@ -49,12 +67,8 @@ def delta_interval(
     scale : {"plain", "log", "logit"}
         On which the interval is symmetric: "log" for what is positive, "logit" for probabilities.
     """
-    value = predict(theta)
-    slopes = np.stack(
-        [(predict(theta + step) - predict(theta - step)) / (2 * STEP) for step in STEP * np.eye(len(theta))]
-    )
-    spread = np.einsum("j...,jk,k...->...", slopes, covariance, slopes)
-    return interval_around(value, np.sqrt(np.maximum(spread, 0.0)), level=level, scale=scale)
+    ((value, error),) = delta_errors(lambda at: (predict(at),), theta, covariance)
+    return interval_around(value, error, level=level, scale=scale)
 
 
 def interval_around(value: Vector, error: Vector, *, level: float, scale: Scale) -> Interval:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from scipy import special
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import Engine, collect, columns_of, enter, id_column
-from crmlytics._validation import as_days, check_amount, warn
+from crmlytics._kernels.fitting import LARGEST_LOG, climb
+from crmlytics._validation import as_days, check_amount, check_fraction, did_you_mean, warn
+from crmlytics.clv._covariates import NONE
+from crmlytics.clv._penalty import Belief
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from crmlytics._kernels.fitting import Maximum
+    from crmlytics._kernels.fitting import Maximum, Objective
+    from crmlytics.clv._covariates import Coefficients
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
 KEY = "customer_id"
 SHOWN = 5
+LARGEST_COEFFICIENT = 8.0  # of a standardised covariate: a factor of 3,000 within one standard deviation
+DTYPES: dict[str, Any] = {"f": nw.Float64, "i": nw.Int64, "b": nw.Boolean}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +48,15 @@ class Histories:
         Int64 or text.
     engine : Engine
         The kind of the table, and the way back to it.
+    attributes : dict of name to array, one entry per customer
+        What else is known of customers: floats, or texts (dtype object).
     """
 
     columns: dict[str, Vector]
     key_name: str
     keys: npt.NDArray[Any]
     engine: Engine
+    attributes: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -52,20 +64,29 @@ class Histories:
     def __getitem__(self, name: str) -> Vector:
         return self.columns[name]
 
-    def score_frame(self, scores: Mapping[str, Vector]) -> Any:
-        """Return a frame of the kind that came in: the key and these columns, sorted by key."""
+    def of(self, customers: npt.NDArray[np.bool_]) -> Histories:
+        """Return some of the customers."""
+        columns = {name: values[customers] for name, values in self.columns.items()}
+        attributes = {name: values[customers] for name, values in self.attributes.items()}
+        return Histories(columns, self.key_name, self.keys[customers], self.engine, attributes)
+
+    def score_frame(self, scores: Mapping[str, npt.NDArray[Any]]) -> Any:
+        """Return a frame of the kind that came in: the key and these columns, sorted by key.
+
+        Arrays of floats, whole numbers and truth values become Float64, Int64 and Boolean.
+        """
         is_text = self.keys.dtype == object
         order = np.argsort(self.keys, kind="stable")
         columns = {self.key_name: self.keys[order].tolist() if is_text else self.keys[order]}
         schema: dict[str, Any] = {self.key_name: nw.String() if is_text else nw.Int64()}
         for name, values in scores.items():
             columns[name] = np.ascontiguousarray(values[order])
-            schema[name] = nw.Float64()
+            schema[name] = DTYPES[values.dtype.kind]()
         return self.engine.from_columns(columns, nw.Schema(schema))
 
 
-def read_histories(X: Any, *names: str, caller: str) -> Histories:
-    """Collect the needed columns of a btyd table, once."""
+def read_histories(X: Any, *names: str, caller: str, attributes: Sequence[str] = ()) -> Histories:
+    """Collect the needed columns of a btyd table, and what else is known of customers, once."""
     frame, engine = enter(X, caller=caller)
     present = columns_of(frame)
     missing = [name for name in names if name not in present]
@@ -75,6 +96,11 @@ def read_histories(X: Any, *names: str, caller: str) -> Histories:
             "Make one from your orders: crm.clv.btyd_table(tx, as_of=...)."
         )
         raise MissingColumnsError(msg)
+    strange = [name for name in attributes if name not in present]
+    if strange:
+        hint = did_you_mean(strange[0], present)
+        msg = f"{caller}: the covariates {strange} are not among the columns {present}.{hint}"
+        raise MissingColumnsError(msg)
     schema = frame.collect_schema()
     for name in names:
         if not (schema[name].is_numeric() or schema[name] == nw.Unknown):
@@ -82,12 +108,39 @@ def read_histories(X: Any, *names: str, caller: str) -> Histories:
             raise SchemaError(msg)
     key = id_column(KEY, schema[KEY], caller=caller) if KEY in present else None
     numbers = [nw.col(name).cast(nw.Float64).fill_null(math.nan) for name in names]
-    table = collect(frame.select(*([key] if key is not None else []), *numbers))
+    known = [_attribute(name, schema[name], caller=caller) for name in attributes]
+    table = collect(frame.select(*([key] if key is not None else []), *numbers, *known))
     if len(table) == 0:
         raise SchemaError(f"{caller}: the table has no rows. Check as_of and the filters before it.")
     keys = np.arange(len(table)) if key is None else _read_keys(table[KEY], caller=caller)
     columns = {name: np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in names}
-    return Histories(columns, "row_number" if key is None else KEY, keys, engine)
+    known_columns = {name: _attribute_values(table[ATTRIBUTE + name]) for name in attributes}
+    histories = Histories(columns, "row_number" if key is None else KEY, keys, engine, known_columns)
+    for name, values in known_columns.items():
+        bad = np.array([value is None for value in values]) if values.dtype == object else ~np.isfinite(values)
+        repair = "Fill it, or leave these customers out."
+        refuse_rows(histories, bad, f"no {name!r}, which is a covariate", repair, caller=caller)
+    return histories
+
+
+ATTRIBUTE = "_attribute_"  # a covariate may bear the name of a column of the table
+
+
+def _attribute(name: str, dtype: nw.dtypes.DType, *, caller: str) -> nw.Expr:
+    """Return a covariate as Float64 or String."""
+    column = nw.col(name)
+    if dtype == nw.Boolean or dtype.is_numeric() or dtype == nw.Unknown:
+        return column.cast(nw.Float64).fill_null(math.nan).alias(ATTRIBUTE + name)
+    if dtype in {nw.String, nw.Categorical, nw.Enum, nw.Object}:
+        return column.cast(nw.String).alias(ATTRIBUTE + name)
+    msg = f"{caller}: covariate {name!r} holds {dtype}, expected numbers, truth values or text."
+    raise SchemaError(msg)
+
+
+def _attribute_values(column: nw.Series[Any]) -> npt.NDArray[Any]:
+    if column.dtype == nw.String:
+        return np.asarray(column.to_list(), dtype=object)
+    return np.ascontiguousarray(column.to_numpy(), dtype=np.float64)
 
 
 def _read_keys(column: nw.Series[Any], *, caller: str) -> npt.NDArray[Any]:
@@ -140,7 +193,16 @@ def in_units(horizon: Any, unit: Any, *, caller: str) -> float:
 
 
 class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
-    """What a fit by maximum likelihood leaves behind. Subclasses name their parameters."""
+    """What a fit by maximum likelihood leaves behind. Subclasses name their parameters.
+
+    Attributes
+    ----------
+    theta_ : array (k,)
+        Logarithms of the parameters, then the coefficients of covariates, if any: the scale on which estimates are
+        closest to normal.
+    information_ : array (k, k)
+        Minus the second derivatives of the log-likelihood by theta.
+    """
 
     _names: tuple[str, ...] = ()
 
@@ -148,22 +210,118 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
     def _caller(self) -> str:
         return type(self).__name__
 
-    def _keep(self, found: Maximum, scales: Sequence[float], shift: float, verdict: str) -> None:
+    @property
+    def _params(self) -> Vector:
+        return np.array([self.params_[name] for name in self._names])
+
+    @property
+    def aic_(self) -> float:
+        """Akaike's information criterion, ``2 k - 2 log_likelihood_``: lower is better, on the same data only."""
+        return float(2 * len(self.theta_) - 2 * self.log_likelihood_)
+
+    @property
+    def bic_(self) -> float:
+        """Schwarz's criterion, ``k ln(n_customers_) - 2 log_likelihood_``: lower is better, on the same data only."""
+        return float(len(self.theta_) * math.log(self.n_customers_) - 2 * self.log_likelihood_)
+
+    def parameter_table(self, *, level: float = 0.95) -> pd.DataFrame:
+        """Return the estimates with their standard errors and Wald intervals.
+
+        The interval of a parameter is symmetric on the log scale, so it stays above zero; that of a coefficient of a
+        covariate is symmetric as it is. Where the data say nothing about a parameter, its bounds are missing.
+
+        Parameters
+        ----------
+        level : float, default 0.95
+            Of confidence.
+
+        Returns
+        -------
+        pandas.DataFrame, one row per parameter
+            ``parameter``, ``estimate``, ``standard_error``, ``low``, ``high`` (Float64).
+        """
+        check_is_fitted(self)
+        check_fraction(level, name="level", caller=f"{self._caller}.parameter_table")
+        errors = np.sqrt(np.diag(self.theta_covariance_))
+        reach = special.ndtri((1 + level) / 2) * errors
+        low, high = self._from_theta(self.theta_ - reach), self._from_theta(self.theta_ + reach)
+        table = {
+            "parameter": list(self.standard_errors_),
+            "estimate": self._from_theta(self.theta_),
+            "standard_error": list(self.standard_errors_.values()),
+            "low": low,
+            "high": high,
+        }
+        return pd.DataFrame(table)
+
+    def _from_theta(self, theta: Vector) -> Vector:
+        """Parameters as they are, from logarithms; coefficients stay."""
+        return np.concatenate([np.exp(theta[: len(self._names)]), theta[len(self._names) :]])
+
+    def _maximise(
+        self,
+        objective: Objective,
+        starts: Sequence[Vector],
+        *,
+        scales: Sequence[float],
+        shift: float,
+        coefficients: Coefficients,
+        verdict: Callable[[Maximum], str],
+    ) -> None:
+        """Maximise over theta, with the penalty and the priors, and keep what was found.
+
+        Parameters
+        ----------
+        scales : the caller's units of the parameters, in those of the search
+        shift : what the log-likelihood has more in the caller's units
+        verdict : says how far to trust a maximum
+        """
+        count, names = len(self._names), (*self._names, *coefficients.names)
+        belief = Belief(
+            l2=getattr(self, "l2", 0.0),
+            priors=dict(getattr(self, "priors", None) or {}),
+            names=names,
+            matrix=coefficients.back_to_user_units(count),
+            shift=np.concatenate([np.log(scales), np.zeros(len(coefficients.names))]),
+            positive=count,
+        )
+        reach = np.concatenate([np.full(count, LARGEST_LOG), np.full(len(coefficients.names), LARGEST_COEFFICIENT)])
+        found = climb(belief.added_to(objective), starts, weight=self.n_customers_, reach=reach)
+        shift -= belief.at(found.theta)[0]
+        self._keep(found, scales, shift, verdict(found), coefficients=coefficients)
+
+    def _keep(
+        self, found: Maximum, scales: Sequence[float], shift: float, verdict: str, *, coefficients: Coefficients = NONE
+    ) -> None:
         """Store a maximum, found in scaled units, in the caller's units, and warn if it deserves little trust."""
-        params = found.params * np.asarray(scales)
-        self.params_ = dict(zip(self._names, params.tolist(), strict=True))
-        self.covariance_ = found.log_covariance * np.outer(params, params)
+        count = len(self._names)
+        back = coefficients.back_to_user_units(count)
+        inverse = np.linalg.inv(back)
+        self.theta_ = back @ found.theta
+        self.theta_[:count] += np.log(np.asarray(scales))
+        self.theta_covariance_ = _carried(found.covariance, back)
+        self.information_ = inverse.T @ found.information @ inverse
+        values = self._from_theta(self.theta_)
+        stretch = np.concatenate([values[:count], np.ones(len(values) - count)])
+        self.params_ = dict(zip(self._names, values[:count].tolist(), strict=True))
+        self.coefficients_ = dict(zip(coefficients.names, values[count:].tolist(), strict=True))
+        self.covariance_ = self.theta_covariance_ * np.outer(stretch, stretch)
         errors = np.sqrt(np.diag(self.covariance_))
-        self.standard_errors_ = dict(zip(self._names, errors.tolist(), strict=True))
+        self.standard_errors_ = dict(zip((*self._names, *coefficients.names), errors.tolist(), strict=True))
         self.log_likelihood_ = found.log_likelihood + shift
         self.converged_ = found.converged
         self.verdict_ = verdict
         if not self.converged_ or found.on_ridge.any():
             warn(f"{self._caller}: {self.verdict_}")
 
-    @property
-    def _params(self) -> Vector:
-        return np.array([self.params_[name] for name in self._names])
+
+def _carried(covariance: Vector, matrix: Vector) -> Vector:
+    """Covariance of ``matrix @ theta``; what is not known of one entry of theta stays its own affair."""
+    known = np.isfinite(np.diag(covariance))
+    block = np.ix_(known, known)
+    carried = np.full_like(covariance, np.nan)
+    carried[block] = matrix[block] @ covariance[block] @ matrix[block].T
+    return carried
 
 
 def describe(found: Maximum, names: Sequence[str], advice: Mapping[str, str]) -> str:
