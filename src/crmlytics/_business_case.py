@@ -50,8 +50,8 @@ def business_case(
     dataframe of the kind that came in (pandas for a dict), one row per scenario, sorted by ``scenario``
         ``scenario`` (String), ``benefit_amount``, ``cost_amount`` (Float64, sums, not discounted; of net cash flows the
         positive and the negative ones), ``npv_amount`` (Float64, ``sum of net_t / (1 + d)^t``),
-        ``payback_period_count`` (Float64, periods until the cumulative net amount, not discounted, is zero or more for
-        the first time, interpolated within the period as if money came in evenly; null if never),
+        ``payback_period_count`` (Float64, periods until the cumulative net amount, not discounted, is first back to 0,
+        interpolated within the period as if money came in evenly; 0 if it was never below, null if it stays so),
         ``roi`` (Float64, ``(benefits - costs) / costs``, not discounted; null without costs),
         ``irr`` (Float64, the discount rate at which the net present value is zero; null where there is none, or where
         net cash flows change sign more than once, so that there may be several). With probabilities also
@@ -154,14 +154,18 @@ def net_present_value(net: Vector, discount_rate: float) -> float:
 
 
 def payback_period(net: Vector) -> float | None:
-    """Periods until the running sum is zero or more, by linear interpolation; None if it never is."""
+    """Periods until a running sum that was negative is so no longer, by linear interpolation.
+
+    0 if it never was, None if it stays so.
+    """
     running = np.cumsum(net)
-    paid = np.flatnonzero(running >= -TOLERANCE * np.abs(net).sum())
-    if len(paid) == 0:
-        return None
-    period = int(paid[0])
-    if period == 0:
+    in_debt = running < -TOLERANCE * np.abs(net).sum()
+    if not in_debt.any():
         return 0.0
+    first = int(in_debt.argmax())
+    if in_debt[first:].all():
+        return None
+    period = first + int(in_debt[first:].argmin())
     return float(min(period, period - 1 - running[period - 1] / net[period]))
 
 
@@ -261,9 +265,8 @@ def _from_frame(native: Any, *, caller: str) -> tuple[dict[str, _Flows], Engine]
         raise MissingColumnsError(msg)
     numbers = [nw.col(name).cast(nw.Float64).fill_null(math.nan) for name in names[1:]]
     rows = collect(frame.select(nw.col("scenario").cast(nw.String), *numbers))
-    scenario = rows["scenario"].to_list()
     period, benefit, cost = (np.asarray(rows[name].to_numpy(), dtype=float) for name in names[1:])
-    if any(name is None for name in scenario):
+    if rows["scenario"].null_count():
         raise SchemaError(f"{caller}: some rows name no scenario.")
     if not ((period >= 0) & (period <= LAST_PERIOD) & (period == np.floor(period))).all():
         raise SchemaError(f"{caller}: period must be a whole number from 0, which is now, to {LAST_PERIOD}.")
@@ -271,6 +274,7 @@ def _from_frame(native: Any, *, caller: str) -> tuple[dict[str, _Flows], Engine]
         raise SchemaError(
             f"{caller}: benefit_amount and cost_amount must be numbers of zero or more; costs are positive."
         )
+    scenario = rows["scenario"].to_list()
     places = np.asarray(scenario, dtype=object)
     return {
         name: _by_period(period[places == name], benefit[places == name], cost[places == name])

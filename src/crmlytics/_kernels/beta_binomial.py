@@ -3,7 +3,7 @@
 A customer had ``n`` opportunities and bought at ``x`` of them, the last time at opportunity ``t_x`` (0 for never). At
 each opportunity a customer first leaves with probability theta, and if not buys with probability p. Over customers p
 varies as Beta(alpha, beta) and theta as Beta(gamma, delta), so leaving alone is a shifted beta-geometric.
-``params`` is (alpha, beta, gamma, delta); ``x``, ``t_x`` and ``n`` are arrays of int.
+``params`` is (alpha, beta, gamma, delta); ``x``, ``t_x`` and ``n`` are arrays of whole numbers, as floats.
 
 References
 ----------
@@ -14,15 +14,18 @@ Science 29(6), 1086-1108.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from crmlytics._kernels.contractual import Counts, expected_renewals, log_beta_moment
+from crmlytics._kernels.contractual import expected_renewals, log_beta_moment
 from crmlytics._kernels.special import Vector, digamma_rise, dot, log_rising
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Whole: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,23 @@ class Stories:
         1 for a story of leaving, else 0.
     """
 
-    row: Counts
-    starts: Counts
-    lived: Counts
-    missed: Counts
-    left: Counts
+    row: Whole
+    starts: Whole
+    lived: Whole
+    missed: Whole
+    left: Whole
 
 
-def stories_of(x: Counts, t_x: Counts, n: Counts) -> Stories:
+def stories_of(x: Vector, t_x: Vector, n: Vector) -> Stories:
     """List the stories of each history."""
-    each = n - t_x + 1
+    bought, last, total = (part.astype(np.int64) for part in (x, t_x, n))
+    each = total - last + 1
     starts = np.cumsum(each) - each
-    row = np.repeat(np.arange(len(x)), each)
+    row = np.repeat(np.arange(len(each)), each)
     place = np.arange(len(row)) - starts[row]
     left = (place > 0).astype(np.int64)
-    lived = np.where(place > 0, t_x[row] + place - 1, n[row])
-    return Stories(row, starts, lived, lived - x[row], left)
+    lived = np.where(place > 0, last[row] + place - 1, total[row])
+    return Stories(row, starts, lived, lived - bought[row], left)
 
 
 def _log_weights(params: Vector, stories: Stories) -> Vector:
@@ -82,16 +86,15 @@ def _log_totals(log_weights: Vector, stories: Stories) -> Vector:
     return np.asarray(most + np.log(np.add.reduceat(np.exp(log_weights - most[stories.row]), stories.starts)))
 
 
-def log_likelihood(params: Vector, x: Counts, t_x: Counts, n: Counts) -> Vector:
+def log_likelihood(params: Vector, x: Vector, t_x: Vector, n: Vector) -> Vector:
     """Log-likelihood of each history (equation 5 of the paper), without the binomial coefficient, as there."""
     stories = stories_of(x, t_x, n)
     return np.asarray(log_rising(params[0], x) + _log_totals(_log_weights(params, stories), stories))
 
 
-def objective(x: Counts, t_x: Counts, n: Counts, weights: Vector) -> Callable[[Vector], tuple[float, Vector]]:
+def objective(x: Vector, t_x: Vector, n: Vector, weights: Vector) -> Callable[[Vector], tuple[float, Vector]]:
     """Return the function of the parameters that gives the weighted log-likelihood and its derivatives."""
     stories = stories_of(x, t_x, n)
-    seen_by = stories.lived + stories.left
     count = np.arange(stories.lived.max() + 2, dtype=float)
     size = len(count)
 
@@ -100,9 +103,8 @@ def objective(x: Counts, t_x: Counts, n: Counts, weights: Vector) -> Callable[[V
         log_weights = _log_weights(params, stories)
         totals = _log_totals(log_weights, stories)
         share = np.exp(log_weights - totals[stories.row]) * weights[stories.row]
-        lived = np.bincount(stories.lived, share, size)
-        missed = np.bincount(stories.missed, share, size)
-        seen = np.bincount(seen_by, share, size)
+        indices = (stories.lived, stories.missed, stories.lived + stories.left)
+        lived, missed, seen = (np.bincount(index, share, size).astype(float) for index in indices)
         both, either = dot(lived, digamma_rise(alpha + beta, count)), dot(seen, digamma_rise(gamma + delta, count))
         gradient = [
             dot(weights, digamma_rise(alpha, x)) - both,
@@ -115,7 +117,7 @@ def objective(x: Counts, t_x: Counts, n: Counts, weights: Vector) -> Callable[[V
     return value_and_gradient
 
 
-def alive_probability(params: Vector, x: Counts, t_x: Counts, n: Counts, *, ahead: int = 0) -> Vector:
+def alive_probability(params: Vector, x: Vector, t_x: Vector, n: Vector, *, ahead: int = 0) -> Vector:
     """P(still a customer at opportunity n + ahead), equation 11 of the paper.
 
     At opportunity n itself whoever bought there is alive with certainty.
@@ -124,10 +126,10 @@ def alive_probability(params: Vector, x: Counts, t_x: Counts, n: Counts, *, ahea
     stories = stories_of(x, t_x, n)
     log_weights = _log_weights(params, stories)
     alive = log_weights[stories.starts] - _log_totals(log_weights, stories)
-    return np.exp(np.minimum(alive, 0.0) + log_beta_moment(float(ahead), delta + n, gamma))
+    return np.asarray(np.exp(np.minimum(alive, 0.0) + log_beta_moment(float(ahead), delta + n, gamma)))
 
 
-def expected_purchases_if_alive(params: Vector, x: Counts, n: Counts, *, horizon: float, rate: float = 0.0) -> Vector:
+def expected_purchases_if_alive(params: Vector, x: Vector, n: Vector, *, horizon: float, rate: float = 0.0) -> Vector:
     """Purchases expected at the next ``horizon`` opportunities of a customer alive at opportunity n.
 
     The j-th of them is discounted by ``(1 + rate)^-j``, as in the paper's DERT (equation 14); ``horizon`` may be
@@ -139,10 +141,10 @@ def expected_purchases_if_alive(params: Vector, x: Counts, n: Counts, *, horizon
     """
     alpha, beta, gamma, delta = params
     periods = expected_renewals(np.array([gamma, delta, 1.0]), n, horizon=horizon, rate=rate)
-    return (alpha + x) / (alpha + beta + n) * periods / (1 + rate)
+    return np.asarray((alpha + x) / (alpha + beta + n) * periods / (1 + rate))
 
 
-def purchase_probability_if_alive(params: Vector, x: Counts, n: Counts, *, horizon: int) -> Vector:
+def purchase_probability_if_alive(params: Vector, x: Vector, n: Vector, *, horizon: int) -> Vector:
     """P(at least one purchase at the next ``horizon`` opportunities) of a customer alive at opportunity n.
 
     Summed over the opportunity of the first purchase, all terms positive.
@@ -156,7 +158,7 @@ def purchase_probability_if_alive(params: Vector, x: Counts, n: Counts, *, horiz
     return total
 
 
-def count_probabilities_if_alive(params: Vector, x: Counts, n: Counts, *, horizon: int, most: int) -> Vector:
+def count_probabilities_if_alive(params: Vector, x: Vector, n: Vector, *, horizon: int, most: int) -> Vector:
     """P(exactly 0, 1, ..., most purchases at the next ``horizon`` opportunities) of a customer alive at n.
 
     Shape (customers, most + 1). ``sum over i of P(lives to see i of them) * P(k of i | beta-binomial)``, all terms

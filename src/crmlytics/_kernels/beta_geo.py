@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 EXPECTED_NODES, SURVIVAL_NODES, DISCOUNTED_NODES = 40, 56, 32  # in each of four segments of p
-TIME_NODES = 24  # in each of two segments
+TIME_NODES = 32  # in each of two segments
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,4 +161,5 @@ def fading(slope: Vector, rate: Vector, end: Vector, count: int, *, latest: floa
     half = np.stack([border, last - border], axis=-1)[..., None] / 2
     v = np.stack([np.zeros_like(border), border], axis=-1)[..., None] + half * (1 + nodes)
     mass = half * weights * np.exp(-slope[..., None, None] * v - rate[..., None, None] * np.expm1(v))
-    return v.reshape(*border.shape, -1), mass.reshape(*border.shape, -1)
+    shape = (*border.shape, 2 * count)
+    return v.reshape(shape), mass.reshape(shape)

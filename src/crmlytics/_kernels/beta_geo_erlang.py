@@ -11,8 +11,8 @@ purchase, the first after ``left`` = k - j. There are two ways to add up purchas
   at most ``alpha + T``; then more than 120 phases have probability below 1e-16 of what is added up.
 - Many phases: given p, ``(1-p)^(purchases)`` is a sum of k powers ``θ^phases``, where θ runs over the k-th roots of
   1 - p, and the mean of such a power over phases and rates is ``(1 + u (1-θ))^-shape``. The root on the real axis is
-  the BG/NBD with 1 - θ for p; the others bring the rhythm of k phases. Where nearly everybody leaves (p > 0.95) the
-  roots cancel, and a dozen purchases are everything there is.
+  the BG/NBD with 1 - θ for p; the others bring the rhythm of k phases. Where nearly everybody leaves (p > 0.999)
+  the roots cancel, and half a dozen purchases are everything there is.
 
 References
 ----------
@@ -24,7 +24,7 @@ for predicting customer behavior the easy way, IJRM 38(1).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,11 +61,9 @@ if TYPE_CHECKING:
     from crmlytics._kernels.process import Params
 
 FEW_PHASES, FEW_MOST = 20.0, 120  # expected, and added up
-RARELY_STAYS = 0.05  # below this chance to stay, powers of it are added up
-RARE_PURCHASES, RARE_SURVIVED = 12, 30  # 0.05 ** 12 = 2e-16
-RHYTHM_NODES = 24
-
-Complex = npt.NDArray[np.complex128]
+LOG_RARELY = math.log(1e-3)  # below this chance to stay, its powers are added up
+RARE_PURCHASES, RARE_SURVIVED = 6, 30  # 1e-3 ** 6 is below the rounding of a double
+RHYTHM_NODES, RHYTHM_TIME_NODES, RARE_TIME_NODES = 24, 40, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +92,9 @@ class BetaGeoErlang:
         return tuple((r, alpha / self.k, a, b) for r, alpha, a, b in BetaGeo.starts)
 
     def log_likelihood(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
-        """Log-likelihood of each history, less ``(k-1)`` times the sum of the logarithms of the times between purchases.
+        """Log-likelihood of each history, less ``k - 1`` times the sum of the logarithms of times between purchases.
 
-        These do not depend on the parameters. With s = r + k x and c = x + first chances to drop out, the rest is
+        That sum does not depend on the parameters. With s = r + k x and c = x + first chances to drop out, the rest is
         ``(k-1)!^-x Γ(s)/Γ(r) alpha^r (alpha+T)^-s B(a,b+c)/B(a,b)`` times
         ``sum over j < k of Γ(s+j)/(Γ(s) j!) ((T-t_x)/(alpha+T))^j`` + odds that the customer is dead.
         """
@@ -111,9 +109,8 @@ class BetaGeoErlang:
         """Log-likelihood of each history, shape (n,), and its derivatives by r, alpha, a, b, shape (4, n)."""
         r, alpha, a, b = as_arrays(params)
         shape, chances = r + self.k * x, x + self.first
-        alive = self.alive_probability(params, x, t_x, T)
-        dead, j = 1 - alive, np.arange(self.k)[:, None]
-        in_phase = alive * self._phases(params, x, t_x, T)
+        in_phase = self.alive_probability(params, x, t_x, T) * self._phases(params, x, t_x, T)
+        dead, j = special.expit(-self._log_odds_alive(params, x, t_x, T)), np.arange(float(self.k))[:, None]
         silence, slope = np.log1p((T - t_x) / (alpha + t_x)), (T - t_x) / ((alpha + T) * (alpha + t_x))
         by_r = digamma_rise(r, self.k * x) - np.log1p(T / alpha) + dead * silence
         by_r += (in_phase * digamma_rise(shape, j)).sum(axis=0)
@@ -129,25 +126,24 @@ class BetaGeoErlang:
 
     def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """P(alive at T), the silence since t_x being some of the k phases."""
-        alive = np.log(self._ways(params, x, t_x, T).sum(axis=0))
-        return np.asarray(special.expit(alive - self._log_odds_dead(params, x, t_x, T)))
+        return np.asarray(special.expit(self._log_odds_alive(params, x, t_x, T)))
 
     def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:
         """P(alive at T + ahead | alive at T): the mean of ``(1-p)^(purchases)``."""
-        return self._mean(_survival, params, x, t_x, T, ahead, cells=4 * SURVIVAL_NODES)
+        return self._mean(_survival, params, (x, t_x, T), ahead, cells=4 * SURVIVAL_NODES)
 
     def expected_purchases_if_alive(
         self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float | Vector
     ) -> Vector:
         """Purchases in (T, T + horizon] of a customer alive at T: the sum of P(staying n - 1 times, n k-th phases)."""
-        return self._mean(_expected, params, x, t_x, T, horizon, cells=4 * EXPECTED_NODES)
+        return self._mean(_expected, params, (x, t_x, T), horizon, cells=4 * EXPECTED_NODES)
 
     def count_probabilities_if_alive(
         self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float | Vector, most: int
     ) -> Vector:
         """P(n purchases in (T, T + horizon] | alive at T), shape (n, most + 1): stayed each time, or left at the n-th."""
         counts = partial(_count_probabilities, most=most)
-        return self._mean(counts, params, x, t_x, T, horizon, cells=self.k * (most + 1))
+        return self._mean(counts, params, (x, t_x, T), horizon, cells=self.k * (most + 1))
 
     def discounted_purchases_if_alive(
         self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float, rate: float
@@ -156,7 +152,7 @@ class BetaGeoErlang:
         if rate == 0:
             return self.expected_purchases_if_alive(params, x, t_x, T, horizon=horizon)
         discounted = partial(_discounted, rate=rate)
-        return self._mean(discounted, params, x, t_x, T, horizon, cells=4 * DISCOUNTED_NODES * 2 * TIME_NODES)
+        return self._mean(discounted, params, (x, t_x, T), horizon, cells=4 * DISCOUNTED_NODES * 2 * TIME_NODES)
 
     def _ways(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """Likelihood of j = 0, ..., k - 1 phases since the last purchase, relative to none, shape (k, n)."""
@@ -170,6 +166,9 @@ class BetaGeoErlang:
         ways = self._ways(params, x, t_x, T)
         return np.asarray(ways / ways.sum(axis=0))
 
+    def _log_odds_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
+        return np.asarray(np.log(self._ways(params, x, t_x, T).sum(axis=0)) - self._log_odds_dead(params, x, t_x, T))
+
     def _log_odds_dead(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """Relative to being alive with no phase passed since the last purchase."""
         r, alpha, a, b = as_arrays(params)
@@ -178,16 +177,15 @@ class BetaGeoErlang:
 
     def _mean(
         self,
-        function: Callable[..., Vector],
+        function: Callable[[Outlook], Vector],
         params: Params,
-        x: Vector,
-        t_x: Vector,
-        T: Vector,
+        histories: tuple[Vector, Vector, Vector],
         ahead: float | Vector,
         *,
         cells: int,
     ) -> Vector:
-        """Mean over the phases since the last purchase, of which the function tells once for each distinct (x, T)."""
+        """Mean over the phases since the last purchase; each phase is asked once for each distinct (x, T)."""
+        x, t_x, T = histories
         r, alpha, a, b = as_arrays(params)
         columns = np.broadcast_arrays(
             a, b + (x + self.first), r + self.k * x, alpha + T, np.asarray(ahead, dtype=float)
@@ -195,174 +193,186 @@ class BetaGeoErlang:
         rows = collapse(*columns)
         mean: Vector = np.zeros(1)
         for j, weight in enumerate(self._phases(params, x, t_x, T)):
-            stay_a, stay_b, shape, scale, time = rows.columns
-            of_phase = partial(function, self.k, self.k - j)
-            value = in_chunks(of_phase, stay_a, stay_b, shape + j, scale, time, cells=cells)[rows.inverse]
+            tell = partial(self._tell, function, j)
+            value = in_chunks(tell, *rows.columns, cells=cells)[rows.inverse]
             mean = mean + (weight * value.T).T
         return mean
 
-
-# --- given the phases left to the next purchase: arrays of one entry per customer
-
-
-def _survival(k: int, left: int, a: Vector, b: Vector, shape: Vector, scale: Vector, ahead: Vector) -> Vector:
-    return _by_number(
-        partial(_survival_of_few, k, left), partial(_survival_of_many, k, left), a, b, shape, ahead / scale
-    )
+    def _tell(self, function: Callable[[Outlook], Vector], j: int, *columns: Vector) -> Vector:
+        a, b, shape, scale, ahead = columns
+        return function(Outlook(self.k, self.k - j, a, b, shape + j, scale, ahead / scale))
 
 
-def _expected(k: int, left: int, a: Vector, b: Vector, shape: Vector, scale: Vector, horizon: Vector) -> Vector:
-    return _by_number(
-        partial(_expected_of_few, k, left), partial(_expected_of_many, k, left), a, b, shape, horizon / scale
-    )
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Customers who are alive in the same phase: their rate ~ Gamma(shape, scale) and p ~ Beta(a, b); n of each.
+
+    Attributes
+    ----------
+    k, left : int
+        Phases from one purchase to the next, and from now to the next.
+    a, b, shape, scale : arrays
+    reach : array
+        The time ahead, in units of the scale.
+    """
+
+    k: int
+    left: int
+    a: Vector
+    b: Vector
+    shape: Vector
+    scale: Vector
+    reach: Vector
+
+    def at(self, rows: npt.NDArray[np.bool_]) -> Outlook:
+        """Return those of these rows."""
+        columns = (column[rows] for column in (self.a, self.b, self.shape, self.scale, self.reach))
+        return Outlook(self.k, self.left, *columns)
+
+    def phase_of_purchase(self, most: int) -> Vector:
+        """Which phase is the purchase 1, 2, ..., most."""
+        return self.left + self.k * np.arange(float(most))
+
+    def reached(self, most: int) -> Vector:
+        """P(at least 1, 2, ..., most purchases, were there no dropout)."""
+        return at_least(self.shape, self.reach, self.phase_of_purchase(most))
+
+    def exactly(self, most: int) -> Vector:
+        """P(0, 1, ..., most purchases, were there no dropout)."""
+        last = self.left + self.k * most
+        phases = exactly(self.shape, self.reach, last - 1)
+        return np.asarray(np.add.reduceat(phases, [0, *range(self.left, last, self.k)], axis=1))
+
+    def value_reached(self, rate: float, most: int, count: int) -> Vector:
+        """Mean of ``exp(-rate t)`` over the time t of purchase 1, 2, ..., most; 0 for one beyond ``reach``.
+
+        Phase n comes with density ``exp(-shape v) (1 - exp(-v))^(n-1) / B(n, shape)`` in v = ln(1 + t / scale).
+        """
+        n = self.phase_of_purchase(most)
+        v, mass = fading(self.shape, rate * self.scale, np.log1p(self.reach), count, latest=n[-1])
+        log_density = (n - 1) * np.log(-np.expm1(-v))[:, :, None] - log_beta(n, self.shape[:, None])[:, None, :]
+        return np.asarray((mass[:, :, None] * np.exp(log_density)).sum(axis=1))
 
 
-def _discounted(
-    k: int, left: int, a: Vector, b: Vector, shape: Vector, scale: Vector, horizon: Vector, *, rate: float
-) -> Vector:
-    fading_rate = rate * scale
-    reach = np.minimum(horizon / scale, 60 / fading_rate)  # exp(-60) is left of the value of a later purchase
-    few, many = partial(_discounted_of_few, k, left), partial(_discounted_of_many, k, left)
-    return _by_number(few, many, a, b, shape, reach, fading_rate)
-
-
-def _count_probabilities(
-    k: int, left: int, a: Vector, b: Vector, shape: Vector, scale: Vector, horizon: Vector, *, most: int
-) -> Vector:
-    reach = horizon / scale
-    probability = _purchases_exactly(k, left, shape, reach, most) * staying(a, b, most)
-    probability[:, 1:] += at_least(shape, reach, _phase_of_purchase(k, left, most)) * leaving(a, b, most)
-    return probability
-
-
-def _by_number(
-    few: Callable[..., Vector],
-    many: Callable[..., Vector],
-    a: Vector,
-    b: Vector,
-    shape: Vector,
-    reach: Vector,
-    *more: Vector,
-) -> Vector:
+def _by_number(few: Callable[[Outlook], Vector], many: Callable[[Outlook], Vector], of: Outlook) -> Vector:
     """Choose the way to add up: see the head of this module."""
-    is_few = (shape * reach <= FEW_PHASES) & (reach <= 1)
-    value = np.empty_like(shape)
-    for chosen, way in ((is_few, few), (~is_few, many)):
-        value[chosen] = way(*(column[chosen] for column in (a, b, shape, reach, *more)))
+    is_few = (of.shape * of.reach <= FEW_PHASES) & (of.reach <= 1)
+    value = np.empty_like(of.shape)
+    value[is_few], value[~is_few] = few(of.at(is_few)), many(of.at(~is_few))
     return value
 
 
-def _phase_of_purchase(k: int, left: int, most: int) -> Vector:
-    """Which phase is the purchase 1, 2, ..., most."""
-    return left + k * np.arange(float(most))
+def _survival(of: Outlook) -> Vector:
+    return _by_number(_survival_of_few, _survival_of_many, of)
 
 
-def _purchases_exactly(k: int, left: int, shape: Vector, reach: Vector, most: int) -> Vector:
-    """P(phases enough for n purchases and no more), n = 0, ..., most."""
-    phases = exactly(shape, reach, left + k * most - 1)
-    return np.asarray(np.add.reduceat(phases, [0, *range(left, left + k * most, k)], axis=1))
+def _expected(of: Outlook) -> Vector:
+    return _by_number(_expected_of_few, _expected_of_many, of)
 
 
-def _survival_of_few(k: int, left: int, a: Vector, b: Vector, shape: Vector, reach: Vector) -> Vector:
-    most = FEW_MOST // k + 1
-    return np.asarray((_purchases_exactly(k, left, shape, reach, most) * staying(a, b, most)).sum(axis=1))
+def _discounted(of: Outlook, *, rate: float) -> Vector:
+    near = replace(of, reach=np.minimum(of.reach, 60 / (rate * of.scale)))  # of later purchases exp(-60) is left
+    return _by_number(partial(_discounted_of_few, rate=rate), partial(_discounted_of_many, rate=rate), near)
 
 
-def _expected_of_few(k: int, left: int, a: Vector, b: Vector, shape: Vector, reach: Vector) -> Vector:
-    most = FEW_MOST // k + 1
-    reached = at_least(shape, reach, _phase_of_purchase(k, left, most))
-    return np.asarray((reached * staying(a, b, most - 1)).sum(axis=1))
+def _count_probabilities(of: Outlook, *, most: int) -> Vector:
+    probability = of.exactly(most) * staying(of.a, of.b, most)
+    probability[:, 1:] += of.reached(most) * leaving(of.a, of.b, most)
+    return np.asarray(probability)
 
 
-def _discounted_of_few(k: int, left: int, a: Vector, b: Vector, shape: Vector, reach: Vector, rate: Vector) -> Vector:
-    most = FEW_MOST // k + 1
-    return np.asarray((_value_reached(k, left, shape, reach, rate, most) * staying(a, b, most - 1)).sum(axis=1))
+def _survival_of_few(of: Outlook) -> Vector:
+    most = FEW_MOST // of.k + 1
+    return np.asarray((of.exactly(most) * staying(of.a, of.b, most)).sum(axis=1))
 
 
-def _value_reached(k: int, left: int, shape: Vector, reach: Vector, rate: Vector, most: int) -> Vector:
-    """Mean of ``exp(-rate t)`` over the time t of purchase 1, 2, ..., most; 0 for one beyond ``reach``.
-
-    The time t of phase n has density ``exp(-shape v) (1 - exp(-v))^(n-1) / B(n, shape)`` in v = ln(1 + t).
-    """
-    n = _phase_of_purchase(k, left, most)
-    v, mass = fading(shape, rate, np.log1p(reach), TIME_NODES, latest=n[-1])
-    powers = (n - 1) * np.log(-np.expm1(-v))[:, :, None] - log_beta(n, shape[:, None])[:, None, :]
-    return np.asarray((mass[:, :, None] * np.exp(powers)).sum(axis=1))
+def _expected_of_few(of: Outlook) -> Vector:
+    most = FEW_MOST // of.k + 1
+    return np.asarray((of.reached(most) * staying(of.a, of.b, most - 1)).sum(axis=1))
 
 
-def _expected_of_many(k: int, left: int, a: Vector, b: Vector, shape: Vector, reach: Vector) -> Vector:
-    dropout = dropout_of_buyers(a, b, shape, reach / k, EXPECTED_NODES)
-    log_root = np.maximum(dropout.log_stay, math.log(RARELY_STAYS)) / k
-    real = -np.expm1(log_root)
-    value = -np.expm1(-shape[:, None] * np.log1p(real * reach[:, None])) / real
-    for weight, turn in _turns(k):
-        leave = 1 - np.exp(log_root) * turn
-        term = (1 - np.exp(-shape[:, None] * np.log(1 + leave * reach[:, None]))) / leave
-        value += weight * (turn ** (1 - left) * term).real
-    value *= np.exp((1 - left) * log_root) / k
-    reached = at_least(shape, reach, _phase_of_purchase(k, left, RARE_PURCHASES))
-    return dropout.mean(_unless_rare(dropout.log_stay, value, reached))
+def _discounted_of_few(of: Outlook, *, rate: float) -> Vector:
+    most = FEW_MOST // of.k + 1
+    return np.asarray((of.value_reached(rate, most, TIME_NODES) * staying(of.a, of.b, most - 1)).sum(axis=1))
 
 
-def _discounted_of_many(k: int, left: int, a: Vector, b: Vector, shape: Vector, reach: Vector, rate: Vector) -> Vector:
-    dropout = dropout_of_buyers(a, b, shape, np.minimum(reach, 1 / rate) / k, DISCOUNTED_NODES)
-    log_root = np.maximum(dropout.log_stay, math.log(RARELY_STAYS)) / k
-    real = -np.expm1(log_root)
-    _, mass = fading(shape[:, None], rate[:, None] / real, np.log1p(real * reach[:, None]), TIME_NODES)
-    value = shape[:, None] / real * mass.sum(axis=2)
-    if k > 1:
-        value += _rhythm(k, left, np.exp(log_root), shape, reach, rate)
-    value *= np.exp((1 - left) * log_root) / k
-    reached = _value_reached(k, left, shape, reach, rate, RARE_PURCHASES)
-    return dropout.mean(_unless_rare(dropout.log_stay, value, reached))
+def _expected_of_many(of: Outlook) -> Vector:
+    """Mean over p of the sum over the roots θ of ``θ^(1-left) (1 - (1 + reach (1-θ))^-shape) / (k (1-θ))``."""
+    dropout = dropout_of_buyers(of.a, of.b, of.shape, of.reach / of.k, EXPECTED_NODES)
+    log_root, shape, reach = _log_root(dropout.log_stay, of.k), of.shape[:, None], of.reach[:, None]
+    leave = -np.expm1(log_root)
+    value = -np.expm1(-shape * np.log1p(leave * reach)) / leave
+    for weight, turn in _turns(of.k):
+        leave_turned = 1 - np.exp(log_root) * turn
+        term = (1 - np.exp(-shape * np.log(1 + leave_turned * reach))) / leave_turned
+        value += weight * (turn ** (1 - of.left) * term).real
+    value *= np.exp((1 - of.left) * log_root) / of.k
+    return dropout.mean(_unless_rare(dropout.log_stay, value, of.reached(RARE_PURCHASES)))
 
 
-def _rhythm(k: int, left: int, root: Vector, shape: Vector, reach: Vector, rate: Vector) -> Vector:
-    """What the roots off the real axis add to discounted purchases, at many values of the real root.
+def _discounted_of_many(of: Outlook, *, rate: float) -> Vector:
+    """As expected, ``(1 - (1 + reach (1-θ))^-shape) / (1-θ)`` being an integral over time, which now is discounted."""
+    fade = rate * of.scale
+    dropout = dropout_of_buyers(of.a, of.b, of.shape, np.minimum(of.reach, 1 / fade) / of.k, DISCOUNTED_NODES)
+    log_root, shape = _log_root(dropout.log_stay, of.k), of.shape[:, None]
+    leave = -np.expm1(log_root)
+    _, mass = fading(shape, fade[:, None] / leave, np.log1p(leave * of.reach[:, None]), TIME_NODES)
+    value = shape / leave * mass.sum(axis=2) + _rhythm(of, np.exp(log_root), fade)
+    value *= np.exp((1 - of.left) * log_root) / of.k
+    return dropout.mean(_unless_rare(dropout.log_stay, value, of.value_reached(rate, RARE_PURCHASES, RARE_TIME_NODES)))
+
+
+def _rhythm(of: Outlook, root: Vector, fade: Vector) -> Vector:
+    """Return what the roots off the positive axis add to discounted purchases, at many values of the positive root.
 
     It is a smooth function of that root, known from ``RHYTHM_NODES`` of its values between 0 and 1.
     """
     nodes = np.polynomial.chebyshev.chebpts1(RHYTHM_NODES)
-    v, mass = fading(shape, rate, np.log1p(reach), TIME_NODES)
-    passed, power = -np.expm1(-v)[:, None, :], -(shape + 1)[:, None, None]
-    value = np.zeros((len(shape), RHYTHM_NODES))
-    for weight, turn in _turns(k):
+    v, mass = fading(of.shape, fade, np.log1p(of.reach), RHYTHM_TIME_NODES)
+    passed, power = -np.expm1(-v)[:, None, :], -(of.shape + 1)[:, None, None]
+    value = np.zeros((len(of.shape), RHYTHM_NODES))
+    for weight, turn in _turns(of.k):
         term = np.exp(power * np.log(1 - (nodes[:, None] + 1) / 2 * turn * passed)) * mass[:, None, :]
-        value += weight * (turn ** (1 - left) * term.sum(axis=2)).real
+        value += weight * (turn ** (1 - of.left) * term.sum(axis=2)).real
     basis = np.polynomial.chebyshev.chebvander(nodes, RHYTHM_NODES - 1) * 2 / RHYTHM_NODES
     basis[:, 0] /= 2
-    coefficients = shape * (value @ basis).T
+    coefficients = of.shape * (value @ basis).T
     return np.asarray(np.polynomial.chebyshev.chebval(2 * root - 1, coefficients[:, :, None], tensor=False))
 
 
-def _survival_of_many(k: int, left: int, a: Vector, b: Vector, shape: Vector, reach: Vector) -> Vector:
-    dropout = dropout_of_survivors(a, b, shape, reach / k, SURVIVAL_NODES)
-    few = shape[:, None] * np.exp(dropout.log_stay / k) * (reach / (1 + reach))[:, None] < 2 * k
-    rare = few & (dropout.log_stay < math.log(RARELY_STAYS))
-    log_root = np.where(rare, math.log(RARELY_STAYS), dropout.log_stay) / k
-    log_real = np.log1p(-np.expm1(log_root) * reach[:, None])
-    powers = np.arange(1 - left, k - left + 1)
-    value = sum(np.exp((power + left - 1) * log_root) for power in powers)
-    for weight, turn in _turns(k):
-        log_ratio = np.log(1 + (1 - np.exp(log_root) * turn) * reach[:, None]) - log_real
-        share = sum(np.exp((power + left - 1) * log_root) * turn**power for power in powers)
-        value += weight * (share * np.exp(-shape[:, None] * log_ratio)).real
-    log_value = np.log(value / k) - (left - 1) * log_root - shape[:, None] * log_real
-    reached = _purchases_exactly(k, left, shape, reach, RARE_SURVIVED)
+def _survival_of_many(of: Outlook) -> Vector:
+    """Mean over p of the sum over the roots θ of ``(θ^(1-left) + ... + θ^(k-left)) (1 + reach (1-θ))^-shape / k``."""
+    dropout = dropout_of_survivors(of.a, of.b, of.shape, of.reach / of.k, SURVIVAL_NODES)
+    shape, reach = of.shape[:, None], of.reach[:, None]
+    survived = np.exp(dropout.log_stay / of.k) * shape * reach / (1 + reach)  # hardly more phases among survivors
+    rare = (survived < 2 * of.k) & (dropout.log_stay < LOG_RARELY)
+    log_root = np.where(rare, LOG_RARELY, dropout.log_stay) / of.k
+    log_spread = np.log1p(-np.expm1(log_root) * reach)
+    value = np.exp(np.arange(of.k) * log_root[:, :, None]).sum(axis=2)
+    for weight, turn in _turns(of.k):
+        ratio = np.log(1 + (1 - np.exp(log_root) * turn) * reach) - log_spread
+        share = sum(np.exp(i * log_root) * turn ** (i + 1 - of.left) for i in range(of.k))
+        value += weight * (share * np.exp(-shape * ratio)).real
+    log_value = np.log(value / of.k) + (1 - of.left) * log_root - shape * log_spread
     with np.errstate(divide="ignore"):  # a chance below the smallest number is none
-        log_rare = np.log(_powers(np.exp(dropout.log_stay), reached))
+        log_rare = np.log(_powers(np.exp(dropout.log_stay), of.exactly(RARE_SURVIVED)))
     return dropout.mean_of_exp(np.where(rare, log_rare, log_value))
 
 
+def _log_root(log_stay: Vector, k: int) -> Vector:
+    """Logarithm of the k-th root of 1 - p, where the roots are used."""
+    return np.asarray(np.maximum(log_stay, LOG_RARELY) / k)
+
+
 def _turns(k: int) -> Iterator[tuple[int, complex]]:
-    """The k-th roots of one above and on the left of zero, and how many they stand for."""
+    """Yield the k-th roots of one above and on the left of zero, and how many each stands for."""
     for m in range(1, k // 2 + 1):
         yield (1 if 2 * m == k else 2), np.exp(2j * np.pi * m / k)
 
 
 def _unless_rare(log_stay: Vector, value: Vector, reached: Vector) -> Vector:
     """Take the value, but where nearly everybody leaves, the sum over purchases ``reached`` after staying so often."""
-    return np.where(log_stay < math.log(RARELY_STAYS), _powers(np.exp(log_stay), reached), value)
+    return np.where(log_stay < LOG_RARELY, _powers(np.exp(log_stay), reached), value)
 
 
 def _powers(stay: Vector, coefficients: Vector) -> Vector:

@@ -22,14 +22,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from crmlytics._kernels.special import STIRLING_FROM, Vector, digamma_rise, dot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Counts = npt.NDArray[np.int64]
 
 LARGEST_EXPONENT = 200.0  # t^c is held below exp(200): its cube is still a double
 FORGOTTEN = 30.0  # exp(-30) = 1e-13
@@ -40,7 +37,7 @@ ROWS_PER_CHUNK = 65_536
 def log_beta_moment(n: Vector | float, a: Vector | float, b: Vector | float) -> Vector:
     """Return ln E[theta^n] of theta ~ Beta(a, b) for real n >= 0: ``ln B(a + n, b) - ln B(a, b)``.
 
-    Exact relative to its own size, however large ``a`` is beside it (n and b above 1e-5: to 1e-12). It is a second
+    Exact relative to its own size, however large ``a`` is beside it (n and b above 1e-5: to 1e-11). It is a second
     difference of ln Γ: a sum of terms of one sign while a is stepped up by Γ(a) = Γ(a + 1) / a, and from there on
     Stirling's series, differenced by hand.
     """
@@ -139,7 +136,7 @@ def retention_objective(period: Vector, renewed: Vector, lost: Vector) -> Callab
     return objective
 
 
-def expected_renewals(params: Vector, renewals: Counts, *, horizon: float, rate: float) -> Vector:
+def expected_renewals(params: Vector, renewals: Vector, *, horizon: float, rate: float) -> Vector:
     """Discounted renewals to come of a customer who made ``renewals`` and stands before the next decision.
 
     ``sum over j = 1..horizon of S(n + j) / S(n) / (1 + rate)^(j - 1)``: the next renewal is not discounted, as in
@@ -152,7 +149,7 @@ def expected_renewals(params: Vector, renewals: Counts, *, horizon: float, rate:
 
     Parameters
     ----------
-    renewals : array of int
+    renewals : array of whole numbers
     horizon : float
         Whole number of renewals, or infinite if ``rate`` is above zero.
     rate : float
@@ -162,14 +159,15 @@ def expected_renewals(params: Vector, renewals: Counts, *, horizon: float, rate:
     steps = int(np.ceil(min(horizon, needed)))
     last = int(renewals.max())
     renewal = _renewal_probabilities(params, last + steps)
-    return _ahead(renewal, 1 / (1 + rate), last, steps if needed > horizon else None)[renewals]
+    ahead = _ahead(renewal, 1 / (1 + rate), last, steps if needed > horizon else None)
+    return np.asarray(ahead[renewals.astype(np.int64)])
 
 
 def _renewal_probabilities(params: Vector, last: int) -> Vector:
     """Return r(1), ..., r(last), in pieces that stay in the cache."""
     starts = range(1, last + 1, ROWS_PER_CHUNK)
     pieces = [np.arange(start, min(start + ROWS_PER_CHUNK, last + 1), dtype=float) for start in starts]
-    return np.exp(np.concatenate([log_renewal_probability(params, piece) for piece in pieces]))
+    return np.asarray(np.exp(np.concatenate([log_renewal_probability(params, piece) for piece in pieces])))
 
 
 def _ahead(renewal: Vector, discount: float, last: int, steps: int | None) -> Vector:

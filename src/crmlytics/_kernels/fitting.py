@@ -19,6 +19,7 @@ LARGEST_LOG = float(np.log(1e6))  # parameters stay in [1e-6, 1e6]
 DIFFERENCE = 1e-4  # of the gradient, in a log-parameter: error near 1e-9 of the second derivative
 RIDGE = 3.0  # a log-parameter known only to within a factor exp(3) = 20
 FLAT = 1e-3  # information on a log-parameter: the likelihood does not notice a factor of 1e6
+NEAR_BOUND = 1e-2
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -143,14 +144,28 @@ def climb(
     return best
 
 
+def measure(objective: Objective, theta: Vector, *, weight: float) -> Maximum:
+    """Take theta for a maximum, found by somebody else, and say how well it is known."""
+
+    def loss(at: Vector) -> tuple[float, Vector]:
+        value, gradient = objective(at)
+        return -value / weight, -gradient / weight
+
+    return _measured(loss, theta, weight, np.full(len(theta), np.inf))
+
+
 def _descend(loss: Objective, start: Vector, weight: float, reach: Vector) -> Maximum:
     options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-5}
     bounds = list(zip(-reach, reach, strict=True))
     found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     theta = np.asarray(found.x, dtype=float)
-    at_bound = np.abs(theta) > reach - 1e-2
-    if not at_bound.any():
+    if not (np.abs(theta) > reach - NEAR_BOUND).any():
         theta = _polish(loss, theta, reach)
+    return _measured(loss, theta, weight, reach)
+
+
+def _measured(loss: Objective, theta: Vector, weight: float, reach: Vector) -> Maximum:
+    at_bound = np.abs(theta) > reach - NEAR_BOUND
     value, gradient = loss(theta)
     information = _second_derivatives(loss, theta) * weight
     covariance = _invert_where_curved(information)

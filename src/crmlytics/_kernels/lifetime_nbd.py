@@ -6,6 +6,8 @@ So a history (x, t_x, T) has the likelihood, with the density f and the survival
 
     Γ(r+x)/Γ(r) * alpha^r * [(alpha+T)^-(r+x) S(T) + integral over u from t_x to T of (alpha+u)^-(r+x) f(u)].
 
+It is computed as that of buying and living until t_x, times that of the silence since: a sum of two probabilities.
+
 Of a customer who is alive at T, the lifetime given T and the purchases given (x, T) are independent again.
 
 References
@@ -17,11 +19,13 @@ Glady, N. (2012), Modeling purchasing behavior with sudden "death": a flexible c
 Science 58(5).
 """
 
+# ruff: noqa: ARG002  the signatures are those of the protocol
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy import special
@@ -40,16 +44,16 @@ SAFE_FALL = 1.5 * NEGLIGIBLE  # of the probability of silence; a density that gr
 
 
 @dataclass(frozen=True, slots=True)
-class NBD:
+class PoissonGamma:
     """Customers buy at their own constant rate and never leave. The parameters are r and alpha."""
 
-    names: tuple[str, ...] = ("r", "alpha")
-    time_powers: tuple[int, ...] = (0, 1)
-    starts: tuple[tuple[float, ...], ...] = ((1.0, 1.0), (0.2, 0.2), (5.0, 1.0))
-    buying: int = 1
-    forgets_recency: bool = True
+    names: ClassVar[tuple[str, ...]] = ("r", "alpha")
+    time_powers: ClassVar[tuple[int, ...]] = (0, 1)
+    starts: ClassVar[tuple[tuple[float, ...], ...]] = ((1.0, 1.0), (0.2, 0.2), (5.0, 1.0))
+    buying: ClassVar[int] = 1
+    forgets_recency: ClassVar[bool] = True
 
-    def log_likelihood(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:  # noqa: ARG002
+    def log_likelihood(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """Log-likelihood of each history, shape (n,)."""
         return _buying(params, x, T)
 
@@ -58,7 +62,7 @@ class NBD:
         params: Params,
         x: Vector,
         t_x: Vector,
-        T: Vector,  # noqa: ARG002
+        T: Vector,
     ) -> tuple[Vector, Vector]:
         """Log-likelihood of each history, shape (n,), and its derivatives by r and alpha, shape (2, n)."""
         return _buying(params, x, T), _buying_slopes(params, x, T)
@@ -68,16 +72,16 @@ class NBD:
         x: Vector,
         t_x: Vector,
         T: Vector,
-        weights: Vector,  # noqa: ARG002
+        weights: Vector,
     ) -> Callable[[Vector], tuple[float, Vector]]:
         """Return the function of r and alpha that gives the weighted log-likelihood and its derivatives."""
         return buying_sums(x, T, weights).log_likelihood
 
-    def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:  # noqa: ARG002
+    def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """P(alive at T): one."""
         return np.ones_like(T)
 
-    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:  # noqa: ARG002
+    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:
         """P(alive at T + ahead | alive at T): one."""
         return np.ones_like(T + ahead)
 
@@ -88,7 +92,7 @@ class NBD:
         t_x: Vector,
         T: Vector,
         *,
-        horizon: float | Vector,  # noqa: ARG002
+        horizon: float | Vector,
     ) -> Vector:
         """Purchases expected in (T, T + horizon], shape (n,)."""
         return _rate(params, x, T) * horizon
@@ -101,11 +105,11 @@ class NBD:
         T: Vector,
         *,
         horizon: float | Vector,
-        most: int,  # noqa: ARG002
+        most: int,
     ) -> Vector:
         """P(exactly 0, 1, ..., most purchases in (T, T + horizon]), shape (n, most + 1)."""
         r, alpha = params
-        return np.stack([*_counted(*np.broadcast_arrays(r + x, horizon / (alpha + T)), most)], axis=-1)
+        return np.stack([*_counted(r + x, horizon / (alpha + T), most)], axis=-1)
 
     def discounted_purchases_if_alive(
         self,
@@ -115,10 +119,29 @@ class NBD:
         T: Vector,
         *,
         horizon: float,
-        rate: float,  # noqa: ARG002
+        rate: float,
     ) -> Vector:
         """Mean of the sum of ``exp(-rate * t)`` over purchases at T + t, 0 < t <= horizon."""
         return _rate(params, x, T) * _worth_until(horizon, rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What the time from the last purchase to T says, given that the customer was alive at t_x.
+
+    Attributes
+    ----------
+    log_odds_gone : array (n,)
+        Of having left by T; minus infinity if T is t_x.
+    log_probability : array (n,)
+        Of no purchase in that time, whether alive at T or not.
+    slopes : array (k, n)
+        Derivatives of ``log_probability`` by the parameters.
+    """
+
+    log_odds_gone: Vector
+    log_probability: Vector
+    slopes: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +153,8 @@ class LifetimeNBD:
 
     lifetime: Lifetime
     starts: tuple[tuple[float, ...], ...]
-    buying: int = 1
-    forgets_recency: bool = True
+    buying: ClassVar[int] = 1
+    forgets_recency: ClassVar[bool] = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,33 +172,35 @@ class LifetimeNBD:
 
     def log_likelihood_and_gradient(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> tuple[Vector, Vector]:
         """Log-likelihood of each history, shape (n,), and its derivatives by the parameters, shape (k, n)."""
-        log_odds, slopes = self._dead(params, x, t_x, T)
-        alive = _buying(params[:2], x, T) + self.lifetime.log_survival(params[2:], np.zeros_like(T), T)
-        alive_slopes = np.vstack([_buying_slopes(params[:2], x, T), self.lifetime.survival_slopes(params[2:], T)])
-        return alive + np.logaddexp(0, log_odds), alive_slopes + special.expit(log_odds) * slopes
+        leaving = params[2:]
+        silence = self._silence(params, x, t_x, T)
+        value = _buying(params[:2], x, t_x) + self.lifetime.log_survival(leaving, np.zeros_like(t_x), t_x)
+        slopes = np.vstack([_buying_slopes(params[:2], x, t_x), self.lifetime.survival_slopes(leaving, t_x)])
+        return value + silence.log_probability, slopes + silence.slopes
 
     def objective(self, x: Vector, t_x: Vector, T: Vector, weights: Vector) -> Callable[[Vector], tuple[float, Vector]]:
         """Return the function of k parameters that gives the weighted sum of log-likelihoods and its derivatives."""
-        sums = buying_sums(x, T, weights)
-        mortal = T > t_x  # who bought on the last day is alive
-        history, mortal_weights = (x[mortal], t_x[mortal], T[mortal]), weights[mortal]
+        sums = buying_sums(x, t_x, weights)
+        silent = t_x < T
+        histories, silent_weights = (x[silent], t_x[silent], T[silent]), weights[silent]
 
         def total(params: Vector) -> tuple[float, Vector]:
+            leaving = params[2:]
             value, by_buying = sums.log_likelihood(params[:2])
-            value += dot(sums.T_weights, self.lifetime.log_survival(params[2:], np.zeros_like(sums.T), sums.T))
-            by_leaving = np.sum(sums.T_weights * self.lifetime.survival_slopes(params[2:], sums.T), axis=1)
-            log_odds, slopes = self._dead(params, *history)
-            value += dot(mortal_weights, np.logaddexp(0, log_odds))
-            dead = mortal_weights * special.expit(log_odds)
-            return value, np.concatenate([by_buying, by_leaving]) + np.sum(dead * slopes, axis=1)
+            value += dot(sums.T_weights, self.lifetime.log_survival(leaving, np.zeros_like(sums.T), sums.T))
+            by_leaving = np.sum(sums.T_weights * self.lifetime.survival_slopes(leaving, sums.T), axis=1)
+            silence = self._silence(params, *histories)
+            value += dot(silent_weights, silence.log_probability)
+            slopes = np.concatenate([by_buying, by_leaving])
+            return value, slopes + np.sum(silent_weights * silence.slopes, axis=1)
 
         return total
 
     def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
         """P(alive at T), shape (n,)."""
-        return np.asarray(special.expit(-self._dead(params, x, t_x, T)[0]))
+        return np.asarray(special.expit(-self._silence(params, x, t_x, T).log_odds_gone))
 
-    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:  # noqa: ARG002
+    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:
         """P(alive at T + ahead | alive at T), shape (n,)."""
         return np.exp(self.lifetime.log_survival(params[2:], T, ahead))
 
@@ -186,7 +211,7 @@ class LifetimeNBD:
         t_x: Vector,
         T: Vector,
         *,
-        horizon: float | Vector,  # noqa: ARG002
+        horizon: float | Vector,
     ) -> Vector:
         """Purchases expected in (T, T + horizon] of a customer alive at T, shape (n,)."""
         worth = _per_distinct(partial(self._mean_worth, rate=0.0), params[2:], T, horizon)
@@ -200,7 +225,7 @@ class LifetimeNBD:
         T: Vector,
         *,
         horizon: float | Vector,
-        most: int,  # noqa: ARG002
+        most: int,
     ) -> Vector:
         """P(exactly 0, 1, ..., most purchases in (T, T + horizon] | alive at T), shape (n, most + 1).
 
@@ -216,34 +241,36 @@ class LifetimeNBD:
         T: Vector,
         *,
         horizon: float,
-        rate: float,  # noqa: ARG002
+        rate: float,
     ) -> Vector:
         """Mean of the sum of ``exp(-rate * t)`` over purchases at T + t, 0 < t <= horizon, of a customer alive at T."""
         nearest = horizon if rate == 0 else min(horizon, NEGLIGIBLE / rate)  # what comes later is worth nothing
         worth = _per_distinct(partial(self._mean_worth, rate=rate), params[2:], T, nearest)
         return _rate(params, x, T) * worth
 
-    def _dead(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> tuple[Vector, Vector]:
-        """Log-odds that a customer has left by T, (n,), and their derivatives, (k, n): minus infinity, 0 if t_x = T."""
+    def _silence(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Silence:
         alpha, leaving = params[1], params[2:]
         power, since = np.broadcast_to(params[0] + x, T.shape), alpha + t_x
-        log_odds, slopes = np.full(len(T), -np.inf), np.zeros((len(params), len(T)))
-        for nodes in self._silence(leaving, power, alpha, t_x, T):
+        log_gone, gone_slopes = np.full(len(T), -np.inf), np.zeros((len(params), len(T)))
+        for nodes in self._silent_nodes(leaving, power, alpha, t_x, T):
             rows, here = nodes.rows, take(leaving, nodes.rows)
             waited = np.log1p(nodes.elapsed / since[rows])
             mass = nodes.mass(here, -power[rows] * waited)
             total = mass.sum(axis=0)
             mean = partial(np.einsum, "ij,ij->j", mass / total)
-            log_odds[rows] = np.log(total)
-            slopes[0, rows] = -mean(waited)
-            slopes[1, rows] = -power[rows] / since[rows] * mean(np.exp(-waited))
-            slopes[2:, rows] = self.lifetime.density_slopes(here, nodes, mean)
+            log_gone[rows] = np.log(total)
+            gone_slopes[0, rows] = -mean(waited)
+            gone_slopes[1, rows] = power[rows] / since[rows] * mean(-np.expm1(-waited))
+            gone_slopes[2:, rows] = self.lifetime.density_slopes(here, nodes, mean)
         waited = np.log1p((T - t_x) / since)
-        log_odds += power * waited - self.lifetime.log_survival(leaving, t_x, T - t_x)
-        slopes += np.vstack([waited, power / (alpha + T), -self.lifetime.survival_slopes(leaving, T)])
-        return log_odds, np.where(T > t_x, slopes, 0.0)
+        log_alive = self.lifetime.log_survival(leaving, t_x, T - t_x) - power * waited
+        survival_slopes = self.lifetime.survival_slopes(leaving, T) - self.lifetime.survival_slopes(leaving, t_x)
+        alive_slopes = np.vstack([-waited, power / since * (T - t_x) / (alpha + T), survival_slopes])
+        gone = special.expit(log_gone - log_alive)
+        slopes = gone * gone_slopes + (1 - gone) * alive_slopes
+        return Silence(log_gone - log_alive, np.logaddexp(log_gone, log_alive), slopes)
 
-    def _silence(
+    def _silent_nodes(
         self, leaving: Params, power: Vector, alpha: float | Vector, t_x: Vector, T: Vector
     ) -> Iterator[Nodes]:
         """Nodes from t_x to T for the density of lifetimes times ``(alpha + time) ** -power``."""
@@ -278,6 +305,7 @@ class LifetimeNBD:
         return worth
 
     def _counts(self, most: int, params: Params, x: Vector, T: Vector, horizon: Vector) -> Vector:
+        """P(0, 1, ..., most purchases): by the horizon, or by the node at which the customer leaves."""
         r, alpha, leaving = params[0], params[1], params[2:]
         shape, since = r + x, alpha + T
         stay = np.exp(self.lifetime.log_survival(leaving, T, horizon))
@@ -343,13 +371,13 @@ def buying_sums(x: Vector, T: Vector, weights: Vector) -> BuyingSums:
 def _buying(params: Params, x: Vector, T: Vector) -> Vector:
     """Log-likelihood of x purchases until T at one's rate: ``Γ(r+x)/Γ(r) * alpha^r (alpha+T)^-(r+x)``."""
     r, alpha = params
-    return np.asarray(log_rising(r, x) - r * np.log1p(T / alpha) - x * np.log(alpha + T))
+    return np.asarray(log_rising(np.asarray(r), x) - r * np.log1p(T / alpha) - x * np.log(alpha + T))
 
 
 def _buying_slopes(params: Params, x: Vector, T: Vector) -> Vector:
     """Return the derivatives of ``_buying`` by r and alpha."""
     r, alpha = params
-    return np.stack([digamma_rise(r, x) - np.log1p(T / alpha), (r / alpha * T - x) / (alpha + T)])
+    return np.stack([digamma_rise(np.asarray(r), x) - np.log1p(T / alpha), (r / alpha * T - x) / (alpha + T)])
 
 
 def _rate(params: Params, x: Vector, T: Vector) -> Vector:
@@ -387,7 +415,7 @@ def _per_distinct(function: Callable[..., Vector], params: Params, *columns: flo
     return function(chosen, *few.columns[: len(columns)])[few.inverse]
 
 
-NBD_PROCESS = NBD()
+NBD = NBD_PROCESS = PoissonGamma()
 PARETO_NBD = LifetimeNBD(Pareto(), starts=((0.5, 0.3, 0.6, 0.4), (1.0, 1.0, 1.0, 1.0), (3.0, 0.5, 3.0, 3.0)))
 GAMMA_GOMPERTZ_NBD = LifetimeNBD(
     GammaGompertz(), starts=((0.5, 0.3, 1.0, 0.6, 0.4), (1.0, 1.0, 3.0, 1.0, 3.0), (0.5, 0.3, 0.1, 0.6, 0.04))

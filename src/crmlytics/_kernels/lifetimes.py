@@ -15,11 +15,13 @@ next?, Management Science 33(1). Bemmaor, A. and Glady, N. (2012), Modeling purc
 flexible customer lifetime model, Management Science 58(5).
 """
 
+# ruff: noqa: ARG002  the signatures are those of the protocol
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -111,18 +113,18 @@ class Lifetime(Protocol):
         """Return the derivatives of ``log S(T)`` by the parameters, shape (k, n)."""
 
     def density_slopes(self, params: Params, nodes: Nodes, mean: Callable[[Vector], Vector]) -> Vector:
-        """Return the means over nodes of the derivatives of ``log f`` by the parameters, shape (k, n)."""
+        """Return the means over nodes of the derivatives of ``log(f / S(start))`` by the parameters, shape (k, n)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pareto:
     """``S(t) = (beta / (beta + t)) ** s``."""
 
-    names: tuple[str, ...] = ("s", "beta")
-    time_powers: tuple[int, ...] = (0, 1)
-    growth: float = 1.0
+    names: ClassVar[tuple[str, ...]] = ("s", "beta")
+    time_powers: ClassVar[tuple[int, ...]] = (0, 1)
+    growth: ClassVar[float] = 1.0
 
-    def ageing(self, params: Params) -> float | Vector:  # noqa: ARG002
+    def ageing(self, params: Params) -> float | Vector:
         """Return 0: the density falls."""
         return 0.0
 
@@ -132,15 +134,15 @@ class Pareto:
         scale = np.minimum(beta, reach) + start
         return Frame(start, scale / (beta + start), scale, 1 / (beta + start), np.full_like(start, np.inf))
 
-    def span(self, params: Params, frame: Frame, ahead: Vector) -> Vector:  # noqa: ARG002
+    def span(self, params: Params, frame: Frame, ahead: Vector) -> Vector:
         """Return v at ``start + ahead``."""
         return np.asarray(np.log1p(ahead / frame.time_share))
 
-    def elapsed(self, params: Params, frame: Frame, v: Vector) -> Vector:  # noqa: ARG002
+    def elapsed(self, params: Params, frame: Frame, v: Vector) -> Vector:
         """Return the calendar time from the start to v."""
         return np.asarray(frame.time_share * np.expm1(v))
 
-    def pace(self, params: Params, frame: Frame, v: Vector) -> Vector:  # noqa: ARG002
+    def pace(self, params: Params, frame: Frame, v: Vector) -> Vector:
         """Return the derivative of calendar time by v."""
         return np.asarray(frame.time_share * np.exp(v))
 
@@ -155,12 +157,10 @@ class Pareto:
         return np.stack([-np.log1p(T / beta), s * T / (beta * (beta + T))])
 
     def density_slopes(self, params: Params, nodes: Nodes, mean: Callable[[Vector], Vector]) -> Vector:
-        """Return the means over nodes of the derivatives of ``log f`` by s and beta."""
-        s, beta = params
-        frame = nodes.frame
-        by_s = 1 / s - np.log1p(frame.start / beta) - mean(nodes.log_grown)
-        by_beta = s / beta - (s + 1) * frame.hazard * mean(np.exp(-nodes.log_grown))
-        return np.stack([by_s, by_beta])
+        """Return the means over nodes of the derivatives of ``log(f / S(start))`` by s and beta."""
+        s = params[0]
+        by_beta = nodes.frame.hazard * (s - (s + 1) * mean(np.exp(-nodes.log_grown)))
+        return np.stack([1 / s - mean(nodes.log_grown), by_beta])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +170,9 @@ class GammaGompertz:
     Sizes of customer time are written in units of ``exp(b * start)``, so that they do not overflow.
     """
 
-    names: tuple[str, ...] = ("b", "s", "beta")
-    time_powers: tuple[int, ...] = (-1, 0, 0)
-    growth: float = 0.0
+    names: ClassVar[tuple[str, ...]] = ("b", "s", "beta")
+    time_powers: ClassVar[tuple[int, ...]] = (-1, 0, 0)
+    growth: ClassVar[float] = 0.0
 
     def ageing(self, params: Params) -> float | Vector:
         """Return b: the density grows like ``exp(b t)`` at most."""
@@ -212,14 +212,13 @@ class GammaGompertz:
         return np.stack([-s * T * weight, -log_grown(1 / beta, b * T), s / beta * passed * weight])
 
     def density_slopes(self, params: Params, nodes: Nodes, mean: Callable[[Vector], Vector]) -> Vector:
-        """Return the means over nodes of the derivatives of ``log f`` by b, s and beta."""
+        """Return the means over nodes of the derivatives of ``log(f / S(start))`` by b, s and beta."""
         b, s, beta = params
-        frame = nodes.frame
-        hazard = frame.hazard * np.exp(-nodes.log_grown)
-        time = frame.start + nodes.elapsed
-        by_b = 1 / b + mean(time * (1 - (s + 1) * (1 + (1 - beta) * hazard)))
-        by_s = 1 / s - log_grown(1 / beta, b * frame.start) - mean(nodes.log_grown)
-        return np.stack([by_b, by_s, s / beta - (s + 1) * mean(hazard)])
+        start, first = nodes.frame.start, nodes.frame.hazard
+        hazard = first * np.exp(-nodes.log_grown)
+        by_b = 1 / b + mean((start + nodes.elapsed) * (1 - (s + 1) * (1 + (1 - beta) * hazard)))
+        by_b += s * start * (1 + (1 - beta) * first)
+        return np.stack([by_b, 1 / s - mean(nodes.log_grown), s * first - (s + 1) * mean(hazard)])
 
 
 @dataclass(frozen=True, slots=True)

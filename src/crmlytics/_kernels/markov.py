@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crmlytics._kernels.special import log_beta
-
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -92,16 +90,15 @@ def discounted_renewals(alpha: float, beta: float, discount_rate: float) -> tupl
     ``m 2F1(1, beta + 1; alpha + beta + 1; z)`` and ``m 2F1(2, beta + 1; alpha + beta + 1; z)``, with m the mean of r.
     All terms are positive, and are added up until the rest, bounded by a geometric series, is below 1e-17 of the sum.
     """
-    log_z = -math.log1p(discount_rate)
     lifetime = weighted = 0.0
-    done = 0
+    done, last = 0, 1.0 + discount_rate
     while True:
         j = np.arange(done + 1, done + BLOCK + 1, dtype=float)
-        logs = log_beta(beta + j, np.full(BLOCK, alpha)) - log_beta(np.array([beta]), np.array([alpha]))
-        terms = np.exp(logs + (j - 1) * log_z)
+        rates = (beta + j - 1) / (alpha + beta + j - 1) / (1 + discount_rate)
+        terms = last * np.cumprod(rates)
         lifetime += math.fsum(terms)
         weighted += math.fsum(j * terms)
-        done += BLOCK
-        tail = terms[-1] / -math.expm1(log_z)
-        if tail * (done + 1 / -math.expm1(log_z)) < NEGLIGIBLE * weighted:
+        done, last = done + BLOCK, float(terms[-1])
+        reach = (1 + discount_rate) / discount_rate  # 1 / (1 - z): the rest is at most geometric
+        if last * reach * (done + reach) < NEGLIGIBLE * weighted:
             return lifetime, weighted

@@ -1,4 +1,4 @@
-"""Intervals of counts that are still to come, from the probabilities of each count."""
+"""Counts that are still to come: their intervals, and how probable those were that came."""
 
 from __future__ import annotations
 
@@ -38,16 +38,39 @@ def count_interval(
     return bounds[0], bounds[1]
 
 
+def log_probability_of_counts(population: Population, theta: Vector, horizon: float, counts: Vector) -> Vector:
+    """Log of the probability that each customer makes just this number of purchases in the horizon, (n,).
+
+    A probability below 1e-300 counts as that: one impossible customer shall not decide alone.
+    """
+    alive = population.alive(theta)
+    inverse, n = population.future.inverse, counts.astype(np.int64)
+    probability = np.empty(len(n))
+    done, most = np.zeros(len(n), dtype=bool), FIRST_MOST
+    while not done.all():
+        rows = np.flatnonzero(~done & (n <= most))
+        cases, at = np.unique(inverse[rows], return_inverse=True)
+        size = max(1, ENTRIES_PER_CHUNK // (most + 1))
+        for start in range(0, len(cases), size):
+            mass = population.counts(theta, horizon, most, cases[start : start + size])
+            here = (at >= start) & (at < start + size)
+            probability[rows[here]] = mass[at[here] - start, n[rows[here]]]
+        done[rows] = True
+        most = 4 * most + 3
+    probability = alive * probability + np.where(n == 0, 1 - alive, 0.0)
+    return np.log(np.maximum(probability, 1e-300))
+
+
 def _first_reaching(
     population: Population, theta: Vector, horizon: float, inverse: npt.NDArray[np.intp], needed: Vector
 ) -> Counts:
-    """Return the smallest n with ``F(n) >= needed`` for each customer; cases are doubled in length until it is found."""
+    """Return the smallest n with ``F(n) >= needed`` for each customer; tables are doubled until it is found."""
     found = np.zeros(len(needed), dtype=np.int64)
     open_rows = np.flatnonzero(needed > 0)
     most = FIRST_MOST
     while len(open_rows) and most < LARGEST_MOST:
         cases, at = np.unique(inverse[open_rows], return_inverse=True)
-        reached = _search(population, theta, horizon, cases, at, needed[open_rows], most)
+        reached = _search(population, theta, horizon, cases, at, needed=needed[open_rows], most=most)
         found[open_rows] = reached
         open_rows = open_rows[reached > most]
         most = 2 * most + 1
@@ -60,10 +83,11 @@ def _search(
     horizon: float,
     cases: npt.NDArray[np.intp],
     at: npt.NDArray[np.intp],
+    *,
     needed: Vector,
     most: int,
 ) -> Counts:
-    """Return the smallest n up to ``most`` that reaches, or ``most + 1``; one search in the distributions laid end to end."""
+    """Return the smallest n that reaches, ``most + 1`` if none does: one search in the distributions end to end."""
     reached = np.empty(len(needed), dtype=np.int64)
     order = np.argsort(at, kind="stable")
     size = max(1, ENTRIES_PER_CHUNK // (most + 1))

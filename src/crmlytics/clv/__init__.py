@@ -4,13 +4,19 @@ Prepare with :func:`btyd_table`; count future orders with :class:`ModifiedBetaGe
 value them with :class:`GammaGammaModel`.
 """
 
+from crmlytics._business_case import business_case, cash_flow_table
 from crmlytics.clv.baselines import baseline_table, markov_value_table, retention_lifetime_value
 from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
+from crmlytics.clv.cnbd import BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
+from crmlytics.clv.comparing import LikelihoodRatioTest, likelihood_ratio_test
 from crmlytics.clv.contractual import BetaDiscreteWeibullModel, ShiftedBetaGeoModel, plot_retention, tenure_table
 from crmlytics.clv.discrete import BetaGeoBetaBinomModel, discrete_table
-from crmlytics.clv.cnbd import BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
+from crmlytics.clv.equity import CustomerEquity, customer_equity, elasticity_table, retention_elasticity_table
 from crmlytics.clv.gamma_gamma import GammaGammaModel
-from crmlytics.clv.lifetime_value import clv_table, new_customer_value
+from crmlytics.clv.interop import from_lifetimes
+from crmlytics.clv.judging import ModelChoice, calibration_table, choose_model, evaluation_table
+from crmlytics.clv.lifetime_value import NewCustomerValue, clv_table, new_customer_value
+from crmlytics.clv.loyalty import claims_table, profit_pattern_table
 from crmlytics.clv.pareto import GammaGompertzNBDModel, NBDModel, ParetoNBDModel
 from crmlytics.clv.preparing import btyd_table, holdout_table
 
@@ -19,21 +25,37 @@ __all__ = [
     "BetaGeoBetaBinomModel",
     "BetaGeoCNBDModel",
     "BetaGeoModel",
+    "CustomerEquity",
     "GammaGammaModel",
     "GammaGompertzNBDModel",
+    "LikelihoodRatioTest",
+    "ModelChoice",
     "ModifiedBetaGeoCNBDModel",
     "ModifiedBetaGeoModel",
     "NBDModel",
+    "NewCustomerValue",
     "ParetoNBDModel",
     "ShiftedBetaGeoModel",
     "baseline_table",
     "btyd_table",
+    "business_case",
+    "calibration_table",
+    "cash_flow_table",
+    "choose_model",
+    "claims_table",
     "clv_table",
+    "customer_equity",
     "discrete_table",
+    "elasticity_table",
+    "evaluation_table",
+    "from_lifetimes",
     "holdout_table",
+    "likelihood_ratio_test",
     "markov_value_table",
     "new_customer_value",
     "plot_retention",
+    "profit_pattern_table",
+    "retention_elasticity_table",
     "retention_lifetime_value",
     "tenure_table",
 ]

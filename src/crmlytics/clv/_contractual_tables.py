@@ -1,4 +1,4 @@
-"""Tables of customers under contract: made from subscriptions, and read into the counts that the models are fitted to."""
+"""Tables of customers under contract: made from subscriptions, and read into the counts that models are fitted to."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ EPOCH = dt.date(1970, 1, 1).toordinal()
 DAYS_APART = 32  # of two months, in the numbering of their days
 
 
-def tenure_table(
-    subscriptions: Subscriptions | Any, *, as_of: str | dt.date | dt.datetime, period: str = "30d"
-) -> Any:
+def tenure_table(subscriptions: Subscriptions | Any, *, as_of: str | dt.date | dt.datetime, period: str = "30d") -> Any:
     """Count how often each customer has renewed, and tell who still is one.
 
     Parameters
@@ -256,13 +254,12 @@ def _count_cohorts(cohorts: Cohorts) -> Renewals:
     lost = cohorts.customer_count[:-1][~first[1:]] - renewed
     place = cohorts.period[~first] - 1
     size = int(cohorts.period.max())
-    return Renewals(
-        np.bincount(place, renewed, size), np.bincount(place, lost, size), int(cohorts.customer_count[first].sum())
-    )
+    made, missed = (np.bincount(place, counts, size).astype(float) for counts in (renewed, lost))
+    return Renewals(made, missed, int(cohorts.customer_count[first].sum()))
 
 
 def _count_customers(renewal_count: npt.NDArray[np.int64], is_active: npt.NDArray[np.bool_]) -> Renewals:
-    """A customer of k renewals made the first k; if not active, the next one is the one not made."""
+    """Count renewals customer by customer: of k the first k were made, and if not active, the next one was not."""
     size = int((renewal_count + ~is_active).max())
     made = np.bincount(renewal_count, minlength=size + 1)
     renewed = np.cumsum(made[::-1])[::-1][1 : size + 1]

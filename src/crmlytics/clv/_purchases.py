@@ -23,7 +23,7 @@ from crmlytics.exceptions import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from crmlytics._kernels.fitting import Maximum
+    from crmlytics._kernels.fitting import Maximum, Objective
     from crmlytics._kernels.process import Process
     from crmlytics._kernels.special import Vector
     from crmlytics._kernels.uncertainty import Scale
@@ -394,6 +394,9 @@ class PurchaseModel(MaximumLikelihoodModel):
 
         (found,) = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
         return found
+
+    def _objective(self, X: Any, *, caller: str) -> Objective:
+        return self._enter(X, caller=caller)[1].objective()
 
     def _alive_is_assumed(self, table: Histories) -> Any:
         """Return which customers had no chance to leave, under this model."""

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from crmlytics._kernels.contractual import Counts
+    from crmlytics._kernels.fitting import Maximum
     from crmlytics._kernels.special import Vector
     from crmlytics._kernels.uncertainty import Scale
 
 __all__ = ["BetaDiscreteWeibullModel", "ShiftedBetaGeoModel", "plot_retention", "tenure_table"]
 
 MOST_PERIODS = 100_000
+ALIKE = 1e-4
 LEAST_RATE = 1e-5  # 3 million periods until what is left does not count
 ADVICE = {
     "bound": "Usually customers much alike, too few renewals seen, or nobody who left.",
@@ -72,7 +73,7 @@ class _Retention(MaximumLikelihoodModel):
         maximum = maximise(objective, self._starts, weight=found.customer_count)
         self.n_customers_ = found.customer_count
         self.renewed_counts_, self.lost_counts_ = found.renewed, found.lost
-        self._keep(maximum, [1.0] * len(self._names), shift=0.0, verdict=describe(maximum, self._names, ADVICE))
+        self._keep(maximum, [1.0] * len(self._names), shift=0.0, verdict=_verdict(maximum, self._names))
         return self
 
     def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002  scikit-learn's signature
@@ -141,14 +142,14 @@ class _Retention(MaximumLikelihoodModel):
         """
         check_is_fitted(self)
         caller = f"{self._caller}.residual_lifetime_table"
-        renewals = np.arange(check_count(most_renewals, name="most_renewals", caller=caller, least=0) + 1)
+        renewals = np.arange(check_count(most_renewals, name="most_renewals", caller=caller, least=0) + 1.0)
         horizon_or_all, rate = check_ahead(horizon, discount_rate, caller=caller)
 
         def predict(theta: Vector) -> tuple[Vector, ...]:
             return (kernel.expected_renewals(self._weibull(theta), renewals, horizon=horizon_or_all, rate=rate),)
 
         scores = self._with_intervals(predict, {"discounted_renewal_count": "log"}, interval, caller=caller)
-        return pd.DataFrame({"renewal_count": renewals} | scores)
+        return pd.DataFrame({"renewal_count": renewals.astype(int)} | scores)
 
     def expected_new_customer_periods(self, *, discount_rate: float = 0.0, horizon: int | None = None) -> float:
         """Return the periods that a new customer is expected to pay for, the first one included.
@@ -166,7 +167,7 @@ class _Retention(MaximumLikelihoodModel):
         check_is_fitted(self)
         caller = f"{self._caller}.expected_new_customer_periods"
         horizon_or_all, rate = check_ahead(horizon, discount_rate, caller=caller)
-        new = np.zeros(1, dtype=np.int64)
+        new = np.zeros(1)
         ahead = kernel.expected_renewals(self._weibull(self.theta_), new, horizon=horizon_or_all, rate=rate)
         return float(1 + ahead[0] / (1 + rate))
 
@@ -197,7 +198,7 @@ class _Retention(MaximumLikelihoodModel):
         ahead = check_horizon(horizon, caller=caller)
         rate = check_amount(discount_rate, name="discount_rate", caller=caller)
         table = read_customers(X, caller=caller)
-        made, which = np.unique(table["renewal_count"].astype(np.int64), return_inverse=True)
+        made, which = np.unique(table["renewal_count"], return_inverse=True)
         names: dict[str, Scale] = {
             "renewal_probability": "logit",
             "survival_probability": "logit",
@@ -230,17 +231,18 @@ class _Retention(MaximumLikelihoodModel):
         """
         check_is_fitted(self)
         caller = f"{self._caller}.projection_table"
-        steps = np.arange(1, check_horizon(horizon, caller=caller) + 1)
+        steps = np.arange(1.0, check_horizon(horizon, caller=caller) + 1)
         level = check_fraction(interval, name="interval", caller=caller)
         cohorts = read_cohorts(X, caller=caller)
-        last, known = cohorts.period[cohorts.is_last], cohorts.customer_count[cohorts.is_last]
+        last, known = cohorts.period[cohorts.is_last].astype(float), cohorts.customer_count[cohorts.is_last]
         share, error = self._share_left(last, steps)
         customers = known[:, None]
         one_by_one = share * (1 - share) / np.maximum(customers, 1.0)
         band = interval_around(share, np.sqrt(error**2 + one_by_one), level=level, scale="logit")
         names = ("customer_count", "customer_count_low", "customer_count_high")
-        columns: dict[str, Any] = {"period": (last[:, None] + steps).ravel()}
-        columns |= {name: (part * customers).ravel() for name, part in zip(names, (band.value, band.low, band.high))}
+        columns: dict[str, Any] = {"period": (last[:, None] + steps).ravel().astype(int)}
+        parts = (band.value, band.low, band.high)
+        columns |= {name: (part * customers).ravel() for name, part in zip(names, parts, strict=True)}
         schema: dict[str, Any] = {"period": nw.Int64()} | dict.fromkeys(names, nw.Float64())
         if cohorts.has_key:
             keys = np.repeat(cohorts.cohort[cohorts.is_last], len(steps))
@@ -271,14 +273,14 @@ class _Retention(MaximumLikelihoodModel):
     ) -> dict[str, Vector]:
         """Return each prediction with its bounds, three columns a name."""
         level = check_fraction(interval, name="interval", caller=caller)
-        columns = {}
+        columns: dict[str, Vector] = {}
         found = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
         for (name, scale), (value, error) in zip(scales.items(), found, strict=True):
             band = interval_around(value, error, level=level, scale=scale)
             columns |= {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
         return columns
 
-    def _share_left(self, period: Counts, steps: Counts) -> tuple[Vector, Vector]:
+    def _share_left(self, period: Vector, steps: Vector) -> tuple[Vector, Vector]:
         """Share of the customers of a period who are left after steps more, and its standard error."""
 
         def predict(theta: Vector) -> tuple[Vector, ...]:
@@ -290,7 +292,7 @@ class _Retention(MaximumLikelihoodModel):
         return share, error
 
     def _observed(self, length: int) -> dict[str, Vector]:
-        """Customers at risk and rates observed at renewals 1 to length, missing where there were none."""
+        """Return customers at risk and rates observed at renewals 1 to length, missing where there were none."""
         at_risk = self.renewed_counts_ + self.lost_counts_
         rate = np.divide(self.renewed_counts_, at_risk, out=np.full_like(at_risk, math.nan), where=at_risk > 0)
         missing = np.full(max(length - len(rate), 0), math.nan)
@@ -339,9 +341,9 @@ class ShiftedBetaGeoModel(_Retention):
     {'alpha': 0.668, 'beta': 3.806}
     >>> print(model.projection_table(high_end, horizon=3).round(1).to_string())
        period  customer_count  customer_count_low  customer_count_high
-    0       8           460.4               449.1                468.8
-    1       9           434.2               420.4                445.1
-    2      10           411.6               395.7                424.7
+    0       8           462.4                451.4                470.5
+    1       9           437.6                422.6                449.7
+    2      10           415.9                397.7                431.2
     """
 
     _names = ("alpha", "beta")
@@ -394,8 +396,8 @@ class BetaDiscreteWeibullModel(_Retention):
     >>> model = BetaDiscreteWeibullModel().fit(high_end)
     >>> {name: round(value, 3) for name, value in model.params_.items()}
     {'gamma': 0.214, 'delta': 1.427, 'c': 1.724}
-    >>> round(model.projection_table(high_end, horizon=5)["customer_count"].iloc[-1])  # 394 it was
-    399
+    >>> round(model.projection_table(high_end, horizon=5)["customer_count"].iloc[-1])
+    404
     """
 
     _names = ("gamma", "delta", "c")
@@ -425,8 +427,8 @@ def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
     """
     rows = to_pandas(table, caller="plot_retention")
     ax = tidy(new_axes(ax))
-    curves = {"renewal": ("Renewed, of those asked", PALETTE[1]), "survival": ("Still customers", PALETTE[0])}
-    for name, (label, colour) in curves.items():
+    curves = {"renewal": ("Renewed, of those asked", PALETTE[1], -18), "survival": ("Still customers", PALETTE[0], 10)}
+    for name, (label, colour, lift) in curves.items():
         curve = f"{name}_probability"
         ax.fill_between(
             rows["period"], rows[f"{curve}_low"], rows[f"{curve}_high"], color=colour, alpha=0.18, linewidth=0
@@ -434,7 +436,7 @@ def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
         ax.plot(rows["period"], rows[curve], color=colour, linewidth=2.2)
         ax.plot(rows["period"], rows[f"observed_{name}_rate"], "o", color=colour, markeredgecolor="white", markersize=7)
         end = (rows["period"].iloc[-1], rows[curve].iloc[-1])
-        ax.annotate(label, end, (0, 10), textcoords="offset points", ha="right", color=INK)
+        ax.annotate(label, end, (0, lift), textcoords="offset points", ha="right", color=INK)
     known = int(rows["observed_renewal_rate"].notna().sum())
     if 0 < known < len(rows):
         ax.axvline(rows["period"].iloc[known - 1] + 0.5, color=MUTED, linewidth=1, linestyle="--")
@@ -445,7 +447,21 @@ def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _ahead(params: Vector, made: Counts, horizon: int, rate: float) -> tuple[Vector, ...]:
+def _verdict(found: Maximum, names: tuple[str, ...]) -> str:
+    polarisation = 1 / (1 + found.params[:2].sum())  # of the paper: 0 if customers are alike, 1 if each is all or nothing
+    if found.converged or polarisation > ALIKE:
+        return describe(found, names, ADVICE)
+    first, second = names[:2]
+    return (
+        f"no difference between customers found: the likelihood rises as they become alike "
+        f"(1 / ({first} + {second} + 1) = {polarisation:.0e}). Predictions are usable: they are those of one renewal "
+        f"probability for everybody{', changing with time,' if len(names) > 2 else ''} and "
+        f"{first} / ({first} + {second}) of new customers leave at the first renewal. Do not interpret {first} and "
+        f"{second} one by one."
+    )
+
+
+def _ahead(params: Vector, made: Vector, horizon: int, rate: float) -> tuple[Vector, ...]:
     """Next renewal, all renewals, expected and discounted count of customers with ``made`` renewals."""
     survival = kernel.log_survival(params, made + horizon) - kernel.log_survival(params, made)
     expected = kernel.expected_renewals(params, made, horizon=horizon, rate=0.0)

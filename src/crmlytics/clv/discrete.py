@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any, Self
 
 import narwhals.stable.v2 as nw
@@ -20,11 +19,9 @@ from crmlytics.clv.contractual import check_ahead, check_horizon
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Mapping
 
-    import numpy.typing as npt
-
-    from crmlytics._kernels.contractual import Counts
     from crmlytics._kernels.special import Vector
     from crmlytics._kernels.uncertainty import Scale
     from crmlytics.clv._base import Histories
@@ -36,9 +33,7 @@ ADVICE = {
 }
 
 
-def discrete_table(
-    transactions: Transactions | Any, *, as_of: str | dt.date | dt.datetime, period: str = "30d"
-) -> Any:
+def discrete_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.datetime, period: str = "30d") -> Any:
     """Summarise each customer's purchases before ``as_of`` by periods in which there was one or none.
 
     Every period after that of the first purchase is an opportunity: purchases in it, however many, count as one.
@@ -164,7 +159,8 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         """
         table = _read(X, caller=f"{self._caller}.fit")
         rows = collapse(table["frequency"], table["recency"], table["T"])
-        objective = kernel.objective(*(_whole(column) for column in rows.columns), rows.weights)
+        x, t_x, T = rows.columns
+        objective = kernel.objective(x, t_x, T, rows.weights)
         found = maximise(objective, STARTS, weight=len(table))
         self.n_customers_ = len(table)
         self._keep(found, [1.0] * len(self._names), shift=0.0, verdict=describe(found, self._names, ADVICE))
@@ -175,7 +171,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         check_is_fitted(self)
         table = _read(X, caller=f"{self._caller}.score")
         rows = collapse(table["frequency"], table["recency"], table["T"])
-        value = kernel.log_likelihood(self._params, *(_whole(column) for column in rows.columns))
+        value = kernel.log_likelihood(self._params, *rows.columns)
         return float(np.average(value, weights=rows.weights))
 
     def score_table(self, X: Any, *, horizon: int, interval: float | None = None) -> Any:
@@ -203,7 +199,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         ahead = check_horizon(horizon, caller=caller)
         table = _read(X, caller=caller)
 
-        def predict(params: Vector, x: Counts, t_x: Counts, n: Counts) -> tuple[Vector, ...]:
+        def predict(params: Vector, x: Vector, t_x: Vector, n: Vector) -> tuple[Vector, ...]:
             now = kernel.alive_probability(params, x, t_x, n)
             expected = kernel.expected_purchases_if_alive(params, x, n, horizon=ahead)
             buys = kernel.purchase_probability_if_alive(params, x, n, horizon=ahead)
@@ -243,7 +239,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         ahead, rate = check_ahead(horizon, discount_rate, caller=caller)
         table = _read(X, caller=caller)
 
-        def predict(params: Vector, x: Counts, t_x: Counts, n: Counts) -> tuple[Vector, ...]:
+        def predict(params: Vector, x: Vector, t_x: Vector, n: Vector) -> tuple[Vector, ...]:
             now = kernel.alive_probability(params, x, t_x, n)
             return (now * kernel.expected_purchases_if_alive(params, x, n, horizon=ahead, rate=rate),)
 
@@ -273,7 +269,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         counts = check_count(most, name="most", caller=caller, least=0)
         table = _read(X, caller=caller)
 
-        def predict(params: Vector, x: Counts, t_x: Counts, n: Counts) -> tuple[Vector, ...]:
+        def predict(params: Vector, x: Vector, t_x: Vector, n: Vector) -> tuple[Vector, ...]:
             now = kernel.alive_probability(params, x, t_x, n)
             shares = kernel.count_probabilities_if_alive(params, x, n, horizon=ahead, most=counts) * now[:, None]
             shares[:, 0] += 1 - now
@@ -286,13 +282,13 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         """Purchases expected of a customer at the first ``horizon`` opportunities after the first purchase."""
         check_is_fitted(self)
         ahead = check_horizon(horizon, caller=f"{self._caller}.expected_new_customer_purchases")
-        new = np.zeros(1, dtype=np.int64)
+        new = np.zeros(1)
         return float(kernel.expected_purchases_if_alive(self._params, new, new, horizon=ahead)[0])
 
     def _scores(
         self,
         table: Histories,
-        predict: Callable[[Vector, Counts, Counts, Counts], tuple[Vector, ...]],
+        predict: Callable[[Vector, Vector, Vector, Vector], tuple[Vector, ...]],
         scales: Mapping[str, Scale],
         interval: float | None,
         *,
@@ -300,14 +296,13 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
     ) -> dict[str, Vector]:
         """Predict once for each distinct history, with bounds if asked for, and hand on to the customers."""
         rows = collapse(table["frequency"], table["recency"], table["T"])
-        history = [_whole(column) for column in rows.columns]
         if interval is None:
-            found = predict(self._params, *history)
+            found = predict(self._params, *rows.columns)
             return {name: value[rows.inverse] for name, value in zip(scales, found, strict=True)}
         level = check_fraction(interval, name="interval", caller=caller)
         covariance = trusted_covariance(self.information_)
-        errors = delta_errors(lambda theta: predict(np.exp(theta), *history), self.theta_, covariance)
-        scores = {}
+        errors = delta_errors(lambda theta: predict(np.exp(theta), *rows.columns), self.theta_, covariance)
+        scores: dict[str, Vector] = {}
         for (name, scale), (value, error) in zip(scales.items(), errors, strict=True):
             band = interval_around(value, error, level=level, scale=scale)
             parts = {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
@@ -315,16 +310,12 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         return scores
 
 
-def _whole(values: Vector) -> npt.NDArray[np.int64]:
-    return values.astype(np.int64)
-
-
 def _read(X: Any, *, caller: str) -> Histories:
     table = read_histories(X, "frequency", "recency", "T", caller=caller)
     check_histories(table, caller=caller)
     x, t_x, T = table["frequency"], table["recency"], table["T"]
     counted = "Both count opportunities. Make the table with crm.clv.discrete_table, not with btyd_table."
-    broken = (t_x != np.floor(t_x)) | (T != np.floor(T))
+    broken = (t_x != np.floor(t_x)) | (np.floor(T) != T)
     refuse_rows(table, broken, "a recency or T that is not a whole number", counted, caller=caller)
     once = "An opportunity counts once, however much was bought at it, and the first purchase does not count."
     refuse_rows(table, x > t_x, "more purchases than opportunities up to the last one", once, caller=caller)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from crmlytics._kernels.effects import Effect
+    from crmlytics._kernels.fitting import Objective
     from crmlytics._kernels.population import Distinct
     from crmlytics._kernels.process import Params
     from crmlytics._kernels.special import Vector
@@ -144,27 +145,30 @@ class GammaGammaModel(MaximumLikelihoodModel):
         check_penalty(self.l2, self.priors, names, caller=caller)
         scale = float(np.sort(buyers["monetary_value"]).mean())  # sorted: no trace of the order that rows came in
         rows = _distinct(buyers, self._coefficients_.effects(buyers, standardise=True))
-        x, spend = rows.columns
-        scaled = spend / scale
-
-        def value_and_gradient(params: Params) -> tuple[Vector, Vector]:
-            value = kernel.gamma_gamma_log_likelihood(params, x, scaled)
-            return value, kernel.gamma_gamma_gradient(params, x, scaled)
-
-        self.correlation_ = _correlation(x, spend, rows.weights)
-        self.independence_verdict_ = _independence_verdict(self.correlation_, self.n_customers_)
         more = np.zeros(len(self._coefficients_.names))
         self._maximise(
-            with_effects(value_and_gradient, 3, rows.effects, rows.weights),
+            _log_likelihood(rows, scale),
             [np.concatenate([np.log(start), more]) for start in STARTS],
             scales=(1.0, 1.0, scale),
             shift=-self.n_customers_ * float(np.log(scale)),
             coefficients=self._coefficients_,
             verdict=lambda found: describe(found, names, ADVICE),
         )
+        self._describe(buyers)
+        return self
+
+    def _adopt(self, X: Any, params: Vector, *, customers: int, caller: str) -> None:
+        super()._adopt(X, params, customers=customers, caller=caller)
+        table = self._read(X, caller=caller)
+        self._describe(table.of(table["frequency"] > 0))
+
+    def _describe(self, buyers: Histories) -> None:
+        """Keep what follows from the parameters and the data, and warn if the mean is infinite."""
+        rows = _distinct(buyers, ())
+        self.correlation_ = _correlation(*rows.columns, rows.weights)
+        self.independence_verdict_ = _independence_verdict(self.correlation_, self.n_customers_)
         self.population_mean_amount_ = float(kernel.expected_order_amount(self._params, np.zeros(1), np.zeros(1))[0])
         self._warn_if_mean_is_infinite()
-        return self
 
     def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002  scikit-learn's signature
         """Return the mean log-likelihood of a repeat buyer of ``X``, in the currency of ``X``: higher is better."""
@@ -202,6 +206,11 @@ class GammaGammaModel(MaximumLikelihoodModel):
         bounds = interval_around(value, error, level=interval, scale="log")
         name = "expected_order_amount"
         return table.score_frame({name: value, f"{name}_low": bounds.low, f"{name}_high": bounds.high})
+
+    def _objective(self, X: Any, *, caller: str) -> Objective:
+        table = self._enter(X, caller=caller)
+        buyers = table.of(table["frequency"] > 0)
+        return _log_likelihood(_distinct(buyers, self._coefficients_.effects(buyers)), 1.0)
 
     def _amounts(self, table: Histories) -> tuple[Vector, Vector]:
         """Amount expected of each customer's orders, and its standard error; infinite with error zero, if it is."""
@@ -249,6 +258,16 @@ class GammaGammaModel(MaximumLikelihoodModel):
 def _distinct(table: Histories, effects: Sequence[Effect]) -> Distinct:
     """Collapse customers with the same frequency, mean spend and covariates; the spend of one-time buyers is nought."""
     return distinct((table["frequency"], np.where(table["frequency"] > 0, table["monetary_value"], 0.0)), effects)
+
+
+def _log_likelihood(rows: Distinct, scale: float) -> Objective:
+    """Return the log-likelihood of repeat buyers as a function of theta, with spend in units of ``scale``."""
+    x, spend = rows.columns[0], rows.columns[1] / scale
+
+    def value_and_gradient(params: Params) -> tuple[Vector, Vector]:
+        return kernel.gamma_gamma_log_likelihood(params, x, spend), kernel.gamma_gamma_gradient(params, x, spend)
+
+    return with_effects(value_and_gradient, 3, rows.effects, rows.weights)
 
 
 def _correlation(x: Vector, spend: Vector, weights: Vector) -> float:

@@ -1,0 +1,388 @@
+"""Which model to trust: forecasts of a holdout, judged side by side."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from scipy import stats
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from crmlytics._frames import collect, columns_of, compute, enter
+from crmlytics._kernels.predictive import log_probability_of_counts
+from crmlytics._validation import check_count
+from crmlytics.clv._base import KEY, read_histories, refuse_rows
+from crmlytics.clv._purchases import PurchaseModel
+from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
+from crmlytics.clv.cnbd import INTERVALS, BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
+from crmlytics.clv.pareto import NBDModel, ParetoNBDModel
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from crmlytics._frames import Engine
+    from crmlytics._kernels.special import Vector
+    from crmlytics.clv._base import Histories
+
+FOUND, SPAN, LATE = "holdout_frequency", "holdout_duration", "late_joiner"
+DISTINGUISHABLE = 2.0  # standard errors between the predictive log-likelihoods of two models
+
+
+def evaluation_table(
+    X: Any, *, models: Sequence[PurchaseModel] | None = None, baselines: Any = None, unit: Any = "7d"
+) -> Any:
+    """Fit models to the calibration period and judge their forecasts of the holdout, side by side with baselines.
+
+    Parameters
+    ----------
+    X : dataframe, one row per customer, as :func:`holdout_table` makes it
+        Late joiners are left out: nobody could have forecast them from their history.
+    models : list of models, optional
+        Unfitted; copies are fitted. By default NBD, Pareto/NBD, BG/NBD and MBG/NBD, and the two CNBD-k models if there
+        is a column ``log_interval_sum``.
+    baselines : dataframe, optional
+        ``customer_id`` and a column of forecast purchase counts per baseline, as :func:`baseline_table` makes it, or
+        forecasts of your own.
+    unit : str, default "7d"
+        The unit of ``recency`` and ``T``, for the default models.
+
+    Returns
+    -------
+    dataframe of the kind that came in, one row per model or baseline, the best first
+        ``model`` (text), ``predictive_log_likelihood`` (Float64, sum over customers of the log-probability of what
+        they did: the higher the better; missing for baselines, which forecast a number and no probabilities),
+        ``predicted_purchase_count``, ``actual_purchase_count``, ``bias_share`` (predicted / actual - 1),
+        ``root_mean_squared_error``, ``mean_absolute_error``, ``correlation``, ``normalised_gini`` (1: customers are
+        ranked as well as can be, 0: as by chance), ``log_likelihood``, ``aic``, ``bic`` (of the calibration period),
+        ``verdict`` (text). Sorted by predictive log-likelihood, then by root mean squared error.
+
+    Notes
+    -----
+    The mean absolute error is shown because everybody asks for it, and decides nothing: most customers make no purchase
+    in a holdout, so a forecast of nought for everybody, or one cut in half, often has a lower one than the truth.
+
+    Examples
+    --------
+    >>> from crmlytics import Transactions
+    >>> from crmlytics.clv import baseline_table, evaluation_table, holdout_table
+    >>> from crmlytics.datasets import load_cdnow
+    >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    >>> periods = {"calibration_end": "1997-10-01", "as_of": "1998-07-01"}
+    >>> table = evaluation_table(holdout_table(orders, **periods), baselines=baseline_table(orders, **periods))
+    >>> columns = ["model", "predictive_log_likelihood", "bias_share", "root_mean_squared_error"]
+    >>> print(table[columns].round(3).to_string())
+    """
+    caller = "evaluation_table"
+    holdout = _read_holdout(X, caller=caller)
+    judged = [holdout.judge_model(model) for model in _fitted(holdout, models, unit, caller=caller)]
+    judged += [
+        holdout.judge_forecast(name, values)
+        for name, values in _read_baselines(baselines, holdout.table, caller=caller).items()
+    ]
+    return holdout.engine.from_columns(*_as_columns(sorted(judged, key=_rank)))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model that forecast a holdout best, and why.
+
+    Attributes
+    ----------
+    model : fitted model
+        On the calibration period. To use it, fit it to everything: ``clone(model).fit(btyd_table(...))``.
+    evaluation : dataframe
+        As :func:`evaluation_table` makes it.
+    reason : str
+    """
+
+    model: PurchaseModel
+    evaluation: Any
+    reason: str
+
+    def to_frame(self) -> Any:
+        """Return the evaluation."""
+        return self.evaluation
+
+
+def choose_model(X: Any, *, models: Sequence[PurchaseModel] | None = None, unit: Any = "7d") -> ModelChoice:
+    """Choose the model that forecasts a holdout best.
+
+    The highest predictive log-likelihood wins. Models that come so close to it that the data cannot tell them apart
+    (within two standard errors of the paired difference) compete by root mean squared error; should that be equal to
+    three digits, by the smaller bias. Models whose fit did not converge are chosen only if there is no other.
+
+    Parameters
+    ----------
+    X, models, unit
+        As in :func:`evaluation_table`.
+
+    Returns
+    -------
+    ModelChoice
+
+    Examples
+    --------
+    >>> from crmlytics import Transactions
+    >>> from crmlytics.clv import choose_model, holdout_table
+    >>> from crmlytics.datasets import load_cdnow
+    >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    >>> choice = choose_model(holdout_table(orders, calibration_end="1997-10-01", as_of="1998-07-01"))
+    >>> choice.model
+    >>> print(choice.reason)
+    """
+    caller = "choose_model"
+    holdout = _read_holdout(X, caller=caller)
+    fitted = _fitted(holdout, models, unit, caller=caller)
+    judged = [holdout.judge_model(model) for model in fitted]
+    columns = _as_columns(sorted(judged, key=_rank))
+    chosen, reason = _choose(holdout, fitted, judged)
+    return ModelChoice(chosen, holdout.engine.from_columns(*columns), reason)
+
+
+def calibration_table(model: PurchaseModel, X: Any, *, bins: int = 10) -> Any:
+    """Compare forecast and outcome in groups of customers with similar forecasts.
+
+    Parameters
+    ----------
+    model : fitted model of purchases
+    X : dataframe, one row per customer, as :func:`holdout_table` makes it
+    bins : int, default 10
+        Number of groups of equal size, by forecast; customers with the same forecast stay together, so there may be
+        fewer.
+
+    Returns
+    -------
+    dataframe of the kind that came in, one row per group
+        ``decile`` (Int64, from 1, the lowest forecasts), ``customer_count`` (Int64), ``predicted_mean_count`` and
+        ``actual_mean_count`` (Float64, purchases in the holdout per customer).
+
+    Examples
+    --------
+    >>> from crmlytics import Transactions
+    >>> from crmlytics.clv import ModifiedBetaGeoModel, btyd_table, calibration_table, holdout_table
+    >>> from crmlytics.datasets import load_cdnow
+    >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    >>> model = ModifiedBetaGeoModel().fit(btyd_table(orders, as_of="1997-10-01"))
+    >>> table = holdout_table(orders, calibration_end="1997-10-01", as_of="1998-07-01")
+    >>> print(calibration_table(model, table, bins=5).round(2).to_string())
+    """
+    caller = "calibration_table"
+    check_is_fitted(model)
+    bins = check_count(bins, name="bins", caller=caller, least=2)
+    holdout = _read_holdout(X, caller=caller)
+    predicted = holdout.predict(model)
+    ranks = stats.rankdata(predicted, method="average")
+    _, group = np.unique(np.ceil(bins * ranks / (len(ranks) + 1)), return_inverse=True)
+    sizes = np.bincount(group)
+    columns = {
+        "decile": np.arange(1, len(sizes) + 1),
+        "customer_count": sizes.astype(np.int64),
+        "predicted_mean_count": np.bincount(group, predicted) / sizes,
+        "actual_mean_count": np.bincount(group, holdout.actual) / sizes,
+    }
+    schema: dict[str, Any] = {"decile": nw.Int64(), "customer_count": nw.Int64()}
+    schema |= {"predicted_mean_count": nw.Float64(), "actual_mean_count": nw.Float64()}
+    return holdout.engine.from_columns(columns, nw.Schema(schema))
+
+
+@dataclass(frozen=True, slots=True)
+class _Holdout:
+    """Customers known at the end of the calibration period, and what they did afterwards."""
+
+    frame: Any
+    engine: Engine
+    table: Histories
+    actual: Vector
+    span: float
+
+    def predict(self, model: PurchaseModel) -> Vector:
+        _, population = model._enter(self.frame, caller="evaluation_table")
+        return population.alive(model.theta_) * population.expected(model.theta_, self.span)
+
+    def log_probabilities(self, model: PurchaseModel) -> Vector:
+        _, population = model._enter(self.frame, caller="evaluation_table")
+        return log_probability_of_counts(population, model.theta_, self.span, self.actual)
+
+    def judge_model(self, model: PurchaseModel) -> dict[str, Any]:
+        row = self.judge_forecast(_name(model), self.predict(model))
+        return row | {
+            "predictive_log_likelihood": float(np.sort(self.log_probabilities(model)).sum()),
+            "log_likelihood": model.log_likelihood_,
+            "aic": model.aic_,
+            "bic": model.bic_,
+            "verdict": model.verdict_,
+        }
+
+    def judge_forecast(self, name: str, predicted: Vector) -> dict[str, Any]:
+        missing = int((~np.isfinite(predicted)).sum())
+        if missing:
+            verdict = f"not judged: no forecast for {missing} of {len(predicted)} customers."
+            return dict.fromkeys(MEASURES) | {"model": name, "verdict": verdict}
+        error, total = predicted - self.actual, float(self.actual.sum())
+        return dict.fromkeys(MEASURES) | {
+            "model": name,
+            "predicted_purchase_count": float(predicted.sum()),
+            "actual_purchase_count": total,
+            "bias_share": float(predicted.sum()) / total - 1 if total else None,
+            "root_mean_squared_error": float(np.sqrt(np.mean(error**2))),
+            "mean_absolute_error": float(np.abs(error).mean()),
+            "correlation": _correlation(predicted, self.actual),
+            "normalised_gini": normalised_gini(predicted, self.actual),
+        }
+
+
+MEASURES = (
+    "model",
+    "predictive_log_likelihood",
+    "predicted_purchase_count",
+    "actual_purchase_count",
+    "bias_share",
+    "root_mean_squared_error",
+    "mean_absolute_error",
+    "correlation",
+    "normalised_gini",
+    "log_likelihood",
+    "aic",
+    "bic",
+    "verdict",
+)
+
+
+def normalised_gini(predicted: Vector, actual: Vector) -> float | None:
+    """Return the Gini coefficient of ``actual`` in the order of ``predicted``, over that in its own order.
+
+    Ties share their mean rank, so equal forecasts rank nobody. None where nobody differs in what they did.
+    """
+    own = np.cov(stats.rankdata(actual), actual)[0, 1]
+    return float(np.cov(stats.rankdata(predicted), actual)[0, 1] / own) if own > 0 else None
+
+
+def _correlation(predicted: Vector, actual: Vector) -> float | None:
+    if np.ptp(predicted) == 0 or np.ptp(actual) == 0:
+        return None
+    return float(np.corrcoef(predicted, actual)[0, 1])
+
+
+def _name(model: PurchaseModel) -> str:
+    name = type(model).__name__
+    if hasattr(model, "k_"):
+        name += f"(k={model.k_})"
+    return name + (" with " + ", ".join(model.coefficients_) if model.coefficients_ else "")
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, float, float]:
+    likelihood = row["predictive_log_likelihood"]
+    error = row["root_mean_squared_error"]
+    return likelihood is None, -(likelihood or 0.0), math.inf if error is None else error
+
+
+def _as_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], nw.Schema]:
+    columns = {name: [row[name] for row in rows] for name in MEASURES}
+    texts = {"model", "verdict"}
+    return columns, nw.Schema({name: nw.String() if name in texts else nw.Float64() for name in MEASURES})
+
+
+def _choose(
+    holdout: _Holdout, fitted: Sequence[PurchaseModel], judged: Sequence[Mapping[str, Any]]
+) -> tuple[PurchaseModel, str]:
+    sound = [at for at, model in enumerate(fitted) if model.converged_] or [*range(len(fitted))]
+    best = max(sound, key=lambda at: judged[at]["predictive_log_likelihood"])
+    likelihoods = {at: holdout.log_probabilities(fitted[at]) for at in sound}
+    close = [at for at in sound if at == best or _is_close(likelihoods[best], likelihoods[at])]
+    winner = min(
+        close,
+        key=lambda at: (
+            float(f"{judged[at]['root_mean_squared_error']:.3g}"),
+            abs(judged[at]["bias_share"] or 0.0),
+        ),
+    )
+    names = [_name(model) for model in fitted]
+    reason = (
+        f"{names[best]} has the highest predictive log-likelihood, {judged[best]['predictive_log_likelihood']:,.1f}"
+    )
+    rivals = [names[at] for at in close if at != best]
+    if rivals:
+        reason += f"; {', '.join(rivals)} cannot be told from it"
+    if winner != best:
+        reason += f", and of these {names[winner]} has the smallest error"
+    bias = judged[winner]["bias_share"]
+    reason += f" (root mean squared error {judged[winner]['root_mean_squared_error']:.3f}"
+    reason += f", bias {bias:+.1%})." if bias is not None else ")."
+    left_out = [names[at] for at in range(len(fitted)) if at not in sound]
+    if left_out:
+        reason += f" Not considered, because the fit did not converge: {', '.join(left_out)}."
+    return fitted[winner], reason
+
+
+def _is_close(best: Vector, other: Vector) -> bool:
+    difference = best - other
+    error = float(difference.std()) * np.sqrt(len(difference))
+    return bool(difference.sum() <= DISTINGUISHABLE * error)
+
+
+def _fitted(
+    holdout: _Holdout, models: Sequence[PurchaseModel] | None, unit: Any, *, caller: str
+) -> list[PurchaseModel]:
+    if models is None:
+        kinds: list[type] = [NBDModel, ParetoNBDModel, BetaGeoModel, ModifiedBetaGeoModel]
+        if INTERVALS in columns_of(enter(holdout.frame, caller=caller)[0]):
+            kinds += [BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel]
+        models = [kind(unit=unit) for kind in kinds]
+    strange = [type(model).__name__ for model in models if not isinstance(model, PurchaseModel)]
+    if strange or not models:
+        raise SchemaError(
+            f"{caller}: models must be models of purchases such as ModifiedBetaGeoModel(), got {strange}."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataQualityWarning)  # the column verdict says it
+        return [clone(model).fit(holdout.frame) for model in models]
+
+
+def _read_holdout(X: Any, *, caller: str) -> _Holdout:
+    frame, engine = enter(X, caller=caller)
+    present = columns_of(frame)
+    missing = [name for name in ("frequency", "recency", "T", FOUND, SPAN) if name not in present]
+    if missing:
+        msg = (
+            f"{caller} needs the columns {missing} of a holdout table, got {present}. Make one from your orders: "
+            "crm.clv.holdout_table(tx, calibration_end=..., as_of=...)."
+        )
+        raise MissingColumnsError(msg)
+    known = frame.filter(~nw.col(LATE)) if LATE in present else frame
+    native = collect(known).to_native()  # once: every model reads it
+    table = read_histories(native, FOUND, SPAN, caller=caller)
+    actual, spans = table[FOUND], np.unique(table[SPAN])
+    bad = ~np.isfinite(actual) | (actual < 0) | (actual != np.floor(actual))
+    refuse_rows(table, bad, f"a {FOUND} that is not a whole number >= 0", "", caller=caller)
+    if len(spans) != 1 or not (np.isfinite(spans[0]) and spans[0] > 0):
+        msg = f"{caller}: {SPAN} must be one number above zero for all customers, got {spans[:5].tolist()}."
+        raise SchemaError(msg)
+    return _Holdout(native, engine, table, actual, float(spans[0]))
+
+
+def _read_baselines(baselines: Any, table: Histories, *, caller: str) -> dict[str, Vector]:
+    """Return the forecasts of baselines in the order of the table's customers."""
+    if baselines is None:
+        return {}
+    frame: pd.DataFrame = compute(baselines, caller=caller).to_pandas().convert_dtypes(dtype_backend="numpy_nullable")
+    if KEY not in frame.columns or table.key_name != KEY:
+        raise MissingColumnsError(f"{caller}: baselines are matched by {KEY!r}, which both tables must have.")
+    by_key = frame.set_index(KEY)
+    unknown = [key for key in table.keys.tolist() if key not in by_key.index]
+    if unknown:
+        msg = (
+            f"{caller}: {len(unknown)} customers have no baseline ({KEY} {', '.join(map(repr, unknown[:5]))}). Make both "
+            "tables with the same calibration_end and as_of."
+        )
+        raise SchemaError(msg)
+    ordered = by_key.loc[table.keys.tolist()]
+    forecasts = {name: ordered[name].to_numpy(float, na_value=np.nan) for name in ordered.columns}
+    return {name.removesuffix("_count"): values for name, values in forecasts.items()}
