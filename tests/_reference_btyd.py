@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy import special
 
-from crmlytics._kernels.beta_geo import BetaGeo
-
 
 def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
     """Likelihood of one history, in the words of the papers: alive at T, or dropped out at the last purchase."""
@@ -17,11 +15,6 @@ def beta_geo_likelihood(r, alpha, a, b, x, t_x, T, *, first):
     alive = math.exp(_log_beta(a, b + k)) / beta * (alpha + T) ** -(r + x)
     dead = math.exp(_log_beta(a + 1, b + k - 1)) / beta * (alpha + t_x) ** -(r + x) if k else 0.0
     return rising * (alive + dead)
-
-
-def beta_geo_gradient(params, x, t_x, T, chances):
-    first = int(chances[0] - x[0])
-    return BetaGeo(first).log_likelihood_and_gradient(params, x, t_x, T)[1]
 
 
 def expected_purchases(r, alpha, a, b, x, t_x, T, horizon, *, first):
@@ -83,7 +76,7 @@ def btyd_rows(lines, as_of, unit_days):
     return rows
 
 
-def simulate(rng, customers, params, T, horizon, *, first):
+def simulate(rng, customers, params, T, horizon, *, first, k=1):
     """Histories until T and what happens in the horizon after it, customer by customer of the model's own story."""
     r, alpha, a, b = params
     rate, leaving = rng.gamma(r, 1 / alpha, customers), rng.beta(a, b, customers)
@@ -93,7 +86,7 @@ def simulate(rng, customers, params, T, horizon, *, first):
     alive_at_T = np.zeros(customers, dtype=bool)
     running = alive.copy()
     while running.any():
-        clock += rng.exponential(1.0, customers) / np.maximum(rate, 1e-300)
+        clock += rng.gamma(k, 1.0, customers) / np.maximum(rate, 1e-300)
         alive_at_T |= running & (clock > T)
         running &= clock <= T + horizon
         before = running & (clock <= T)
@@ -102,6 +95,48 @@ def simulate(rng, customers, params, T, horizon, *, first):
         future += running & ~before
         running &= rng.random(customers) >= leaving
     return frequency, recency, future, alive_at_T
+
+
+def exact_log_likelihood(mp, params, x, t_x, T, *, first, k=1):
+    """Log-likelihood of the (M)BG/CNBD-k in arithmetic of many digits: the formula of Reutterer et al. (2021)."""
+    r, alpha, a, b = map(mp.mpf, params)
+    x, t_x, T = map(mp.mpf, (x, t_x, T))
+    s, c = r + k * x, x + first
+    alive = mp.fsum(mp.rf(s, j) / mp.factorial(j) * (T - t_x) ** j / (alpha + T) ** (s + j) for j in range(k))
+    dead = a / (b + c - 1) * (alpha + t_x) ** -s if c else 0
+    stay = mp.beta(a, b + c) / mp.beta(a, b)
+    return mp.log(mp.rf(r, k * x) * alpha**r * stay * (alive + dead) / mp.factorial(k - 1) ** x)
+
+
+def exact_outlook(mp, params, x, T, horizon, *, first):
+    """Survival and purchases expected of one alive at T, (M)BG/NBD, by the 2F1 of the papers in many digits."""
+    r, alpha, a, b = map(mp.mpf, params)
+    a += mp.mpf(10) ** -25 * (a == 1)  # beside the pole
+    b, s, u = b + x + first, r + x, mp.mpf(horizon) / (alpha + mp.mpf(T))
+    expected = (a + b - 1) / (a - 1) * (1 - mp.hyp2f1(s, a - 1, a + b - 1, -u))
+    return mp.hyp2f1(s, a, a + b, -u), expected
+
+
+def exact_sums(mp, params, x, t_x, T, horizon, *, first, k):
+    """Survival and purchases expected of one alive at T, (M)BG/CNBD-k, summed over the number of phases."""
+    r, alpha, a, b = map(mp.mpf, params)
+    s, silent, b = r + k * x, (mp.mpf(T) - mp.mpf(t_x)) / (alpha + mp.mpf(T)), b + x + first
+    weights = [mp.rf(s, j) / mp.factorial(j) * silent**j for j in range(k)]
+    z = mp.mpf(horizon) / (alpha + mp.mpf(T) + mp.mpf(horizon))
+    survival = expected = mp.mpf(0)
+    for j, weight in enumerate(weights):
+        probability, rest, stay, counted, n = (1 - z) ** (s + j), mp.mpf(1), mp.mpf(1), mp.mpf(0), 0
+        while rest > mp.mpf(10) ** -26:
+            survival += weight * probability * stay
+            expected += weight * probability * counted
+            rest -= probability
+            probability *= z * (s + j + n) / (n + 1)
+            n += 1
+            if (n + j) % k == 0:  # a purchase
+                bought = (n + j) // k - 1
+                counted += stay
+                stay *= (b + bought) / (a + b + bought)
+    return survival / mp.fsum(weights), expected / mp.fsum(weights)
 
 
 def _log_beta(a, b):

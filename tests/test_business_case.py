@@ -68,6 +68,7 @@ def test_probabilities_add_the_case_of_the_expected_flows(frame):
         ([-100, 50, 50], 2.0, 0.0),
         ([-100, 20], None, -0.8),
         ([-100, 250, -150], 100 / 250, None),  # NPV is zero at 0 % and at 50 %
+        ([-1000, 3600, -4310, 1716], 1000 / 3600, None),  # at 10, 20 and 30 %
         ([0, 0, 10], 0.0, None),
         ([-10, -5], None, None),
         ([0.0], 0.0, None),

@@ -13,25 +13,34 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from _reference_btyd import beta_geo_gradient, check_gradient, gamma_gamma_likelihood, simulate
+from _reference_btyd import check_gradient, gamma_gamma_likelihood, simulate
 from crmlytics import Transactions
-from crmlytics._kernels import beta_geo as btyd
 from crmlytics._kernels import gamma_gamma
 from crmlytics._kernels import special as kernel_special
 from crmlytics._kernels.fitting import collapse
-from crmlytics.clv import BetaGeoModel, GammaGammaModel, ModifiedBetaGeoModel, btyd_table
+from crmlytics._kernels.lifetime_nbd import PARETO_NBD
+from crmlytics.clv import (
+    BetaGeoCNBDModel,
+    BetaGeoModel,
+    GammaGammaModel,
+    ModifiedBetaGeoCNBDModel,
+    ModifiedBetaGeoModel,
+    NBDModel,
+    ParetoNBDModel,
+    btyd_table,
+)
 from crmlytics.datasets import load_cdnow
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
-COUNTING = [BetaGeoModel, ModifiedBetaGeoModel]
-FIRST = {BetaGeoModel: 0, ModifiedBetaGeoModel: 1}
+COUNTING = [BetaGeoModel, ModifiedBetaGeoModel, ParetoNBDModel, NBDModel]
+REGULAR = [BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel]
 
 
 @pytest.fixture(scope="module")
 def cdnow():
     orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
-    return btyd_table(orders, as_of="1997-10-01", unit="7d")
+    return btyd_table(orders, as_of="1997-10-01", unit="7d", with_intervals=True)
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +50,20 @@ def holdout_purchases():
     return later.drop_duplicates(["sample_id", "date"]).groupby("sample_id").size()
 
 
-def kernel_arguments(table, first):
-    x, t_x, T = (table[name].to_numpy(float) for name in ("frequency", "recency", "T"))
-    return x, t_x, T, x + first
-
-
 # --- published values
 
 
 # Fader, Hardie & Lee 2005 (BG), BTYDplus (MBG), Fader & Hardie 2013 (Gamma-Gamma); ../shared/ANCHORS.md section 1.
 # Parameters agree to 1e-4 only, because the published ones are not at the very top: see the next test.
 PUBLISHED = {
+    NBDModel: ({"r": 0.384766, "alpha": 12.072014}, -9763.6576),
+    ParetoNBDModel: ({"r": 0.5533, "alpha": 10.578, "s": 0.6062, "beta": 11.669}, -9594.9762),  # CLVTools' digits
     BetaGeoModel: ({"r": 0.24260, "alpha": 4.41368, "a": 0.79299, "b": 2.42617}, -9582.4292),
     ModifiedBetaGeoModel: ({"r": 0.52484, "alpha": 6.18309, "a": 0.89139, "b": 1.61405}, -9582.1357),
     GammaGammaModel: ({"p": 6.2493, "q": 3.7443, "gamma": 15.4443}, -4055.9177),
 }
 PUBLISHED_ERRORS = {
+    ParetoNBDModel: [0.0476, 0.8427, 0.1871, 6.2037],
     BetaGeoModel: [0.01256, 0.37822, 0.18573, 0.70541],
     GammaGammaModel: [1.19, 0.29, 4.16],
 }
@@ -75,26 +82,24 @@ def test_cdnow_fit_has_the_published_values(cdnow, model):
         assert list(fitted.standard_errors_.values()) == pytest.approx(PUBLISHED_ERRORS[model], rel=2.5e-3)
 
 
-@pytest.mark.parametrize("model", PUBLISHED)
+@pytest.mark.parametrize("model", [BetaGeoModel, ModifiedBetaGeoModel, GammaGammaModel])
 def test_the_fit_is_at_the_top_where_the_published_parameters_are_not_quite(cdnow, model):
     fitted = model().fit(cdnow)
-    published = np.array(list(PUBLISHED[model][0].values()))
-    found = np.array(list(fitted.params_.values()))
-    if model is GammaGammaModel:
-        repeat = cdnow[cdnow["frequency"] > 0]
-        data = repeat["frequency"].to_numpy(float), repeat["monetary_value"].to_numpy()
-        value, gradient = gamma_gamma.gamma_gamma_log_likelihood, gamma_gamma.gamma_gamma_gradient
-    else:
-        data = kernel_arguments(cdnow, FIRST[model])
-        value, gradient = btyd.beta_geo_log_likelihood, beta_geo_gradient
-    assert np.abs(gradient(found, *data).sum(axis=1) * found).max() < 1e-7
-    assert np.abs(gradient(published, *data).sum(axis=1) * published).max() > 1e-3
-    assert value(found, *data).sum() > value(published, *data).sum()
+    published = np.log(list(PUBLISHED[model][0].values()))
+    objective = fitted._objective(cdnow, caller="test")  # noqa: SLF001  nothing public shows a gradient
+    found, at_published = objective(fitted.theta_), objective(published)
+    assert np.abs(found[1]).max() < 1e-7
+    assert np.abs(at_published[1]).max() > 1e-3
+    assert found[0] > at_published[0]
 
 
 @pytest.mark.parametrize(
     ("model", "total", "mean_absolute_error", "correlation"),
-    [(BetaGeoModel, 1653.4, 0.7855, 0.626), (ModifiedBetaGeoModel, 1576.7, 0.7648, 0.627)],
+    [
+        (BetaGeoModel, 1653.4, 0.7855, 0.626),
+        (ModifiedBetaGeoModel, 1576.7, 0.7648, 0.627),
+        (ParetoNBDModel, 1665.5, 0.7545, 0.630),  # 1665.4 at the published parameters, which are not quite at the top
+    ],
 )
 def test_cdnow_holdout_forecast_has_the_published_values(
     cdnow, holdout_purchases, model, total, mean_absolute_error, correlation
@@ -107,17 +112,39 @@ def test_cdnow_holdout_forecast_has_the_published_values(
     assert np.corrcoef(predicted, actual)[0, 1] == pytest.approx(correlation, abs=5e-4)
 
 
-def test_new_customer_expectation_is_the_published_one(cdnow):
-    fitted = BetaGeoModel().fit(cdnow)
-    assert fitted.expected_new_customer_purchases(horizon="52w") == pytest.approx(1.44400, abs=2e-5)
-    assert fitted.expected_new_customer_purchases(horizon=52) == fitted.expected_new_customer_purchases(horizon="364d")
+@pytest.mark.parametrize(("model", "expected"), [(BetaGeoModel, 1.44400), (ParetoNBDModel, 1.47344)])
+def test_new_customer_expectation_is_the_published_one(cdnow, model, expected):
+    table = model().fit(cdnow).new_customer_table(horizons=["52w", 52, "364d", 26])
+    assert table["expected_purchase_count"][0] == pytest.approx(expected, abs=2e-5)
+    assert table["horizon_days"].tolist() == [364, 364, 364, 182]
+    assert (
+        table["expected_purchase_count"][1]
+        == table["expected_purchase_count"][2]
+        == table["expected_purchase_count"][0]
+    )
+
+
+def test_pareto_nbd_at_the_published_parameters_gives_the_published_predictions():
+    """The parameters that BTYD stops at have the same log-likelihood to four digits, but 1.47311 where the top has 1.47344.
+
+    Its customer 1516 has a recency rounded to 30.86 weeks, where 216 days are 30.857.
+    """
+    params, none = (0.5534, 10.580, 0.6061, 11.656), np.zeros(1)
+    new = PARETO_NBD.expected_purchases_if_alive(params, none, none, none, horizon=52.0)
+    assert new[0] == pytest.approx(1.47311, abs=3e-5)
+    customer = np.array([26.0]), np.array([30.86]), np.array([31.0])
+    alive = PARETO_NBD.alive_probability(params, *customer)
+    assert alive[0] == pytest.approx(0.99792, abs=5e-6)
+    expected = alive * PARETO_NBD.expected_purchases_if_alive(params, *customer, horizon=52.0)
+    assert expected[0] == pytest.approx(25.4553, abs=5e-4)
 
 
 @pytest.mark.filterwarnings("ignore::Warning:lifetimes", "ignore::Warning:autograd")
 def test_lifetimes_agrees_where_it_is_right(cdnow):
     lifetimes = pytest.importorskip("lifetimes")
     x, t_x, T = (cdnow[name] for name in ("frequency", "recency", "T"))
-    for model, peer in zip(COUNTING, [lifetimes.BetaGeoFitter, lifetimes.ModifiedBetaGeoFitter], strict=True):
+    peers = [lifetimes.BetaGeoFitter, lifetimes.ModifiedBetaGeoFitter, lifetimes.ParetoNBDFitter]
+    for model, peer in zip(COUNTING[:3], peers, strict=True):
         fitted, other = model().fit(cdnow), peer()
         other.params_ = pd.Series(fitted.params_)
         scores = fitted.score_table(cdnow, horizon=39)
@@ -185,6 +212,7 @@ def small_table(rows=800, seed=3):
         "recency": np.round(t_x, 3),
         "T": np.full(rows, 40.0),
         "monetary_value": np.where(x > 0, spend, np.nan),
+        "log_interval_sum": x * np.log(np.maximum(t_x, 0.1) / np.maximum(x, 1)),  # as regular as can be
     }
 
 
@@ -192,7 +220,7 @@ def scores_of(model, table):
     return model.score_table(table) if isinstance(model, GammaGammaModel) else model.score_table(table, horizon="90d")
 
 
-ALL = [*COUNTING, GammaGammaModel]
+ALL = [*COUNTING, *REGULAR, GammaGammaModel]
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -206,7 +234,7 @@ def test_score_table_is_the_kind_that_came_in_sorted_by_key(frame, model):
     found = records(table)
     assert [row[0] for row in found] == list(range(800))
     for row, other in zip(found, expected, strict=True):
-        assert row == pytest.approx(other, rel=1e-9)
+        assert row == pytest.approx(other, rel=1e-8)
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -378,7 +406,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("case", DEGENERATE)
 def test_degenerate_data_give_finite_scores_and_a_warning(model, case):
     table = pd.DataFrame(dict(zip(("frequency", "recency", "T"), DEGENERATE[case], strict=True)))
-    with pytest.warns(DataQualityWarning, match=r"GeoModel: (not converged|no dropout found|converged on a ridge)"):
+    with pytest.warns(DataQualityWarning, match=r"Model: (not converged|no dropout found|converged on a ridge)"):
         fitted = model().fit(table)
     assert np.isfinite(fitted.score_table(table, horizon="90d").to_numpy(float)).all()
 

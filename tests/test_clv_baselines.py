@@ -142,6 +142,17 @@ def test_baselines_refuse_what_cannot_be():
         baseline_table(sales.drop(columns="amount"), **HOLDOUT)
 
 
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=5), steps=st.integers(0, 8))
+def test_the_chain_counts_every_way_to_buy(p, steps):
+    """By the distribution over states after each step, forwards; the kernel goes backwards."""
+    chances = np.array(p)
+    move = markov.recency_chain(chances)
+    move[-1, -1] += 1 - chances[-1]  # of the oldest state, those who do not buy stay
+    forward = [np.linalg.matrix_power(move, step) @ chances for step in range(steps)]
+    expected = np.sum(forward, axis=0) if steps else np.zeros(len(p))
+    np.testing.assert_allclose(markov.expected_recency_purchases(chances, steps), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_before_anybody_bought_the_table_is_empty(frame):
     assert records(baseline_table(frame(SALES), calibration_end="2023-12-01", as_of="2024-01-01")) == []
 

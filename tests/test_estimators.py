@@ -10,11 +10,20 @@ from crmlytics.testing import all_estimators, check_table_estimator
 ORDERS = crm.datasets.make_transactions(customers=150, random_state=5).transactions
 RFM = crm.rfm.rfm_table(ORDERS, as_of="2025-01-01")
 HISTORIES = crm.clv.btyd_table(ORDERS, as_of="2025-01-01")
+OPPORTUNITIES = crm.clv.discrete_table(ORDERS, as_of="2025-01-01", period="month")
+TENURES = {
+    "customer_id": range(1000),
+    "renewal_count": [t for t, count in enumerate([131, 126, 90, 60, 42, 34, 26, 491]) for _ in range(count)],
+    "is_active": [False] * 509 + [True] * 491,
+}
 EXAMPLES = {
+    "BetaDiscreteWeibullModel": (TENURES, {"horizon": 6}),
+    "BetaGeoBetaBinomModel": (OPPORTUNITIES, {"horizon": 6, "discount_rate": 0.01}),
     "BetaGeoModel": (HISTORIES, {"horizon": "90d"}),
     "GammaGammaModel": (HISTORIES, {}),
     "ModifiedBetaGeoModel": (HISTORIES, {"horizon": "90d"}),
     "RFMSegmenter": (RFM, {}),
+    "ShiftedBetaGeoModel": (TENURES, {"horizon": 6}),
 }
 
 

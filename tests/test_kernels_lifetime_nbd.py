@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from crmlytics import Transactions
 from crmlytics._kernels.fitting import collapse, maximise
 from crmlytics._kernels.lifetime_nbd import GAMMA_GOMPERTZ_NBD, NBD, PARETO_NBD
+from crmlytics._kernels.lifetimes import NODES, nodes_of
 from crmlytics.clv import btyd_table
 from crmlytics.datasets import load_cdnow
 
@@ -171,7 +172,7 @@ def exact_gompertz(mp, r, alpha, b, s, beta, x, t_x, T):
 
 
 @pytest.mark.parametrize(
-    ("process", "exact", "count"), [(PARETO_NBD, exact_pareto, 200), (GAMMA_GOMPERTZ_NBD, exact_gompertz, 100)]
+    ("process", "exact", "count"), [(PARETO_NBD, exact_pareto, 200), (GAMMA_GOMPERTZ_NBD, exact_gompertz, 40)]
 )
 def test_likelihood_and_alive_probability_keep_ten_digits_everywhere(process, exact, count):
     mp = pytest.importorskip("mpmath").mp.clone()
@@ -449,3 +450,17 @@ def test_forecasts_come_true_on_simulated_customers(process, truth, T):
     for n in (1, 2, 3):
         share = np.mean(probability * counts[:, n])
         assert share == pytest.approx(np.mean(future == n), abs=4 * math.sqrt(share / len(future)))
+
+
+@named_leaving
+def test_wherever_a_search_may_go_integrals_are_finite_and_take_few_nodes(process):
+    rng = np.random.default_rng(1)
+    x, t_x, T = (np.tile(column, 40) for column in columns(HISTORIES[1:]))
+    params = list(10 ** rng.uniform(-6, 6, (len(process.names), len(T))))
+    value, gradient = process.log_likelihood_and_gradient(params, x, t_x / 30, T / 30)
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradient).all()
+    leaving = params[2:]
+    frame = process.lifetime.frame(leaving, t_x, reach=params[1])
+    for nodes in nodes_of(process.lifetime, leaving, frame, T - t_x, tail=leaving[-2], slope=np.ones_like):
+        assert len(nodes.v) < 200 * NODES

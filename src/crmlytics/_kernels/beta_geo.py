@@ -292,23 +292,3 @@ def beta_geo_total(params: Vector, data: BetaGeoData) -> tuple[float, Vector]:
     by_a = dot(data.x_weights, either) + dead.sum() / a
     by_b = dot(data.x_weights, either + digamma_rise(b, chances)) - np.sum(dead / others)
     return float(value), np.array([by_r, by_alpha, by_a, by_b])
-
-
-# --- until clv.beta_geo speaks the protocol
-
-
-def beta_geo_log_likelihood(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
-    return BetaGeo(int(chances[0] - x[0])).log_likelihood(params, x, t_x, T)
-
-
-def alive_probability(params: Vector, x: Vector, t_x: Vector, T: Vector, chances: Vector) -> Vector:
-    return BetaGeo(int(chances[0] - x[0])).alive_probability(params, x, t_x, T)
-
-
-def purchase_probability_if_alive(params: Vector, x: Vector, T: Vector, horizon: float) -> Vector:
-    r, alpha, _, _ = params
-    return np.asarray(-np.expm1(-(r + x) * np.log1p(horizon / (alpha + T))))
-
-
-def expected_purchases_if_alive(params: Vector, x: Vector, T: Vector, chances: Vector, horizon: float) -> Vector:
-    return BetaGeo(int(chances[0] - x[0])).expected_purchases_if_alive(params, x, T, T, horizon=horizon)

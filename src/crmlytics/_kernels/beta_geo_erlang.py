@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 FEW_PHASES, FEW_MOST = 20.0, 120  # expected, and added up
 LOG_RARELY = math.log(1e-3)  # below this chance to stay, its powers are added up
 RARE_PURCHASES, RARE_SURVIVED = 6, 30  # 1e-3 ** 6 is below the rounding of a double
-RHYTHM_NODES, RHYTHM_TIME_NODES, RARE_TIME_NODES = 24, 40, 64
+RHYTHM_NODES, RHYTHM_TIME_NODES, RARE_TIME_NODES = 20, 32, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class BetaGeoErlang:
     def count_probabilities_if_alive(
         self, params: Params, x: Vector, t_x: Vector, T: Vector, *, horizon: float | Vector, most: int
     ) -> Vector:
-        """P(n purchases in (T, T + horizon] | alive at T), shape (n, most + 1): stayed each time, or left at the n-th."""
+        """P(n purchases in (T, T + horizon] | alive at T), shape (n, most + 1), as for the (M)BG/NBD."""
         counts = partial(_count_probabilities, most=most)
         return self._mean(counts, params, (x, t_x, T), horizon, cells=self.k * (most + 1))
 

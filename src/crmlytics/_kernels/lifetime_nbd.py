@@ -1,7 +1,7 @@
-"""NBD, Pareto/NBD and Gamma/Gompertz/NBD: buying at a gamma-distributed rate, for a lifetime that owes nothing to it.
+"""Pareto/NBD and Gamma/Gompertz/NBD: buying at a gamma-distributed rate, for a lifetime that owes nothing to it.
 
 While alive, a customer buys at random moments with a rate that is gamma distributed over customers: shape r and rate
-alpha. The lifetime has a distribution of its own (see :mod:`crmlytics._kernels.lifetimes`); in the NBD nobody leaves.
+alpha. The lifetime has a distribution of its own, see :mod:`crmlytics._kernels.lifetimes`.
 So a history (x, t_x, T) has the likelihood, with the density f and the survival function S of lifetimes,
 
     Γ(r+x)/Γ(r) * alpha^r * [(alpha+T)^-(r+x) S(T) + integral over u from t_x to T of (alpha+u)^-(r+x) f(u)].
@@ -12,7 +12,7 @@ Of a customer who is alive at T, the lifetime given T and the purchases given (x
 
 References
 ----------
-Ehrenberg, A. (1959), The pattern of consumer purchases, Applied Statistics 8(1). Schmittlein, D., Morrison, D. and
+Schmittlein, D., Morrison, D. and
 Colombo, R. (1987), Counting your customers: who are they and what will they do next?, Management Science 33(1).
 Fader, P. and Hardie, B. (2005), A note on deriving the Pareto/NBD model and related expressions. Bemmaor, A. and
 Glady, N. (2012), Modeling purchasing behavior with sudden "death": a flexible customer lifetime model, Management
@@ -31,98 +31,23 @@ import numpy as np
 from scipy import special
 
 from crmlytics._kernels.fitting import collapse
-from crmlytics._kernels.lifetimes import LARGEST_LOG, NEGLIGIBLE, GammaGompertz, Lifetime, Pareto, nodes_of, take
-from crmlytics._kernels.special import Vector, digamma_rise, dot, log_rising
+from crmlytics._kernels.lifetimes import FALL, LARGEST_LOG, NEGLIGIBLE, GammaGompertz, Lifetime, Pareto, nodes_of, take
+from crmlytics._kernels.poisson_gamma import (
+    NBD,
+    buying_log_likelihood,
+    buying_slopes,
+    buying_sums,
+    count_probabilities,
+    mean_rate,
+    worth_until,
+)
+from crmlytics._kernels.special import Vector, dot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from crmlytics._kernels.lifetimes import Nodes
     from crmlytics._kernels.process import Params
-
-SAFE_FALL = 1.5 * NEGLIGIBLE  # of the probability of silence; a density that grows meanwhile may undo a third of it
-
-
-@dataclass(frozen=True, slots=True)
-class PoissonGamma:
-    """Customers buy at their own constant rate and never leave. The parameters are r and alpha."""
-
-    names: ClassVar[tuple[str, ...]] = ("r", "alpha")
-    time_powers: ClassVar[tuple[int, ...]] = (0, 1)
-    starts: ClassVar[tuple[tuple[float, ...], ...]] = ((1.0, 1.0), (0.2, 0.2), (5.0, 1.0))
-    buying: ClassVar[int] = 1
-    forgets_recency: ClassVar[bool] = True
-
-    def log_likelihood(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
-        """Log-likelihood of each history, shape (n,)."""
-        return _buying(params, x, T)
-
-    def log_likelihood_and_gradient(
-        self,
-        params: Params,
-        x: Vector,
-        t_x: Vector,
-        T: Vector,
-    ) -> tuple[Vector, Vector]:
-        """Log-likelihood of each history, shape (n,), and its derivatives by r and alpha, shape (2, n)."""
-        return _buying(params, x, T), _buying_slopes(params, x, T)
-
-    def objective(
-        self,
-        x: Vector,
-        t_x: Vector,
-        T: Vector,
-        weights: Vector,
-    ) -> Callable[[Vector], tuple[float, Vector]]:
-        """Return the function of r and alpha that gives the weighted log-likelihood and its derivatives."""
-        return buying_sums(x, T, weights).log_likelihood
-
-    def alive_probability(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Vector:
-        """P(alive at T): one."""
-        return np.ones_like(T)
-
-    def survival_if_alive(self, params: Params, x: Vector, t_x: Vector, T: Vector, *, ahead: float | Vector) -> Vector:
-        """P(alive at T + ahead | alive at T): one."""
-        return np.ones_like(T + ahead)
-
-    def expected_purchases_if_alive(
-        self,
-        params: Params,
-        x: Vector,
-        t_x: Vector,
-        T: Vector,
-        *,
-        horizon: float | Vector,
-    ) -> Vector:
-        """Purchases expected in (T, T + horizon], shape (n,)."""
-        return _rate(params, x, T) * horizon
-
-    def count_probabilities_if_alive(
-        self,
-        params: Params,
-        x: Vector,
-        t_x: Vector,
-        T: Vector,
-        *,
-        horizon: float | Vector,
-        most: int,
-    ) -> Vector:
-        """P(exactly 0, 1, ..., most purchases in (T, T + horizon]), shape (n, most + 1)."""
-        r, alpha = params
-        return np.stack([*_counted(r + x, horizon / (alpha + T), most)], axis=-1)
-
-    def discounted_purchases_if_alive(
-        self,
-        params: Params,
-        x: Vector,
-        t_x: Vector,
-        T: Vector,
-        *,
-        horizon: float,
-        rate: float,
-    ) -> Vector:
-        """Mean of the sum of ``exp(-rate * t)`` over purchases at T + t, 0 < t <= horizon."""
-        return _rate(params, x, T) * _worth_until(horizon, rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +99,8 @@ class LifetimeNBD:
         """Log-likelihood of each history, shape (n,), and its derivatives by the parameters, shape (k, n)."""
         leaving = params[2:]
         silence = self._silence(params, x, t_x, T)
-        value = _buying(params[:2], x, t_x) + self.lifetime.log_survival(leaving, np.zeros_like(t_x), t_x)
-        slopes = np.vstack([_buying_slopes(params[:2], x, t_x), self.lifetime.survival_slopes(leaving, t_x)])
+        value = buying_log_likelihood(params[:2], x, t_x) + self.lifetime.log_survival(leaving, np.zeros_like(t_x), t_x)
+        slopes = np.vstack([buying_slopes(params[:2], x, t_x), self.lifetime.survival_slopes(leaving, t_x)])
         return value + silence.log_probability, slopes + silence.slopes
 
     def objective(self, x: Vector, t_x: Vector, T: Vector, weights: Vector) -> Callable[[Vector], tuple[float, Vector]]:
@@ -215,7 +140,7 @@ class LifetimeNBD:
     ) -> Vector:
         """Purchases expected in (T, T + horizon] of a customer alive at T, shape (n,)."""
         worth = _per_distinct(partial(self._mean_worth, rate=0.0), params[2:], T, horizon)
-        return _rate(params, x, T) * worth
+        return mean_rate(params, x, T) * worth
 
     def count_probabilities_if_alive(
         self,
@@ -246,9 +171,10 @@ class LifetimeNBD:
         """Mean of the sum of ``exp(-rate * t)`` over purchases at T + t, 0 < t <= horizon, of a customer alive at T."""
         nearest = horizon if rate == 0 else min(horizon, NEGLIGIBLE / rate)  # what comes later is worth nothing
         worth = _per_distinct(partial(self._mean_worth, rate=rate), params[2:], T, nearest)
-        return _rate(params, x, T) * worth
+        return mean_rate(params, x, T) * worth
 
     def _silence(self, params: Params, x: Vector, t_x: Vector, T: Vector) -> Silence:
+        """Judge the time since the last purchase: alive and waiting, or gone at one of the nodes."""
         alpha, leaving = params[1], params[2:]
         power, since = np.broadcast_to(params[0] + x, T.shape), alpha + t_x
         log_gone, gone_slopes = np.full(len(T), -np.inf), np.zeros((len(params), len(T)))
@@ -275,13 +201,12 @@ class LifetimeNBD:
     ) -> Iterator[Nodes]:
         """Nodes from t_x to T for the density of lifetimes times ``(alpha + time) ** -power``."""
         since = alpha + t_x
-        enough = since * np.expm1(np.minimum(SAFE_FALL / np.maximum(power - 1, 1e-3), LARGEST_LOG))
-        safe = self.lifetime.ageing(leaving) * enough <= SAFE_FALL - NEGLIGIBLE
+        enough = since * np.expm1(np.minimum(FALL / np.maximum(power - 1, 1e-3), LARGEST_LOG))
         return nodes_of(
             self.lifetime,
             leaving,
             self.lifetime.frame(leaving, t_x, reach=alpha),
-            np.where(safe, np.minimum(T - t_x, enough), T - t_x),
+            np.minimum(T - t_x, enough),
             tail=leaving[-2],
             slope=lambda pace: power * np.minimum(1.0, pace / since),
         )
@@ -291,7 +216,7 @@ class LifetimeNBD:
 
         The time has a density before the horizon and a lump of those who stay longer at it: no term is negative.
         """
-        worth = np.exp(self.lifetime.log_survival(leaving, T, horizon)) * _worth_until(horizon, rate)
+        worth = np.exp(self.lifetime.log_survival(leaving, T, horizon)) * worth_until(horizon, rate)
         for nodes in nodes_of(
             self.lifetime,
             leaving,
@@ -301,7 +226,7 @@ class LifetimeNBD:
             slope=lambda pace: 1 + rate * pace,
         ):
             mass = nodes.mass(take(leaving, nodes.rows))
-            worth[nodes.rows] += np.sum(mass * _worth_until(nodes.elapsed, rate), axis=0)
+            worth[nodes.rows] += np.sum(mass * worth_until(nodes.elapsed, rate), axis=0)
         return worth
 
     def _counts(self, most: int, params: Params, x: Vector, T: Vector, horizon: Vector) -> Vector:
@@ -309,7 +234,7 @@ class LifetimeNBD:
         r, alpha, leaving = params[0], params[1], params[2:]
         shape, since = r + x, alpha + T
         stay = np.exp(self.lifetime.log_survival(leaving, T, horizon))
-        counts = np.stack([stay * p for p in _counted(shape, horizon / since, most)], axis=-1)
+        counts = np.stack([stay * p for p in count_probabilities(shape, horizon / since, most)], axis=-1)
         power = np.maximum(shape, most)
         power = np.minimum(power, 9 * np.sqrt(power))  # where a peak is steeper than that, nothing is left of it
         for nodes in nodes_of(
@@ -322,86 +247,9 @@ class LifetimeNBD:
         ):
             rows = nodes.rows
             mass = nodes.mass(take(leaving, rows))
-            for n, p in enumerate(_counted(shape[rows], nodes.elapsed / since[rows], most)):
+            for n, p in enumerate(count_probabilities(shape[rows], nodes.elapsed / since[rows], most)):
                 counts[rows, n] += np.sum(mass * p, axis=0)
         return counts
-
-
-@dataclass(frozen=True, slots=True)
-class BuyingSums:
-    """Purchase histories as the sums that the log-likelihood of buying needs, once for each distinct x and T.
-
-    Attributes
-    ----------
-    x, x_weights : arrays, one entry per distinct x
-    T, T_weights, T_purchases : arrays, one entry per distinct T
-        ``T_purchases`` is the weighted sum of x.
-    """
-
-    x: Vector
-    x_weights: Vector
-    T: Vector
-    T_weights: Vector
-    T_purchases: Vector
-
-    def log_likelihood(self, params: Vector) -> tuple[float, Vector]:
-        """Log-likelihood of buying at one's rate until T, and its derivatives by r and alpha."""
-        r, alpha = params
-        waited = np.log1p(self.T / alpha)
-        value = dot(self.x_weights, log_rising(r, self.x)) - r * dot(self.T_weights, waited)
-        value -= dot(self.T_purchases, np.log(alpha + self.T))
-        by_r = dot(self.x_weights, digamma_rise(r, self.x)) - dot(self.T_weights, waited)
-        by_alpha = np.sum((r / alpha * self.T * self.T_weights - self.T_purchases) / (alpha + self.T))
-        return value, np.array([by_r, by_alpha])
-
-
-def buying_sums(x: Vector, T: Vector, weights: Vector) -> BuyingSums:
-    """Sum up purchase histories."""
-    distinct_x, at_x = np.unique(x, return_inverse=True)
-    distinct_T, at_T = np.unique(T, return_inverse=True)
-    return BuyingSums(
-        x=distinct_x,
-        x_weights=np.bincount(at_x, weights).astype(float),
-        T=distinct_T,
-        T_weights=np.bincount(at_T, weights).astype(float),
-        T_purchases=np.bincount(at_T, weights * x).astype(float),
-    )
-
-
-def _buying(params: Params, x: Vector, T: Vector) -> Vector:
-    """Log-likelihood of x purchases until T at one's rate: ``Γ(r+x)/Γ(r) * alpha^r (alpha+T)^-(r+x)``."""
-    r, alpha = params
-    return np.asarray(log_rising(np.asarray(r), x) - r * np.log1p(T / alpha) - x * np.log(alpha + T))
-
-
-def _buying_slopes(params: Params, x: Vector, T: Vector) -> Vector:
-    """Return the derivatives of ``_buying`` by r and alpha."""
-    r, alpha = params
-    return np.stack([digamma_rise(np.asarray(r), x) - np.log1p(T / alpha), (r / alpha * T - x) / (alpha + T)])
-
-
-def _rate(params: Params, x: Vector, T: Vector) -> Vector:
-    """Mean rate of buying given the history: ``(r + x) / (alpha + T)``."""
-    return np.asarray((params[0] + x) / (params[1] + T))
-
-
-def _worth_until(time: float | Vector, rate: float) -> Vector:
-    """Integral of ``exp(-rate * t)`` from 0 to ``time``, which may be infinite if the rate is not 0."""
-    return np.asarray(time if rate == 0 else -np.expm1(-rate * np.asarray(time)) / rate)
-
-
-def _counted(shape: Vector, reach: Vector, most: int) -> Iterator[Vector]:
-    """Probabilities of 0, 1, ..., most purchases while time grows by ``reach`` times what is known of the rate.
-
-    ``Γ(shape+n) / (Γ(shape) n!) * (1+reach)^-shape * (reach/(1+reach))^n``, by logarithms: the first may vanish.
-    """
-    none = -shape * np.log1p(reach)
-    with np.errstate(divide="ignore"):  # no time, no purchases: log 0
-        each = np.log(reach) - np.log1p(reach)
-    yield np.exp(none)
-    for n in range(1, most + 1):
-        ways = log_rising(shape, np.full_like(shape, n)) - special.gammaln(n + 1)
-        yield np.exp(none + n * each + ways)
 
 
 def _per_distinct(function: Callable[..., Vector], params: Params, *columns: float | Vector) -> Vector:
@@ -415,8 +263,9 @@ def _per_distinct(function: Callable[..., Vector], params: Params, *columns: flo
     return function(chosen, *few.columns[: len(columns)])[few.inverse]
 
 
-NBD = NBD_PROCESS = PoissonGamma()
+__all__ = ["GAMMA_GOMPERTZ_NBD", "NBD", "PARETO_NBD", "LifetimeNBD"]
+
 PARETO_NBD = LifetimeNBD(Pareto(), starts=((0.5, 0.3, 0.6, 0.4), (1.0, 1.0, 1.0, 1.0), (3.0, 0.5, 3.0, 3.0)))
 GAMMA_GOMPERTZ_NBD = LifetimeNBD(
-    GammaGompertz(), starts=((0.5, 0.3, 1.0, 0.6, 0.4), (1.0, 1.0, 3.0, 1.0, 3.0), (0.5, 0.3, 0.1, 0.6, 0.04))
+    GammaGompertz(), starts=((0.5, 0.3, 1.0, 0.6, 0.4), (1.0, 1.0, 3.0, 1.0, 3.0), (1.0, 1.0, 3.0, 0.5, 20.0))
 )

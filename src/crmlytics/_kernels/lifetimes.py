@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from crmlytics._kernels.special import Vector
 
 NEGLIGIBLE = 40.0  # exp(-40) is below the rounding of a double
+FALL = 60.0  # what has fallen by exp(-60) is negligible even if another factor grows by exp(25) after it
 LARGEST_LOG = 600.0  # exp(600) does not overflow, nor vanish beside 1 when multiplied by a share of exp(-500)
 PANEL_LENGTH = 3.0  # in v; singularities are pi away
 PANEL_FALL = 12.0  # logarithm of the largest ratio of the integrand within a panel
@@ -91,9 +92,6 @@ class Lifetime(Protocol):
     @property
     def growth(self) -> float: ...
 
-    def ageing(self, params: Params) -> float | Vector:
-        """Return the largest rate at which ``log f`` grows with time."""
-
     def frame(self, params: Params, start: Vector, *, reach: float | Vector) -> Frame:
         """Describe the start of integrals with powers of ``reach + time`` in them; reach is infinite without any."""
 
@@ -123,10 +121,6 @@ class Pareto:
     names: ClassVar[tuple[str, ...]] = ("s", "beta")
     time_powers: ClassVar[tuple[int, ...]] = (0, 1)
     growth: ClassVar[float] = 1.0
-
-    def ageing(self, params: Params) -> float | Vector:
-        """Return 0: the density falls."""
-        return 0.0
 
     def frame(self, params: Params, start: Vector, *, reach: float | Vector) -> Frame:
         """Describe the start of integrals; m is the smaller of beta and reach."""
@@ -173,10 +167,6 @@ class GammaGompertz:
     names: ClassVar[tuple[str, ...]] = ("b", "s", "beta")
     time_powers: ClassVar[tuple[int, ...]] = (-1, 0, 0)
     growth: ClassVar[float] = 0.0
-
-    def ageing(self, params: Params) -> float | Vector:
-        """Return b: the density grows like ``exp(b t)`` at most."""
-        return params[0]
 
     def frame(self, params: Params, start: Vector, *, reach: float | Vector) -> Frame:
         """Describe the start of integrals; ``c = -m`` comes no later than any of beta + c, 1 + c, reach + time = 0."""
@@ -266,10 +256,11 @@ def nodes_of(
     tail : float or array
         In the long run the integrand falls at least like ``exp(-tail * v)``: what does not count is left out.
     slope : function of the derivative of calendar time by v, at the end
-        Bounds the slope of the logarithm of the other factors, by v.
+        Bounds the slope, by v, of the logarithm of the other factors.
     """
     span = lifetime.span(params, frame, ahead)
-    span = np.minimum(span, NEGLIGIBLE / np.maximum(tail, 1e-3) - np.log(frame.beta_share))
+    fallen = log_grown(1 / frame.beta_share, np.broadcast_to(FALL / np.maximum(tail, 1e-300), span.shape))
+    span = np.minimum(span, fallen)
     steepness = slope(lifetime.pace(params, frame, span)) + (params[-2] + 1) * frame.beta_share_at(span)
     for rows, panels, nodes in _alike(span, _panels_needed(span, frame.bend, steepness)):
         here, there = take(params, rows), frame.take(rows)
@@ -278,9 +269,12 @@ def nodes_of(
 
 
 def _panels_needed(span: Vector, bend: Vector, steepness: Vector) -> Vector:
-    """How many panels an integral takes, as a fraction where one is more than enough."""
-    stretch = 1 + np.maximum(span - bend, 0.0) / PANEL_LENGTH
-    return _in_panels(span, bend) * np.maximum(1.0, steepness * stretch * (PANEL_LENGTH / PANEL_FALL))
+    """How many panels an integral takes, as a fraction where one is more than enough.
+
+    Past the bend panels grow in proportion to the way: a power falls by as much in each, and an exponential is
+    negligible by the time that it falls too fast for a panel.
+    """
+    return _in_panels(span, bend) * np.maximum(1.0, steepness * (PANEL_LENGTH / PANEL_FALL))
 
 
 def _alike(span: Vector, panels: Vector) -> Iterator[tuple[npt.NDArray[np.intp], int, int]]:

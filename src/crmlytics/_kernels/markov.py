@@ -91,14 +91,14 @@ def discounted_renewals(alpha: float, beta: float, discount_rate: float) -> tupl
     All terms are positive, and are added up until the rest, bounded by a geometric series, is below 1e-17 of the sum.
     """
     lifetime = weighted = 0.0
-    done, last = 0, 1.0 + discount_rate
+    done, survival = 0, np.ones(1)
+    reach = (1 + discount_rate) / discount_rate  # 1 / (1 - z): the rest is at most geometric
     while True:
         j = np.arange(done + 1, done + BLOCK + 1, dtype=float)
-        rates = (beta + j - 1) / (alpha + beta + j - 1) / (1 + discount_rate)
-        terms = last * np.cumprod(rates)
+        survival = survival[-1] * np.cumprod((beta + j - 1) / (alpha + beta + j - 1))
+        terms = survival * np.exp(-(j - 1) * math.log1p(discount_rate))
         lifetime += math.fsum(terms)
         weighted += math.fsum(j * terms)
-        done, last = done + BLOCK, float(terms[-1])
-        reach = (1 + discount_rate) / discount_rate  # 1 / (1 - z): the rest is at most geometric
-        if last * reach * (done + reach) < NEGLIGIBLE * weighted:
+        done += BLOCK
+        if terms[-1] * reach * (done + reach) < NEGLIGIBLE * weighted:
             return lifetime, weighted

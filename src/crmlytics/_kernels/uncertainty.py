@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from crmlytics._kernels.special import Vector
 
-STEP = 1e-4  # of a log-parameter: the error of a central difference is near 1e-8 of the derivative
+STEP = 1e-3  # of a standard deviation
+ROUNDING = 1e-14
 FLAT = 1e-3  # information: the likelihood does not notice a factor of 1e6
 
 Scale = Literal["plain", "log", "logit"]
@@ -33,17 +34,25 @@ def delta_errors(
 ) -> list[tuple[Vector, Vector]]:
     """Each array of ``predict(theta)`` with its standard errors, to first order in the uncertainty of theta.
 
-    The errors are built up along the principal axes of the covariance, so that one more array at a time is held.
+    The errors are built up along the principal axes of the correlations, so that one more array at a time is held, and
+    the units of theta do not matter.
     """
     values = predict(theta)
     squares = [np.zeros_like(value) for value in values]
-    variances, axes = np.linalg.eigh(covariance)
-    for variance, axis in zip(variances, axes.T, strict=True):
-        if variance > 0:
-            ahead, behind = predict(theta + STEP * axis), predict(theta - STEP * axis)
-            for square, up, down in zip(squares, ahead, behind, strict=True):
-                square += variance * ((up - down) / (2 * STEP)) ** 2
+    for direction in _independent_directions(covariance):
+        ahead, behind = predict(theta + STEP * direction), predict(theta - STEP * direction)
+        for at, (up, down) in enumerate(zip(ahead, behind, strict=True)):
+            squares[at] += ((up - down) / (2 * STEP)) ** 2
     return [(value, np.sqrt(square)) for value, square in zip(values, squares, strict=True)]
+
+
+def _independent_directions(covariance: Vector) -> list[Vector]:
+    """Return vectors of one standard deviation each whose outer products sum up to the covariance."""
+    deviations = np.sqrt(np.diag(covariance))
+    scale = np.where(deviations > 0, deviations, 1.0)
+    variances, axes = np.linalg.eigh(covariance / np.outer(scale, scale))
+    kept = variances > ROUNDING
+    return list((scale[:, None] * axes[:, kept] * np.sqrt(variances[kept])).T)
 
 
 def delta_interval(

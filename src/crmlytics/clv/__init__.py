@@ -5,8 +5,27 @@ value them with :class:`GammaGammaModel`.
 """
 
 from crmlytics._business_case import business_case, cash_flow_table
+from crmlytics.clv._plots import (
+    plot_alive_history,
+    plot_calibration,
+    plot_conditional,
+    plot_forecast,
+    plot_frequency,
+    plot_heterogeneity,
+    plot_recency_frequency,
+    plot_tracking,
+    plot_value_distribution,
+)
 from crmlytics.clv.baselines import baseline_table, markov_value_table, retention_lifetime_value
 from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
+from crmlytics.clv.checking import (
+    alive_history_table,
+    conditional_table,
+    frequency_table,
+    heterogeneity_table,
+    recency_frequency_table,
+    tracking_table,
+)
 from crmlytics.clv.cnbd import BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
 from crmlytics.clv.comparing import LikelihoodRatioTest, likelihood_ratio_test
 from crmlytics.clv.contractual import BetaDiscreteWeibullModel, ShiftedBetaGeoModel, plot_retention, tenure_table
@@ -36,6 +55,7 @@ __all__ = [
     "NewCustomerValue",
     "ParetoNBDModel",
     "ShiftedBetaGeoModel",
+    "alive_history_table",
     "baseline_table",
     "btyd_table",
     "business_case",
@@ -44,18 +64,32 @@ __all__ = [
     "choose_model",
     "claims_table",
     "clv_table",
+    "conditional_table",
     "customer_equity",
     "discrete_table",
     "elasticity_table",
     "evaluation_table",
+    "frequency_table",
     "from_lifetimes",
+    "heterogeneity_table",
     "holdout_table",
     "likelihood_ratio_test",
     "markov_value_table",
     "new_customer_value",
+    "plot_alive_history",
+    "plot_calibration",
+    "plot_conditional",
+    "plot_forecast",
+    "plot_frequency",
+    "plot_heterogeneity",
+    "plot_recency_frequency",
     "plot_retention",
+    "plot_tracking",
+    "plot_value_distribution",
     "profit_pattern_table",
+    "recency_frequency_table",
     "retention_elasticity_table",
     "retention_lifetime_value",
     "tenure_table",
+    "tracking_table",
 ]

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics._frames import Engine, collect, columns_of, enter, id_column
 from crmlytics._kernels.fitting import LARGEST_LOG, climb, measure
 from crmlytics._kernels.profiling import profile_bounds
+from crmlytics._kernels.uncertainty import trusted_covariance
 from crmlytics._validation import as_days, check_amount, check_fraction, did_you_mean, warn
 from crmlytics.clv._covariates import NONE
 from crmlytics.clv._penalty import Belief
@@ -355,6 +356,7 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
         self.theta_[:count] += np.log(np.asarray(scales))
         self.theta_covariance_ = _carried(found.covariance, back)
         self.information_ = inverse.T @ found.information @ inverse
+        self._trusted_covariance_ = back @ trusted_covariance(found.information) @ back.T
         values = self._from_theta(self.theta_)
         stretch = np.concatenate([values[:count], np.ones(len(values) - count)])
         self.params_ = dict(zip(self._names, values[:count].tolist(), strict=True))

@@ -103,9 +103,9 @@ def _month_place(moment: nw.Expr) -> nw.Expr:
 
 def _months_before_end() -> nw.Expr:
     """Months that a customer completed before the first day without contract, both as month places."""
-    started, ended = nw.col("started"), nw.col("ended")
-    incomplete = (ended % DAYS_APART <= started % DAYS_APART).cast(nw.Int64)
-    return ended // DAYS_APART - started // DAYS_APART - incomplete
+    months = nw.col("ended") // DAYS_APART - nw.col("started") // DAYS_APART
+    later_in_month = nw.col("ended") - nw.col("started") > months * DAYS_APART
+    return months - 1 + later_in_month.cast(nw.Int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from crmlytics._kernels.fitting import climb
 from crmlytics._kernels.forecast import forecast_existing, forecast_joining
 from crmlytics._kernels.population import Population
 from crmlytics._kernels.predictive import count_interval
-from crmlytics._kernels.uncertainty import delta_errors, interval_around, trusted_covariance
+from crmlytics._kernels.uncertainty import delta_errors, interval_around
 from crmlytics._validation import as_days, check_amount, check_count, check_fraction
 from crmlytics.clv._base import MaximumLikelihoodModel, check_histories, describe, in_units, read_histories
 from crmlytics.clv._covariates import check_levels, check_names, learn_coefficients
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DAYS_A_YEAR = 365.0
 CERTAIN = 0.999
+IMPLAUSIBLE = 3.0  # coefficient of a standardised covariate: a factor of 20 within one standard deviation
 MOST_STEPS = 2_000
 ADVICE = {
     "bound": "Usually too few repeat purchases, or customers too much alike, to tell buying from leaving.",
@@ -104,7 +105,7 @@ class PurchaseModel(MaximumLikelihoodModel):
         return -float(table["frequency"].sum()) * math.log(scale)
 
     def _verdict(self, found: Maximum, population: Population, names: Sequence[str]) -> str:
-        wild = found.at_bound[len(self._names) :]
+        wild = (np.abs(found.theta[len(self._names) :]) > IMPLAUSIBLE) & (not found.converged)
         if wild.any():
             runaway = ", ".join(name for name, far in zip(names[len(self._names) :], wild, strict=True) if far)
             return (
@@ -204,7 +205,7 @@ class PurchaseModel(MaximumLikelihoodModel):
                 predicted.append(alive * population.discounted(theta, horizon, rate))
             return tuple(predicted)
 
-        predicted = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+        predicted = delta_errors(predict, self.theta_, self._trusted_covariance_)
         scores: dict[str, Any] = {}
         for name, (value, error) in zip(names, predicted, strict=True):
             bounds = interval_around(value, error, level=interval, scale=SCALES[name])
@@ -306,7 +307,7 @@ class PurchaseModel(MaximumLikelihoodModel):
                 np.array([np.mean(alive * newcomer.expected(theta, t)) for t in times]),
             )
 
-        predicted = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+        predicted = delta_errors(predict, self.theta_, self._trusted_covariance_)
         table: dict[str, Any] = {"horizon_days": np.array(times) * as_days(self.unit, name="unit", caller=caller)}
         names = ("alive_at_horizon_probability", "purchase_probability", "expected_purchase_count")
         for name, (value, error) in zip(names, predicted, strict=True):
@@ -361,7 +362,7 @@ class PurchaseModel(MaximumLikelihoodModel):
         joining = _per_step(new_customers, count, caller=caller)
         _, population = self._enter(X, caller=caller)
         ends = length * np.arange(1.0, count + 1)
-        covariance = trusted_covariance(self.information_)
+        covariance = self._trusted_covariance_
         total = existing = forecast_existing(population, self.theta_, covariance, ends)
         from_new = np.zeros(count)
         if joining.any():
@@ -392,7 +393,7 @@ class PurchaseModel(MaximumLikelihoodModel):
         def predict(theta: Vector) -> tuple[Vector]:
             return (population.alive(theta) * population.discounted(theta, horizon, rate),)
 
-        (found,) = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+        (found,) = delta_errors(predict, self.theta_, self._trusted_covariance_)
         return found
 
     def _objective(self, X: Any, *, caller: str) -> Objective:

@@ -94,7 +94,7 @@ def likelihood_ratio_test(smaller: MaximumLikelihoodModel, larger: MaximumLikeli
             "Fit both on the same table."
         )
         raise SchemaError(msg)
-    statistic = max(2 * (larger.log_likelihood_ - smaller.log_likelihood_), 0.0)
+    statistic = max(2 * float(larger.log_likelihood_ - smaller.log_likelihood_), 0.0)
     freedom = len(larger.theta_) - len(smaller.theta_)
     p_value = float(stats.chi2.sf(statistic, freedom))
     better = p_value < 0.05

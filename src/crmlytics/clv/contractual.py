@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import to_pandas
 from crmlytics._kernels import contractual as kernel
-from crmlytics._kernels.fitting import maximise
+from crmlytics._kernels.fitting import climb
 from crmlytics._kernels.uncertainty import delta_errors, interval_around, trusted_covariance
 from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, tidy
 from crmlytics._plots import axes as new_axes
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from crmlytics._kernels.fitting import Maximum
+    from crmlytics._kernels.fitting import Maximum, Objective
     from crmlytics._kernels.special import Vector
     from crmlytics._kernels.uncertainty import Scale
+    from crmlytics.clv._contractual_tables import Renewals
 
 __all__ = ["BetaDiscreteWeibullModel", "ShiftedBetaGeoModel", "plot_retention", "tenure_table"]
 
@@ -68,9 +69,8 @@ class _Retention(MaximumLikelihoodModel):
             If a cohort grows, has gaps or holds shares instead of counts; if no renewal has come due yet.
         """
         found = read_renewals(X, caller=f"{self._caller}.fit")
-        period = np.arange(1.0, len(found.renewed) + 1)
-        objective = self._objective(kernel.retention_objective(period, found.renewed, found.lost))
-        maximum = maximise(objective, self._starts, weight=found.customer_count)
+        starts = [np.log(np.array(start)) for start in self._starts]
+        maximum = climb(self._of_theta(found), starts, weight=found.customer_count)
         self.n_customers_ = found.customer_count
         self.renewed_counts_, self.lost_counts_ = found.renewed, found.lost
         self._keep(maximum, [1.0] * len(self._names), shift=0.0, verdict=_verdict(maximum, self._names))
@@ -80,9 +80,7 @@ class _Retention(MaximumLikelihoodModel):
         """Return the mean log-likelihood of a customer of ``X``, either kind of table: higher is better."""
         check_is_fitted(self)
         found = read_renewals(X, caller=f"{self._caller}.score")
-        period = np.arange(1.0, len(found.renewed) + 1)
-        value, _ = kernel.retention_objective(period, found.renewed, found.lost)(self._weibull(self.theta_))
-        return value / found.customer_count
+        return self._of_theta(found)(self.theta_)[0] / found.customer_count
 
     def retention_table(self, *, horizon: int, interval: float = 0.9) -> pd.DataFrame:
         """Return the retention curve of a new cohort, beside what was observed.
@@ -259,9 +257,20 @@ class _Retention(MaximumLikelihoodModel):
         """Return (gamma, delta, c) of the beta discrete Weibull."""
         raise NotImplementedError
 
-    def _objective(self, weibull: Callable[[Vector], tuple[float, Vector]]) -> Callable[[Vector], tuple[float, Vector]]:
-        """Return the log-likelihood as a function of the parameters that this model has."""
-        raise NotImplementedError
+    def _objective(self, X: Any, *, caller: str) -> Objective:
+        return self._of_theta(read_renewals(X, caller=caller))
+
+    def _of_theta(self, found: Renewals) -> Objective:
+        """Return the log-likelihood of these renewals as a function of theta, with its derivatives."""
+        period = np.arange(1.0, len(found.renewed) + 1)
+        of_params = kernel.retention_objective(period, found.renewed, found.lost)
+
+        def objective(theta: Vector) -> tuple[float, Vector]:
+            params = self._weibull(theta)
+            value, gradient = of_params(params)
+            return value, (gradient * params)[: len(theta)]
+
+        return objective
 
     def _with_intervals(
         self,
@@ -352,13 +361,6 @@ class ShiftedBetaGeoModel(_Retention):
     def _weibull(self, theta: Vector) -> Vector:
         return np.append(np.exp(theta), 1.0)
 
-    def _objective(self, weibull: Callable[[Vector], tuple[float, Vector]]) -> Callable[[Vector], tuple[float, Vector]]:
-        def geometric(params: Vector) -> tuple[float, Vector]:
-            value, gradient = weibull(np.append(params, 1.0))
-            return value, gradient[:2]
-
-        return geometric
-
 
 class BetaDiscreteWeibullModel(_Retention):
     """Beta discrete Weibull (BdW): as :class:`ShiftedBetaGeoModel`, but a customer's own loyalty may change with time.
@@ -406,9 +408,6 @@ class BetaDiscreteWeibullModel(_Retention):
     def _weibull(self, theta: Vector) -> Vector:
         return np.exp(theta)
 
-    def _objective(self, weibull: Callable[[Vector], tuple[float, Vector]]) -> Callable[[Vector], tuple[float, Vector]]:
-        return weibull
-
 
 def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
     """Draw a retention curve: the share of customers left and the renewal rate, with what was observed.
@@ -448,7 +447,9 @@ def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def _verdict(found: Maximum, names: tuple[str, ...]) -> str:
-    polarisation = 1 / (1 + found.params[:2].sum())  # of the paper: 0 if customers are alike, 1 if each is all or nothing
+    polarisation = 1 / (
+        1 + found.params[:2].sum()
+    )  # of the paper: 0 if customers are alike, 1 if each is all or nothing
     if found.converged or polarisation > ALIKE:
         return describe(found, names, ADVICE)
     first, second = names[:2]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import narwhals.stable.v2 as nw
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._kernels import beta_binomial as kernel
-from crmlytics._kernels.fitting import collapse, maximise
+from crmlytics._kernels.fitting import collapse, in_logs, maximise
 from crmlytics._kernels.uncertainty import delta_errors, interval_around, trusted_covariance
 from crmlytics._orders import gather
 from crmlytics._periods import period_grid
@@ -20,12 +21,19 @@ from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
+    from crmlytics._kernels.fitting import Objective
     from crmlytics._kernels.special import Vector
-    from crmlytics._kernels.uncertainty import Scale
     from crmlytics.clv._base import Histories
 
+SCORES = (
+    "alive_probability",
+    "alive_at_horizon_probability",
+    "purchase_probability",
+    "expected_purchase_count",
+    "discounted_purchase_count",
+)
 STARTS = ((1.0, 1.0, 1.0, 1.0), (0.5, 2.0, 0.5, 5.0), (2.0, 0.5, 0.2, 1.0))
 ADVICE = {
     "bound": "Usually too few opportunities, or customers too much alike, to tell not buying from having left.",
@@ -136,10 +144,12 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
     >>> model = BetaGeoBetaBinomModel().fit(donors)
     >>> {name: round(value, 3) for name, value in model.params_.items()}
     {'alpha': 1.204, 'beta': 0.75, 'gamma': 0.657, 'delta': 2.783}
-    >>> print(model.score_table(donors.tail(2), horizon=5).round(3).to_string())
-       row_number  alive_probability  expected_purchase_count  purchase_probability
-    0           0               0.93                    3.753                 0.923
-    1           1               0.93                    3.753                 0.923
+    >>> scores = model.score_table(donors.drop_duplicates(), horizon=5).iloc[[0, 19, 21]]
+    >>> print(scores[["alive_probability", "purchase_probability", "expected_purchase_count"]].round(3))
+        alive_probability  purchase_probability  expected_purchase_count
+    0               0.108                 0.048                    0.073
+    19              0.522                 0.510                    1.813
+    21              0.930                 0.923                    3.753
     """
 
     _names = ("alpha", "beta", "gamma", "delta")
@@ -158,10 +168,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         self
         """
         table = _read(X, caller=f"{self._caller}.fit")
-        rows = collapse(table["frequency"], table["recency"], table["T"])
-        x, t_x, T = rows.columns
-        objective = kernel.objective(x, t_x, T, rows.weights)
-        found = maximise(objective, STARTS, weight=len(table))
+        found = maximise(_objective(table), STARTS, weight=len(table))
         self.n_customers_ = len(table)
         self._keep(found, [1.0] * len(self._names), shift=0.0, verdict=describe(found, self._names, ADVICE))
         return self
@@ -174,7 +181,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         value = kernel.log_likelihood(self._params, *rows.columns)
         return float(np.average(value, weights=rows.weights))
 
-    def score_table(self, X: Any, *, horizon: int, interval: float | None = None) -> Any:
+    def score_table(self, X: Any, *, horizon: int, discount_rate: float | None = None, interval: float = 0.9) -> Any:
         """Score each customer for the opportunities after the end of their history.
 
         Parameters
@@ -183,39 +190,44 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
             Needs ``frequency``, ``recency`` and ``T``; ``customer_id`` is the key if it is there.
         horizon : int
             How many opportunities to look ahead.
-        interval : float, optional
-            Confidence of intervals, such as 0.9: adds the columns ``_low`` and ``_high``.
+        discount_rate : float, optional
+            Per period, such as 0.1 for years: adds ``discounted_purchase_count``. The next opportunity is a period
+            away and discounted once, as in the paper.
+        interval : float, default 0.9
+            Confidence of the intervals, which tell how well the prediction is known; not what one customer will do.
 
         Returns
         -------
         dataframe of the kind that came in, one row per customer, sorted by key
-            ``customer_id`` (or ``row_number``, from 0, where the table has no key), ``alive_probability`` (Float64, of
-            not having left when the next opportunity comes, as in the paper: below 1 for everybody),
-            ``expected_purchase_count`` (Float64, opportunities with a purchase in the horizon),
-            ``purchase_probability`` (Float64, of at least one purchase in the horizon).
+            ``customer_id`` (or ``row_number``, from 0, where the table has no key), and each with ``_low`` and
+            ``_high``, all Float64: ``alive_probability`` (of not having left when the next opportunity comes, as in the
+            paper: below 1 for everybody), ``alive_at_horizon_probability`` (of not having left at the last of them),
+            ``purchase_probability`` (of at least one purchase in the horizon), ``expected_purchase_count``
+            (opportunities with a purchase in the horizon) and, with a ``discount_rate``,
+            ``discounted_purchase_count``.
         """
         check_is_fitted(self)
         caller = f"{self._caller}.score_table"
-        ahead = check_horizon(horizon, caller=caller)
+        ahead, rate = check_ahead(check_horizon(horizon, caller=caller), discount_rate or 0.0, caller=caller)
         table = _read(X, caller=caller)
 
         def predict(params: Vector, x: Vector, t_x: Vector, n: Vector) -> tuple[Vector, ...]:
             now = kernel.alive_probability(params, x, t_x, n)
-            expected = kernel.expected_purchases_if_alive(params, x, n, horizon=ahead)
-            buys = kernel.purchase_probability_if_alive(params, x, n, horizon=ahead)
-            return kernel.alive_probability(params, x, t_x, n, ahead=1), now * expected, now * buys
+            predicted = (
+                kernel.alive_probability(params, x, t_x, n, ahead=1),
+                kernel.alive_probability(params, x, t_x, n, ahead=horizon),
+                now * kernel.purchase_probability_if_alive(params, x, n, horizon=horizon),
+                now * kernel.expected_purchases_if_alive(params, x, n, horizon=ahead),
+            )
+            if discount_rate is None:
+                return predicted
+            return *predicted, now * kernel.expected_purchases_if_alive(params, x, n, horizon=ahead, rate=rate)
 
-        names: dict[str, Scale] = {
-            "alive_probability": "logit",
-            "expected_purchase_count": "log",
-            "purchase_probability": "logit",
-        }
-        return table.score_frame(self._scores(table, predict, names, interval, caller=caller))
+        names = SCORES if discount_rate is not None else SCORES[:-1]
+        return self._score_frame(table, predict, names, interval, caller=caller)
 
-    def discounted_purchase_table(
-        self, X: Any, *, discount_rate: float, horizon: int | None = None, interval: float | None = None
-    ) -> Any:
-        """Return each customer's discounted expected residual transactions (DERT).
+    def residual_table(self, X: Any, *, discount_rate: float, horizon: int | None = None, interval: float = 0.9) -> Any:
+        """Return the discounted purchases expected of each customer for ever after: residual transactions, or DERT.
 
         Times the margin of a purchase this is residual lifetime value.
 
@@ -223,19 +235,19 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         ----------
         X : dataframe, one row per customer, as :func:`crmlytics.clv.discrete_table` makes it
         discount_rate : float
-            Per period. The next opportunity is one period away and discounted once, as in the paper.
+            Per period. The next opportunity is a period away and discounted once, as in the paper.
         horizon : int, optional
             Opportunities looked ahead; without one all that ever come.
-        interval : float, optional
-            Confidence of intervals, such as 0.9: adds the columns ``_low`` and ``_high``.
+        interval : float, default 0.9
+            Confidence of the intervals.
 
         Returns
         -------
         dataframe of the kind that came in, one row per customer, sorted by key
-            The key, ``discounted_purchase_count`` (Float64).
+            The key, ``discounted_residual_count`` (Float64) with ``_low`` and ``_high``.
         """
         check_is_fitted(self)
-        caller = f"{self._caller}.discounted_purchase_table"
+        caller = f"{self._caller}.residual_table"
         ahead, rate = check_ahead(horizon, discount_rate, caller=caller)
         table = _read(X, caller=caller)
 
@@ -243,71 +255,112 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
             now = kernel.alive_probability(params, x, t_x, n)
             return (now * kernel.expected_purchases_if_alive(params, x, n, horizon=ahead, rate=rate),)
 
-        names: dict[str, Scale] = {"discounted_purchase_count": "log"}
-        return table.score_frame(self._scores(table, predict, names, interval, caller=caller))
+        return self._score_frame(table, predict, ["discounted_residual_count"], interval, caller=caller)
 
-    def purchase_count_table(self, X: Any, *, horizon: int, most: int) -> Any:
-        """Return how likely each customer is to make exactly 0, 1, ..., ``most`` purchases.
+    def count_table(self, X: Any, *, horizon: int, most: int = 5) -> Any:
+        """Return how likely each customer is to make exactly 0, 1, 2, ... purchases in the horizon.
 
         Parameters
         ----------
         X : dataframe, one row per customer, as :func:`crmlytics.clv.discrete_table` makes it
         horizon : int
             How many opportunities to look ahead.
-        most : int
-            The last count shown.
+        most : int, default 5
+            The largest number that gets a column of its own.
 
         Returns
         -------
         dataframe of the kind that came in, one row per customer, sorted by key
-            The key, ``probability_0``, ``probability_1``, ..., ``probability_<most>`` (Float64); they add up to 1 if
-            ``most`` is the ``horizon``.
+            The key, ``probability_of_0`` ... ``probability_of_5`` and ``probability_of_more`` (Float64): they sum to 1.
         """
         check_is_fitted(self)
-        caller = f"{self._caller}.purchase_count_table"
+        caller = f"{self._caller}.count_table"
         ahead = check_horizon(horizon, caller=caller)
         counts = check_count(most, name="most", caller=caller, least=0)
         table = _read(X, caller=caller)
+        rows = collapse(table["frequency"], table["recency"], table["T"])
+        x, t_x, n = rows.columns
+        alive = kernel.alive_probability(self._params, x, t_x, n)
+        mass = kernel.count_probabilities_if_alive(self._params, x, n, horizon=ahead, most=counts) * alive[:, None]
+        mass[:, 0] += 1 - alive
+        columns = [*mass.T, np.maximum(1 - mass.sum(axis=1), 0.0)]
+        names = [*(f"probability_of_{count}" for count in range(counts + 1)), "probability_of_more"]
+        return table.score_frame({name: part[rows.inverse] for name, part in zip(names, columns, strict=True)})
 
-        def predict(params: Vector, x: Vector, t_x: Vector, n: Vector) -> tuple[Vector, ...]:
-            now = kernel.alive_probability(params, x, t_x, n)
-            shares = kernel.count_probabilities_if_alive(params, x, n, horizon=ahead, most=counts) * now[:, None]
-            shares[:, 0] += 1 - now
-            return tuple(shares.T)
+    def new_customer_table(self, *, horizons: Sequence[int], interval: float = 0.9) -> pd.DataFrame:
+        """Return what to expect of a customer at the opportunities after the first purchase.
 
-        names: dict[str, Scale] = {f"probability_{count}": "logit" for count in range(counts + 1)}
-        return table.score_frame(self._scores(table, predict, names, None, caller=caller))
+        Parameters
+        ----------
+        horizons : list of int
+            Numbers of opportunities.
+        interval : float, default 0.9
+            Confidence of the intervals.
 
-    def expected_new_customer_purchases(self, *, horizon: int) -> float:
-        """Purchases expected of a customer at the first ``horizon`` opportunities after the first purchase."""
+        Returns
+        -------
+        pandas.DataFrame, one row per horizon
+            ``horizon``, ``alive_at_horizon_probability``, ``purchase_probability`` (of at least one),
+            ``expected_purchase_count`` (the first purchase is not counted), each with ``_low`` and ``_high``.
+        """
         check_is_fitted(self)
-        ahead = check_horizon(horizon, caller=f"{self._caller}.expected_new_customer_purchases")
+        caller = f"{self._caller}.new_customer_table"
+        steps = [check_horizon(horizon, caller=caller) for horizon in horizons]
         new = np.zeros(1)
-        return float(kernel.expected_purchases_if_alive(self._params, new, new, horizon=ahead)[0])
 
-    def _scores(
+        def predict(theta: Vector) -> tuple[Vector, ...]:
+            params = np.exp(theta)
+            parts = [
+                (
+                    kernel.alive_probability(params, new, new, new, ahead=step),
+                    kernel.purchase_probability_if_alive(params, new, new, horizon=step),
+                    kernel.expected_purchases_if_alive(params, new, new, horizon=step),
+                )
+                for step in steps
+            ]
+            return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+        names = ["alive_at_horizon_probability", "purchase_probability", "expected_purchase_count"]
+        return pd.DataFrame({"horizon": steps} | self._with_intervals(predict, names, interval, caller=caller))
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _objective(self, X: Any, *, caller: str) -> Objective:
+        return in_logs(_objective(_read(X, caller=caller)))
+
+    def _score_frame(
         self,
         table: Histories,
         predict: Callable[[Vector, Vector, Vector, Vector], tuple[Vector, ...]],
-        scales: Mapping[str, Scale],
-        interval: float | None,
+        names: Sequence[str],
+        interval: float,
         *,
         caller: str,
-    ) -> dict[str, Vector]:
-        """Predict once for each distinct history, with bounds if asked for, and hand on to the customers."""
+    ) -> Any:
+        """Predict once for each distinct history, and hand on to the customers."""
         rows = collapse(table["frequency"], table["recency"], table["T"])
-        if interval is None:
-            found = predict(self._params, *rows.columns)
-            return {name: value[rows.inverse] for name, value in zip(scales, found, strict=True)}
+        x, t_x, n = rows.columns
+        scores = self._with_intervals(lambda theta: predict(np.exp(theta), x, t_x, n), names, interval, caller=caller)
+        return table.score_frame({name: values[rows.inverse] for name, values in scores.items()})
+
+    def _with_intervals(
+        self, predict: Callable[[Vector], tuple[Vector, ...]], names: Sequence[str], interval: float, *, caller: str
+    ) -> dict[str, Vector]:
+        """Return each prediction with its bounds, three columns a name."""
         level = check_fraction(interval, name="interval", caller=caller)
-        covariance = trusted_covariance(self.information_)
-        errors = delta_errors(lambda theta: predict(np.exp(theta), *rows.columns), self.theta_, covariance)
-        scores: dict[str, Vector] = {}
-        for (name, scale), (value, error) in zip(scales.items(), errors, strict=True):
-            band = interval_around(value, error, level=level, scale=scale)
-            parts = {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
-            scores |= {part: values[rows.inverse] for part, values in parts.items()}
-        return scores
+        found = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+        columns: dict[str, Vector] = {}
+        for name, (value, error) in zip(names, found, strict=True):
+            band = interval_around(value, error, level=level, scale="logit" if "probability" in name else "log")
+            columns |= {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
+        return columns
+
+
+def _objective(table: Histories) -> Objective:
+    """Return the log-likelihood of these customers as a function of the parameters, with its derivatives."""
+    rows = collapse(table["frequency"], table["recency"], table["T"])
+    x, t_x, n = rows.columns
+    return kernel.objective(x, t_x, n, rows.weights)
 
 
 def _read(X: Any, *, caller: str) -> Histories:

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics._kernels import gamma_gamma as kernel
 from crmlytics._kernels.effects import params_of, with_effects
 from crmlytics._kernels.population import distinct
-from crmlytics._kernels.uncertainty import delta_errors, interval_around, trusted_covariance
+from crmlytics._kernels.uncertainty import delta_errors, interval_around
 from crmlytics._validation import check_fraction, warn
 from crmlytics.clv._base import MaximumLikelihoodModel, describe, read_histories, refuse_rows
 from crmlytics.clv._covariates import check_levels, check_names, learn_coefficients
@@ -220,7 +220,7 @@ class GammaGammaModel(MaximumLikelihoodModel):
             return (kernel.expected_order_amount(params_of(theta, 3, rows.effects), *rows.columns),)
 
         with np.errstate(invalid="ignore"):  # infinite less infinite
-            ((value, error),) = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+            ((value, error),) = delta_errors(predict, self.theta_, self._trusted_covariance_)
         error = np.where(np.isfinite(value) & np.isfinite(error), error, 0.0)
         return value[rows.inverse], error[rows.inverse]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._kernels.lifetime_nbd import GAMMA_GOMPERTZ_NBD, NBD_PROCESS, PARETO_NBD
+from crmlytics._kernels.lifetime_nbd import GAMMA_GOMPERTZ_NBD, NBD, PARETO_NBD
 from crmlytics.clv._purchases import CovariateModel, PurchaseModel
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class NBDModel(PurchaseModel):
     -9763.66
     """
 
-    _process = NBD_PROCESS
+    _process = NBD
 
     def __init__(
         self,

@@ -1,0 +1,35 @@
+"""Customers who behave as a model says, for tests that fit the model to them."""
+
+import numpy as np
+import pandas as pd
+
+
+def pareto_customers(rng, T, *, r, alpha, s, beta, horizon=0.0):
+    """Histories until T of Pareto/NBD customers, and their purchases in the horizon after it; alpha, beta may be arrays."""
+    count = len(T)
+    rate = rng.gamma(r, 1.0, count) / alpha
+    lifetime = rng.exponential(1.0, count) / (rng.gamma(s, 1.0, count) / beta)
+    frequency, recency, later, clock = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
+    running = np.ones(count, dtype=bool)
+    while running.any():
+        clock += rng.exponential(1.0, count) / np.maximum(rate, 1e-300)
+        running &= clock <= np.minimum(lifetime, T + horizon)
+        before = running & (clock <= T)
+        frequency += before
+        recency = np.where(before, clock, recency)
+        later += running & ~before
+    return frequency, recency, later
+
+
+def pareto_table(rng, T, *, horizon=0.0, **params):
+    """The same as a btyd table, with what came later in ``later_count``."""
+    frequency, recency, later = pareto_customers(rng, T, horizon=horizon, **params)
+    return pd.DataFrame(
+        {
+            "customer_id": np.arange(len(T)),
+            "frequency": frequency.astype(int),
+            "recency": recency,
+            "T": T,
+            "later_count": later.astype(int),
+        },
+    )
