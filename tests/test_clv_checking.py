@@ -50,7 +50,6 @@ def known(kind, *params, unit="1d", **options):
     """A model whose parameters are given, as if it had been fitted."""
     model = kind(unit=unit, **options)
     model.theta_, model._coefficients_ = np.log(params), NONE
-    model.params_ = dict(zip(model._names, params, strict=True))
     return model
 
 
@@ -315,21 +314,25 @@ def test_one_more_purchase_long_ago_is_worse_and_just_now_is_better(cdnow):
 # --- alive_history_table
 
 
-def test_alive_history_is_what_the_score_table_said_day_by_day(frame):
-    model = known(ModifiedBetaGeoModel, 0.5, 10.0, 0.9, 1.6)
+@pytest.fixture(scope="module")
+def fitted(cdnow):
+    return ModifiedBetaGeoModel(unit="7d").fit(cdnow)
+
+
+def test_alive_history_is_what_the_score_table_said_day_by_day(frame, fitted):
     sales = frame(SALES)
-    table = alive_history_table(model, sales, customer_id="a", as_of="2024-01-21")
+    table = alive_history_table(fitted, sales, customer_id="a", as_of="2024-01-21")
     assert type(table) is type(sales)
     rows = records(table)
     assert [row[1].day for row in rows] == list(range(3, 21))
     assert [row[1].day for row in rows if row[3]] == DAYS["a"]
     assert {row[0] for row in rows} == {"a"}
     for row in rows:
-        known_then = btyd_table(pd.DataFrame(SALES), as_of=row[1] + dt.timedelta(days=1), unit="1d")
+        known_then = btyd_table(pd.DataFrame(SALES), as_of=row[1] + dt.timedelta(days=1), unit="7d")
         known_then = known_then[known_then["customer_id"] == "a"]
         assert row[2] == known_then["frequency"].item()
-        alive = model._enter(known_then, caller="test")[1].alive(model.theta_)
-        assert row[4] == pytest.approx(alive[0], rel=1e-12)
+        score = fitted.score_table(known_then, horizon="7d")["alive_probability"].item()
+        assert row[4] == pytest.approx(score, rel=1e-12)
 
 
 def test_longer_steps_miss_no_purchase():

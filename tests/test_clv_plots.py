@@ -1,4 +1,4 @@
-"""What the pictures of crmlytics.clv promise: they draw the table they are given, whatever its kind, and nothing else."""
+"""What the pictures of crmlytics.clv promise: they draw the table they are given, whatever its kind."""
 
 import datetime as dt
 
@@ -83,10 +83,6 @@ def legend(ax):
 
 def ticks(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
-
-
-def column(table, name):
-    return pd.DataFrame(records(table), columns=list(getattr(table, "columns", None) or table.column_names))[name]
 
 
 # --- one picture a table
