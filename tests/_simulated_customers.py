@@ -5,7 +5,7 @@ import pandas as pd
 
 
 def pareto_customers(rng, T, *, r, alpha, s, beta, horizon=0.0):
-    """Histories until T of Pareto/NBD customers, and their purchases in the horizon after it; alpha, beta may be arrays."""
+    """Histories until T of Pareto/NBD customers, and their purchases in the horizon after it; alpha may be an array."""
     count = len(T)
     rate = rng.gamma(r, 1.0, count) / alpha
     lifetime = rng.exponential(1.0, count) / (rng.gamma(s, 1.0, count) / beta)

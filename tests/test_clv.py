@@ -125,7 +125,7 @@ def test_new_customer_expectation_is_the_published_one(cdnow, model, expected):
 
 
 def test_pareto_nbd_at_the_published_parameters_gives_the_published_predictions():
-    """The parameters that BTYD stops at have the same log-likelihood to four digits, but 1.47311 where the top has 1.47344.
+    """BTYD stops at parameters of the same log-likelihood to four digits, which give 1.47311; the top has 1.47344.
 
     Its customer 1516 has a recency rounded to 30.86 weeks, where 216 days are 30.857.
     """

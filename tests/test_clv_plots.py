@@ -216,6 +216,13 @@ def test_odd_values_can_be_drawn(values):
     assert sum(bar.get_height() for bar in ax.patches) in {len(values), np.count_nonzero(values)}
 
 
+def test_customers_alike_are_all_drawn_on_a_logarithmic_axis_too():
+    ax = plot_value_distribution(pd.DataFrame({"clv_amount": [1.0] * 90 + [1000.0] * 10}))
+    assert ax.get_xscale() == "log"
+    assert sum(bar.get_height() for bar in ax.patches) == 100
+    assert ax.get_xlabel() == "clv_amount, per customer"
+
+
 def test_nothing_finite_is_refused():
     with pytest.raises(SchemaError, match=r"plot_value_distribution: column 'clv_amount' has no finite value to draw"):
         plot_value_distribution(pd.DataFrame({"clv_amount": [np.inf, np.nan]}))

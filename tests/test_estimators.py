@@ -9,7 +9,7 @@ from crmlytics.testing import all_estimators, check_table_estimator
 
 ORDERS = crm.datasets.make_transactions(customers=150, random_state=5).transactions
 RFM = crm.rfm.rfm_table(ORDERS, as_of="2025-01-01")
-HISTORIES = crm.clv.btyd_table(ORDERS, as_of="2025-01-01")
+HISTORIES = crm.clv.btyd_table(ORDERS, as_of="2025-01-01", with_intervals=True)
 OPPORTUNITIES = crm.clv.discrete_table(ORDERS, as_of="2025-01-01", period="month")
 TENURES = {
     "customer_id": range(1000),
@@ -19,9 +19,14 @@ TENURES = {
 EXAMPLES = {
     "BetaDiscreteWeibullModel": (TENURES, {"horizon": 6}),
     "BetaGeoBetaBinomModel": (OPPORTUNITIES, {"horizon": 6, "discount_rate": 0.01}),
+    "BetaGeoCNBDModel": (HISTORIES, {"horizon": "90d"}),
     "BetaGeoModel": (HISTORIES, {"horizon": "90d"}),
     "GammaGammaModel": (HISTORIES, {}),
+    "GammaGompertzNBDModel": (HISTORIES, {"horizon": "90d"}),
+    "ModifiedBetaGeoCNBDModel": (HISTORIES, {"horizon": "90d"}),
     "ModifiedBetaGeoModel": (HISTORIES, {"horizon": "90d"}),
+    "NBDModel": (HISTORIES, {"horizon": "90d"}),
+    "ParetoNBDModel": (HISTORIES, {"horizon": "90d"}),
     "RFMSegmenter": (RFM, {}),
     "ShiftedBetaGeoModel": (TENURES, {"horizon": 6}),
 }

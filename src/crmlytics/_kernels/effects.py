@@ -45,7 +45,7 @@ class Effect:
 
 
 def params_of(theta: Vector, count: int, effects: Sequence[Effect]) -> Params:
-    """Return the ``count`` parameters: numbers, but arrays of one entry per customer where covariates have an effect."""
+    """Return the ``count`` parameters: numbers, but arrays of an entry per customer where covariates have an effect."""
     params: list[float | Vector] = list(np.exp(theta[:count]))
     for effect in effects:
         params[effect.parameter] = params[effect.parameter] * np.exp(

@@ -129,4 +129,4 @@ def second_moments(population: Population, theta: Vector, horizon: float, mean: 
 def _per_case(population: Population, values: Vector) -> npt.NDArray[np.float64]:
     """Sum values of customers over each case of ``population.future``."""
     future = population.future
-    return np.bincount(future.inverse, values, minlength=len(future.weights))
+    return np.bincount(future.inverse, values, minlength=len(future.weights)).astype(float)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def gamma_gamma_log_likelihood(params: Params, x: Vector, mean_spend: Vector) -> Vector:
-    """Log-likelihood of a customer's mean spend over ``x`` purchases; ``params`` is (p, q, gamma), each a number or an array.
+    """Log-likelihood of a customer's mean spend over ``x`` purchases; ``params`` is (p, q, gamma).
 
     ``gamma^q m^(px-1) x^(px) / (B(px, q) (gamma + m x)^(px+q))``.
     """

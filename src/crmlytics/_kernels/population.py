@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Customers of whom no two are alike in what matters, how many are like each, and which of them each customer is."""
+    """Customers of whom no two are alike in what matters, how many are like each, and which of them each one is."""
 
     columns: list[Vector]
     effects: list[Effect]
@@ -66,7 +66,8 @@ class Population:
         """Return the function of theta that gives the log-likelihood of all customers and its derivatives."""
         rows = self.whole
         if not rows.effects:
-            return in_logs(self.process.objective(*rows.columns, rows.weights))
+            x, t_x, T = rows.columns
+            return in_logs(self.process.objective(x, t_x, T, rows.weights))
         return with_effects(
             lambda params: self.process.log_likelihood_and_gradient(params, *rows.columns),
             len(self.process.names),

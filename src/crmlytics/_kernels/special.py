@@ -9,11 +9,12 @@ import numpy.typing as npt
 from scipy import special
 
 Vector: TypeAlias = npt.NDArray[np.float64]
+Number: TypeAlias = float | Vector
 
 STIRLING_FROM = 16.0  # above, the series below are exact to 1e-17
 
 
-def log_rising(z: Vector, n: Vector) -> Vector:
+def log_rising(z: Number, n: Number) -> Vector:
     """Return ln Γ(z + n) - ln Γ(z) for z > 0, n >= 0, without the cancellation that large z brings."""
     z, n = np.broadcast_arrays(np.asarray(z, dtype=float), np.asarray(n, dtype=float))
     large = np.maximum(z, STIRLING_FROM)
@@ -28,7 +29,7 @@ def log_rising(z: Vector, n: Vector) -> Vector:
     return np.where(z > STIRLING_FROM, series, special.gammaln(small + n) - special.gammaln(small))
 
 
-def digamma_rise(z: Vector, n: Vector) -> Vector:
+def digamma_rise(z: Number, n: Number) -> Vector:
     """Return ψ(z + n) - ψ(z), the derivative of ``log_rising`` by z."""
     z, n = np.broadcast_arrays(np.asarray(z, dtype=float), np.asarray(n, dtype=float))
     large = np.maximum(z, STIRLING_FROM)
@@ -39,7 +40,7 @@ def digamma_rise(z: Vector, n: Vector) -> Vector:
     return np.where(z > STIRLING_FROM, series, special.digamma(small + n) - special.digamma(small))
 
 
-def log_beta(a: Vector, b: Vector) -> Vector:
+def log_beta(a: Number, b: Number) -> Vector:
     """Return ln B(a, b) for a, b > 0."""
     larger, smaller = np.maximum(a, b), np.minimum(a, b)
     return np.asarray(special.gammaln(smaller) - log_rising(larger, smaller))

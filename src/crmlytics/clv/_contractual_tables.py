@@ -14,7 +14,7 @@ import numpy.typing as npt
 from crmlytics._frames import Engine, collect, columns_of, day_number, enter, id_column
 from crmlytics._periods import period_grid
 from crmlytics._validation import as_moment
-from crmlytics.clv._base import Histories, read_histories, refuse_rows
+from crmlytics.clv._histories import Histories, read_histories, refuse_rows
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Subscriptions
 
@@ -181,7 +181,7 @@ def read_customers(X: Any, *, caller: str) -> Histories:
         raise MissingColumnsError(msg)
     if schema["is_active"] == nw.Boolean:
         X = engine.to_native(frame.with_columns(nw.col("is_active").cast(nw.Float64)))
-    table = read_histories(X, *CUSTOMER_COLUMNS, caller=caller)
+    table = read_histories(X, *CUSTOMER_COLUMNS, caller=caller, made_by="tenure_table(subscriptions, as_of=...)")
     count, active = table["renewal_count"], table["is_active"]
     meaning = "It counts the renewals made: 0 for a customer in the first period."
     bad = ~(np.isfinite(count) & (count >= 0) & (count == np.floor(count)))

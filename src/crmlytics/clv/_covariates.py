@@ -1,4 +1,4 @@
-"""What is known of customers besides their purchases, as covariates of a model: learned in fit, encoded again to score."""
+"""What is known of customers besides their purchases, as covariates: learned in fit, encoded again to score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crmlytics._kernels.special import Vector
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
 MOST_LEVELS = 50
 

@@ -29,7 +29,8 @@ def check_penalty(l2: Any, priors: Any, names: Sequence[str], *, caller: str) ->
                 f"{caller}: priors name {name!r}, expected one of {list(names)}.{did_you_mean(name, names)}"
             )
         if not callable(getattr(prior, "logpdf", None)):
-            msg = f"{caller}: the prior of {name!r} has no logpdf. Give a distribution such as scipy.stats.gamma(2, scale=0.5)."
+            example = "scipy.stats.gamma(2, scale=0.5)"
+            msg = f"{caller}: the prior of {name!r} has no logpdf. Give a distribution such as {example}."
             raise SchemaError(msg)
 
 
@@ -43,8 +44,8 @@ class Belief:
         ``l2 * sum(theta ** 2)`` is taken off: time in units of the mean T, covariates standardised, so that the penalty
         does not depend on the caller's units.
     priors : dict of name to a distribution with ``logpdf``
-        Of parameters and coefficients, in the caller's units: theta in these is ``matrix @ theta + shift``, of which the
-        first ``positive`` are logarithms.
+        Of parameters and coefficients, in the caller's units: theta in these is ``matrix @ theta + shift``, of which
+        the first ``positive`` are logarithms.
     """
 
     l2: float

@@ -15,8 +15,9 @@ from crmlytics._kernels.population import Population
 from crmlytics._kernels.predictive import count_interval
 from crmlytics._kernels.uncertainty import delta_errors, interval_around
 from crmlytics._validation import as_days, check_amount, check_count, check_fraction
-from crmlytics.clv._base import MaximumLikelihoodModel, check_histories, describe, in_units, read_histories
+from crmlytics.clv._base import MaximumLikelihoodModel, describe
 from crmlytics.clv._covariates import check_levels, check_names, learn_coefficients
+from crmlytics.clv._histories import check_histories, in_units, read_histories
 from crmlytics.clv._penalty import check_penalty
 from crmlytics.exceptions import SchemaError
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from crmlytics._kernels.process import Process
     from crmlytics._kernels.special import Vector
     from crmlytics._kernels.uncertainty import Scale
-    from crmlytics.clv._base import Histories
     from crmlytics.clv._covariates import Coefficients
+    from crmlytics.clv._histories import Histories
 
 DAYS_A_YEAR = 365.0
 CERTAIN = 0.999
@@ -57,7 +58,7 @@ class PurchaseModel(MaximumLikelihoodModel):
     # --- fitting
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002  scikit-learn's signature
-        """Estimate the parameters from a btyd table by maximum likelihood, or by its posterior mode if there are priors.
+        """Estimate the parameters from a btyd table by maximum likelihood, or the mode of the posterior with priors.
 
         Parameters
         ----------
@@ -116,8 +117,8 @@ class PurchaseModel(MaximumLikelihoodModel):
         if self._leaving is not None and not found.converged and population.alive(found.theta).min() > CERTAIN:
             return (
                 "no dropout found: the likelihood rises as dropping out becomes rarer, so alive_probability is near 1 "
-                "for everybody and tells nothing. purchase_probability and expected_purchase_count are usable: they are "
-                "those of an NBD model. Do not interpret the parameters of dropout. A longer history may show who "
+                "for everybody and tells nothing. purchase_probability and expected_purchase_count are usable: they "
+                "are those of an NBD model. Do not interpret the parameters of dropout. A longer history may show who "
                 "leaves."
             )
         return describe(found, names, ADVICE)
@@ -417,7 +418,10 @@ class PurchaseModel(MaximumLikelihoodModel):
             none = np.zeros(1)
             return Population(self._process, none, none, none)
         if like is None:
-            msg = f"{caller}: the model has covariates, so say of which customers: like=<a table with {coefficients.columns}>."
+            msg = (
+                f"{caller}: the model has covariates, so say of which customers: "
+                f"like=<a table with {coefficients.columns}>."
+            )
             raise SchemaError(msg)
         table = read_histories(like, caller=caller, attributes=coefficients.columns)
         check_levels(table, coefficients, caller=caller)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from crmlytics._kernels.beta_geo import BG_NBD, MBG_NBD
 from crmlytics.clv._purchases import CovariateModel
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
 
 class BetaGeoModel(CovariateModel):
@@ -93,7 +94,7 @@ class BetaGeoModel(CovariateModel):
     _leaving = ("a", 1.0)
 
     def _alive_is_assumed(self, table: Histories) -> npt.NDArray[np.bool_]:
-        return table["frequency"] == 0
+        return np.asarray(table["frequency"] == 0)
 
 
 class ModifiedBetaGeoModel(CovariateModel):

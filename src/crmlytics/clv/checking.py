@@ -17,10 +17,10 @@ from crmlytics._frames import collect, day_number
 from crmlytics._kernels.effects import params_of
 from crmlytics._kernels.population import Population, distinct
 from crmlytics._validation import as_days, as_moment, check_count
-from crmlytics.clv._base import DTYPES, KEY, in_units, read_histories
 from crmlytics.clv._covariates import check_levels
+from crmlytics.clv._histories import DTYPES, KEY, in_units, read_histories
+from crmlytics.clv._holdout import read_holdout
 from crmlytics.clv._purchases import MOST_STEPS, PurchaseModel
-from crmlytics.clv.judging import _read_holdout
 from crmlytics.clv.preparing import holdout_days, last_day_before, purchase_days, split_day
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
@@ -225,7 +225,7 @@ def conditional_table(model: PurchaseModel, X: Any, *, most: int = 7) -> Any:
     caller = "conditional_table"
     _check_model(model, caller=caller)
     most = check_count(most, name="most", caller=caller)
-    holdout = _read_holdout(X, caller=caller)
+    holdout = read_holdout(X, caller=caller)
     table, population = model._enter(holdout.frame, caller=caller)
     predicted = population.alive(model.theta_) * population.expected(model.theta_, holdout.span)
     group = np.minimum(table["frequency"], most).astype(np.int64)

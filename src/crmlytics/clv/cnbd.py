@@ -9,16 +9,16 @@ import numpy as np
 
 from crmlytics._kernels.beta_geo_erlang import BetaGeoErlang
 from crmlytics._validation import check_count
-from crmlytics.clv._base import read_histories, refuse_rows
+from crmlytics.clv._histories import check_histories, read_histories, refuse_rows
 from crmlytics.clv._purchases import CovariateModel
-from crmlytics.exceptions import DataQualityWarning, MissingColumnsError
+from crmlytics.exceptions import DataQualityWarning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
 INTERVALS = "log_interval_sum"
 LARGEST_K = 12
@@ -81,18 +81,12 @@ class _Regular(CovariateModel):
         return np.asarray(table["frequency"] + self._chances_at_first_purchase == 0)
 
     def _read(self, X: Any, *, caller: str, attributes: Sequence[str] = ()) -> Histories:
-        table = super()._read(X, caller=caller, attributes=attributes)
-        try:
-            intervals = read_histories(X, INTERVALS, caller=caller)
-        except MissingColumnsError as error:
-            msg = (
-                f"{caller} needs the column {INTERVALS!r}, by which it sees how regularly customers buy. Make it: "
-                "crm.clv.btyd_table(tx, as_of=..., with_intervals=True)."
-            )
-            raise MissingColumnsError(msg) from error
-        bad = ~np.isfinite(intervals[INTERVALS])
-        refuse_rows(intervals, bad, f"a {INTERVALS} that is missing or infinite", "", caller=caller)
-        table.columns[INTERVALS] = intervals[INTERVALS]
+        made_by = "btyd_table(tx, as_of=..., with_intervals=True)"
+        names = ("frequency", "recency", "T", INTERVALS)
+        table = read_histories(X, *names, caller=caller, attributes=attributes, made_by=made_by)
+        check_histories(table, caller=caller)
+        bad = ~np.isfinite(table[INTERVALS])
+        refuse_rows(table, bad, f"a {INTERVALS} that is missing or infinite", "", caller=caller)
         return table
 
 

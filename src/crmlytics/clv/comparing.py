@@ -1,4 +1,4 @@
-"""Is the larger of two nested models worth its parameters?"""
+"""The likelihood-ratio test: is the larger of two nested models worth its parameters."""
 
 from __future__ import annotations
 
@@ -98,8 +98,9 @@ def likelihood_ratio_test(smaller: MaximumLikelihoodModel, larger: MaximumLikeli
     freedom = len(larger.theta_) - len(smaller.theta_)
     p_value = float(stats.chi2.sf(statistic, freedom))
     better = p_value < 0.05
+    how = "better than chance would make it" if better else "no better than chance may"
     verdict = (
-        f"{type(larger).__name__} fits {'better than chance would make it' if better else 'no better than chance may'}: "
+        f"{type(larger).__name__} fits {how}: "
         f"chi-square {statistic:.2f} on {freedom} degrees of freedom, p {_in_words(p_value)}."
     )
     if at_edge and not better:

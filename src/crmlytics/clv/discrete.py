@@ -15,7 +15,8 @@ from crmlytics._kernels.uncertainty import delta_errors, interval_around, truste
 from crmlytics._orders import gather
 from crmlytics._periods import period_grid
 from crmlytics._validation import as_moment, check_count, check_fraction
-from crmlytics.clv._base import MaximumLikelihoodModel, check_histories, describe, read_histories, refuse_rows
+from crmlytics.clv._base import MaximumLikelihoodModel, describe
+from crmlytics.clv._histories import check_histories, read_histories, refuse_rows
 from crmlytics.clv.contractual import check_ahead, check_horizon
 from crmlytics.tables import Transactions
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from crmlytics._kernels.fitting import Objective
     from crmlytics._kernels.special import Vector
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
 SCORES = (
     "alive_probability",
@@ -364,7 +365,9 @@ def _objective(table: Histories) -> Objective:
 
 
 def _read(X: Any, *, caller: str) -> Histories:
-    table = read_histories(X, "frequency", "recency", "T", caller=caller)
+    table = read_histories(
+        X, "frequency", "recency", "T", caller=caller, made_by="discrete_table(tx, as_of=..., period=...)"
+    )
     check_histories(table, caller=caller)
     x, t_x, T = table["frequency"], table["recency"], table["T"]
     counted = "Both count opportunities. Make the table with crm.clv.discrete_table, not with btyd_table."

@@ -12,8 +12,9 @@ from crmlytics._kernels.effects import params_of, with_effects
 from crmlytics._kernels.population import distinct
 from crmlytics._kernels.uncertainty import delta_errors, interval_around
 from crmlytics._validation import check_fraction, warn
-from crmlytics.clv._base import MaximumLikelihoodModel, describe, read_histories, refuse_rows
+from crmlytics.clv._base import MaximumLikelihoodModel, describe
 from crmlytics.clv._covariates import check_levels, check_names, learn_coefficients
+from crmlytics.clv._histories import read_histories, refuse_rows
 from crmlytics.clv._penalty import check_penalty
 from crmlytics.exceptions import SchemaError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crmlytics._kernels.population import Distinct
     from crmlytics._kernels.process import Params
     from crmlytics._kernels.special import Vector
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
 STARTS = ((5.0, 4.0, 1.0), (1.0, 2.0, 1.0), (20.0, 20.0, 1.0))  # spend in units of its mean
 ADVICE = {
@@ -165,7 +166,8 @@ class GammaGammaModel(MaximumLikelihoodModel):
     def _describe(self, buyers: Histories) -> None:
         """Keep what follows from the parameters and the data, and warn if the mean is infinite."""
         rows = _distinct(buyers, ())
-        self.correlation_ = _correlation(*rows.columns, rows.weights)
+        x, spend = rows.columns
+        self.correlation_ = _correlation(x, spend, rows.weights)
         self.independence_verdict_ = _independence_verdict(self.correlation_, self.n_customers_)
         self.population_mean_amount_ = float(kernel.expected_order_amount(self._params, np.zeros(1), np.zeros(1))[0])
         self._warn_if_mean_is_infinite()

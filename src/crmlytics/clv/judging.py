@@ -13,10 +13,10 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from crmlytics._frames import collect, columns_of, compute, enter
-from crmlytics._kernels.predictive import log_probability_of_counts
+from crmlytics._frames import columns_of, compute, enter
 from crmlytics._validation import check_count
-from crmlytics.clv._base import KEY, read_histories, refuse_rows
+from crmlytics.clv._histories import KEY
+from crmlytics.clv._holdout import MEASURES, name_of, read_holdout
 from crmlytics.clv._purchases import PurchaseModel
 from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
 from crmlytics.clv.cnbd import INTERVALS, BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from crmlytics._frames import Engine
     from crmlytics._kernels.special import Vector
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
-FOUND, SPAN, LATE = "holdout_frequency", "holdout_duration", "late_joiner"
 DISTINGUISHABLE = 2.0  # standard errors between the predictive log-likelihoods of two models
 
 
@@ -81,7 +79,7 @@ def evaluation_table(
     >>> print(table[columns].round(3).to_string())
     """
     caller = "evaluation_table"
-    holdout = _read_holdout(X, caller=caller)
+    holdout = read_holdout(X, caller=caller)
     judged = [holdout.judge_model(model) for model in _fitted(holdout, models, unit, caller=caller)]
     judged += [
         holdout.judge_forecast(name, values)
@@ -139,7 +137,7 @@ def choose_model(X: Any, *, models: Sequence[PurchaseModel] | None = None, unit:
     >>> print(choice.reason)
     """
     caller = "choose_model"
-    holdout = _read_holdout(X, caller=caller)
+    holdout = read_holdout(X, caller=caller)
     fitted = _fitted(holdout, models, unit, caller=caller)
     judged = [holdout.judge_model(model) for model in fitted]
     columns = _as_columns(sorted(judged, key=_rank))
@@ -177,7 +175,7 @@ def calibration_table(model: PurchaseModel, X: Any, *, bins: int = 10) -> Any:
     caller = "calibration_table"
     check_is_fitted(model)
     bins = check_count(bins, name="bins", caller=caller, least=2)
-    holdout = _read_holdout(X, caller=caller)
+    holdout = read_holdout(X, caller=caller)
     predicted = holdout.predict(model)
     ranks = stats.rankdata(predicted, method="average")
     _, group = np.unique(np.ceil(bins * ranks / (len(ranks) + 1)), return_inverse=True)
@@ -193,91 +191,6 @@ def calibration_table(model: PurchaseModel, X: Any, *, bins: int = 10) -> Any:
     return holdout.engine.from_columns(columns, nw.Schema(schema))
 
 
-@dataclass(frozen=True, slots=True)
-class _Holdout:
-    """Customers known at the end of the calibration period, and what they did afterwards."""
-
-    frame: Any
-    engine: Engine
-    table: Histories
-    actual: Vector
-    span: float
-
-    def predict(self, model: PurchaseModel) -> Vector:
-        _, population = model._enter(self.frame, caller="evaluation_table")
-        return population.alive(model.theta_) * population.expected(model.theta_, self.span)
-
-    def log_probabilities(self, model: PurchaseModel) -> Vector:
-        _, population = model._enter(self.frame, caller="evaluation_table")
-        return log_probability_of_counts(population, model.theta_, self.span, self.actual)
-
-    def judge_model(self, model: PurchaseModel) -> dict[str, Any]:
-        row = self.judge_forecast(_name(model), self.predict(model))
-        return row | {
-            "predictive_log_likelihood": float(np.sort(self.log_probabilities(model)).sum()),
-            "log_likelihood": model.log_likelihood_,
-            "aic": model.aic_,
-            "bic": model.bic_,
-            "verdict": model.verdict_,
-        }
-
-    def judge_forecast(self, name: str, predicted: Vector) -> dict[str, Any]:
-        missing = int((~np.isfinite(predicted)).sum())
-        if missing:
-            verdict = f"not judged: no forecast for {missing} of {len(predicted)} customers."
-            return dict.fromkeys(MEASURES) | {"model": name, "verdict": verdict}
-        error, total = predicted - self.actual, float(self.actual.sum())
-        return dict.fromkeys(MEASURES) | {
-            "model": name,
-            "predicted_purchase_count": float(predicted.sum()),
-            "actual_purchase_count": total,
-            "bias_share": float(predicted.sum()) / total - 1 if total else None,
-            "root_mean_squared_error": float(np.sqrt(np.mean(error**2))),
-            "mean_absolute_error": float(np.abs(error).mean()),
-            "correlation": _correlation(predicted, self.actual),
-            "normalised_gini": normalised_gini(predicted, self.actual),
-        }
-
-
-MEASURES = (
-    "model",
-    "predictive_log_likelihood",
-    "predicted_purchase_count",
-    "actual_purchase_count",
-    "bias_share",
-    "root_mean_squared_error",
-    "mean_absolute_error",
-    "correlation",
-    "normalised_gini",
-    "log_likelihood",
-    "aic",
-    "bic",
-    "verdict",
-)
-
-
-def normalised_gini(predicted: Vector, actual: Vector) -> float | None:
-    """Return the Gini coefficient of ``actual`` in the order of ``predicted``, over that in its own order.
-
-    Ties share their mean rank, so equal forecasts rank nobody. None where nobody differs in what they did.
-    """
-    own = np.cov(stats.rankdata(actual), actual)[0, 1]
-    return float(np.cov(stats.rankdata(predicted), actual)[0, 1] / own) if own > 0 else None
-
-
-def _correlation(predicted: Vector, actual: Vector) -> float | None:
-    if np.ptp(predicted) == 0 or np.ptp(actual) == 0:
-        return None
-    return float(np.corrcoef(predicted, actual)[0, 1])
-
-
-def _name(model: PurchaseModel) -> str:
-    name = type(model).__name__
-    if hasattr(model, "k_"):
-        name += f"(k={model.k_})"
-    return name + (" with " + ", ".join(model.coefficients_) if model.coefficients_ else "")
-
-
 def _rank(row: Mapping[str, Any]) -> tuple[bool, float, float]:
     likelihood = row["predictive_log_likelihood"]
     error = row["root_mean_squared_error"]
@@ -291,7 +204,7 @@ def _as_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]]
 
 
 def _choose(
-    holdout: _Holdout, fitted: Sequence[PurchaseModel], judged: Sequence[Mapping[str, Any]]
+    holdout: Holdout, fitted: Sequence[PurchaseModel], judged: Sequence[Mapping[str, Any]]
 ) -> tuple[PurchaseModel, str]:
     sound = [at for at, model in enumerate(fitted) if model.converged_] or [*range(len(fitted))]
     best = max(sound, key=lambda at: judged[at]["predictive_log_likelihood"])
@@ -304,7 +217,7 @@ def _choose(
             abs(judged[at]["bias_share"] or 0.0),
         ),
     )
-    names = [_name(model) for model in fitted]
+    names = [name_of(model) for model in fitted]
     reason = (
         f"{names[best]} has the highest predictive log-likelihood, {judged[best]['predictive_log_likelihood']:,.1f}"
     )
@@ -328,9 +241,7 @@ def _is_close(best: Vector, other: Vector) -> bool:
     return bool(difference.sum() <= DISTINGUISHABLE * error)
 
 
-def _fitted(
-    holdout: _Holdout, models: Sequence[PurchaseModel] | None, unit: Any, *, caller: str
-) -> list[PurchaseModel]:
+def _fitted(holdout: Holdout, models: Sequence[PurchaseModel] | None, unit: Any, *, caller: str) -> list[PurchaseModel]:
     if models is None:
         kinds: list[type] = [NBDModel, ParetoNBDModel, BetaGeoModel, ModifiedBetaGeoModel]
         if INTERVALS in columns_of(enter(holdout.frame, caller=caller)[0]):
@@ -346,28 +257,6 @@ def _fitted(
         return [clone(model).fit(holdout.frame) for model in models]
 
 
-def _read_holdout(X: Any, *, caller: str) -> _Holdout:
-    frame, engine = enter(X, caller=caller)
-    present = columns_of(frame)
-    missing = [name for name in ("frequency", "recency", "T", FOUND, SPAN) if name not in present]
-    if missing:
-        msg = (
-            f"{caller} needs the columns {missing} of a holdout table, got {present}. Make one from your orders: "
-            "crm.clv.holdout_table(tx, calibration_end=..., as_of=...)."
-        )
-        raise MissingColumnsError(msg)
-    known = frame.filter(~nw.col(LATE)) if LATE in present else frame
-    native = collect(known).to_native()  # once: every model reads it
-    table = read_histories(native, FOUND, SPAN, caller=caller)
-    actual, spans = table[FOUND], np.unique(table[SPAN])
-    bad = ~np.isfinite(actual) | (actual < 0) | (actual != np.floor(actual))
-    refuse_rows(table, bad, f"a {FOUND} that is not a whole number >= 0", "", caller=caller)
-    if len(spans) != 1 or not (np.isfinite(spans[0]) and spans[0] > 0):
-        msg = f"{caller}: {SPAN} must be one number above zero for all customers, got {spans[:5].tolist()}."
-        raise SchemaError(msg)
-    return _Holdout(native, engine, table, actual, float(spans[0]))
-
-
 def _read_baselines(baselines: Any, table: Histories, *, caller: str) -> dict[str, Vector]:
     """Return the forecasts of baselines in the order of the table's customers."""
     if baselines is None:
@@ -379,8 +268,8 @@ def _read_baselines(baselines: Any, table: Histories, *, caller: str) -> dict[st
     unknown = [key for key in table.keys.tolist() if key not in by_key.index]
     if unknown:
         msg = (
-            f"{caller}: {len(unknown)} customers have no baseline ({KEY} {', '.join(map(repr, unknown[:5]))}). Make both "
-            "tables with the same calibration_end and as_of."
+            f"{caller}: {len(unknown)} customers have no baseline ({KEY} {', '.join(map(repr, unknown[:5]))}). "
+            "Make both tables with the same calibration_end and as_of."
         )
         raise SchemaError(msg)
     ordered = by_key.loc[table.keys.tolist()]

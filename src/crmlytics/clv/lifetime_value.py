@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from crmlytics._frames import compute, enter
 from crmlytics._kernels.uncertainty import interval_around
 from crmlytics._validation import check_amount, check_fraction
-from crmlytics.clv._base import in_units, read_histories, refuse_rows
+from crmlytics.clv._histories import in_units, read_histories, refuse_rows
 from crmlytics.clv._purchases import PurchaseModel
 from crmlytics.clv.gamma_gamma import GammaGammaModel
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from crmlytics._kernels.special import Vector
-    from crmlytics.clv._base import Histories
+    from crmlytics.clv._histories import Histories
 
 LIFETIME = "lifetime"
 
@@ -85,6 +86,8 @@ def clv_table(
     _check_models(counts, spend, margin, order_margin_amount, caller=caller)
     check_fraction(interval, name="interval", caller=caller)
     units, rate = _horizon_and_rate(counts, horizon, discount_rate, caller=caller)
+    _, engine = enter(X, caller=caller)
+    X = compute(X, caller=caller).to_native()  # once: several models read it, and must see the same order of rows
     table, population = counts._enter(X, caller=caller)
     value, error = counts._discounted(population, units, rate)
     purchases = _Estimate(value, error / np.where(value > 0, value, 1.0))
@@ -98,10 +101,10 @@ def clv_table(
     if order_margin_amount is not None:
         amount = _column_or_number(X, order_margin_amount, table, name="order_margin_amount", caller=caller)
         columns["clv_amount"] = purchases.times(_Estimate.of(amount))
-    scores = {}
+    scores: dict[str, Vector] = {}
     for name, estimate in columns.items():
         scores |= estimate.columns(name, interval)
-    return table.score_frame(scores)
+    return table.score_frame(scores, engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def new_customer_value(
     if isinstance(spend, GammaGammaModel):
         check_is_fitted(spend)
         if spend.coefficients_:
-            msg = f"{caller}: spend has covariates, so there is no one mean. Give the mean amount of their orders: spend=35.0."
+            msg = f"{caller}: spend has covariates, so there is no one mean. Give the mean of their orders: spend=35.0."
             raise SchemaError(msg)
         order_amount = spend.population_mean_amount_
     else:
@@ -237,7 +240,8 @@ def _check_models(counts: Any, spend: Any, margin: Any, order_margin_amount: Any
 
 def _check_counts(counts: Any, *, caller: str) -> None:
     if not isinstance(counts, PurchaseModel):
-        msg = f"{caller}: counts must be a fitted model of purchases such as ModifiedBetaGeoModel, got {type(counts).__name__}."
+        kind = type(counts).__name__
+        msg = f"{caller}: counts must be a fitted model of purchases such as ModifiedBetaGeoModel, got {kind}."
         raise SchemaError(msg)
     check_is_fitted(counts)
 

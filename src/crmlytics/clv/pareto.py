@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from crmlytics.clv._base import Histories
+    from crmlytics._kernels.fitting import Maximum
+    from crmlytics._kernels.population import Population
+    from crmlytics.clv._histories import Histories
+
+STEADY = 1e-2  # a hazard that grows by a hundredth within the mean T
 
 
 class NBDModel(PurchaseModel):
@@ -30,8 +35,8 @@ class NBDModel(PurchaseModel):
         The time unit of ``recency`` and ``T``: the ``unit`` given to :func:`crmlytics.clv.btyd_table`. It turns a
         ``horizon`` such as ``"90d"`` into that unit.
     purchase_covariates : list of str
-        Columns that explain how fast a customer buys. Numbers and truth values enter as they are; of a text, the first level in alphabetical order is
-        what the others are compared with.
+        Columns that explain how fast a customer buys. Numbers and truth values enter as they are; of a text, the first
+        level in alphabetical order is what the others are compared with.
     l2 : float, default 0
         Penalty on the squares of log-parameters (time in units of the mean T) and of the coefficients of standardised
         covariates: holds estimates together where the data say little.
@@ -249,3 +254,13 @@ class GammaGompertzNBDModel(CovariateModel):
 
     _process = GAMMA_GOMPERTZ_NBD
     _leaving = ("beta", -1.0)
+
+    def _verdict(self, found: Maximum, population: Population, names: Sequence[str]) -> str:
+        b = math.exp(found.theta[self._names.index("b")])  # time in units of the mean T
+        if b < STEADY and (not found.converged or found.on_ridge.any()):
+            return (
+                "no growing hazard found: b is nearly 0, so customers leave as in a Pareto/NBD (with beta / b for its "
+                "beta), and b and beta cannot be told apart. Predictions are usable; ParetoNBDModel makes the same ones "
+                "with one parameter fewer."
+            )
+        return super()._verdict(found, population, names)

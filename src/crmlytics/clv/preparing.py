@@ -122,6 +122,7 @@ def holdout_table(
     calibration_end: str | dt.date | dt.datetime,
     as_of: str | dt.date | dt.datetime,
     unit: str = "7d",
+    with_intervals: bool = False,
 ) -> Any:
     """Split each customer's purchases into what a model may learn from and what its forecast is judged by.
 
@@ -136,6 +137,8 @@ def holdout_table(
         The day described from: the holdout ends before it, lines on or after it are left out.
     unit : str, default "7d"
         The unit of time of the result, in days or weeks, as in :func:`btyd_table`.
+    with_intervals : bool, default False
+        Add ``log_interval_sum`` of the calibration period, as in :func:`btyd_table`; null for a late joiner.
 
     Returns
     -------
@@ -179,7 +182,10 @@ def holdout_table(
     calibration_end = split_day(calibration_end, as_of, caller=caller)
     unit_days = float(as_days(unit, name="unit", caller=caller))
     table = Transactions.bind(transactions).before(as_of)
-    customers = _split_histories(purchase_days(table, caller=caller), calibration_end)
+    days = purchase_days(table, caller=caller)
+    if with_intervals:
+        days = _with_log_intervals(days, unit_days)
+    customers = _split_histories(days, calibration_end, with_intervals=with_intervals)
     unit_column = _unit_column(nw.col("holdout_count"), unit_days)
     duration = nw.lit(float(holdout_days(calibration_end, as_of)))
     known, in_units = nw.col("known_count") > 0, nw.col("_unit")
@@ -193,6 +199,7 @@ def holdout_table(
         holdout_duration=duration / in_units,
         holdout_monetary_value=_mean(nw.col("holdout_amount"), nw.col("holdout_count")),
         late_joiner=~known,
+        **({"log_interval_sum": nw.when(known).then(nw.col("log_interval_sum"))} if with_intervals else {}),
     )
     return table.to_native(result.sort("customer_id"))
 
@@ -267,10 +274,13 @@ def _histories(days: LazyFrame[Any], *, counts_first: bool, with_intervals: bool
     return customers.with_columns(valued_count=nw.col("day_count") - (0 if counts_first else 1))
 
 
-def _split_histories(days: LazyFrame[Any], calibration_end: dt.datetime) -> LazyFrame[Any]:
+def _split_histories(days: LazyFrame[Any], calibration_end: dt.datetime, *, with_intervals: bool) -> LazyFrame[Any]:
     """One row per customer: purchase days before and from ``calibration_end``, and their amounts."""
     day, amount, none = nw.col("day"), nw.col("amount"), nw.lit(0.0)
     known, first = day < calibration_end, nw.col("first")
+    interval = nw.when(known).then(nw.col("log_interval").fill_null(0.0)).otherwise(none)
+    more = {"log_interval_sum": nw.col("_interval").sum()} if with_intervals else {}
+    days = days.with_columns(_interval=interval) if with_intervals else days
     return (
         days.with_columns(first=day.min().over("customer_id"), _number=day_number(day))
         .with_columns(
@@ -288,6 +298,7 @@ def _split_histories(days: LazyFrame[Any], calibration_end: dt.datetime) -> Lazy
             day_count=nw.len(),
             later_amount=nw.col("_later").sum(),
             holdout_amount=nw.col("_holdout").sum(),
+            **more,
         )
         .with_columns(holdout_count=nw.col("day_count").cast(nw.Int64) - nw.col("known_count"))
     )
