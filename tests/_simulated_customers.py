@@ -33,3 +33,15 @@ def pareto_table(rng, T, *, horizon=0.0, **params):
             "later_count": later.astype(int),
         },
     )
+
+
+def sudden_leavers(rng, count, *, T=60.0):
+    """Histories of customers who stay for about 30 units of time and then leave all at once: a growing hazard."""
+    rate, lifetime = rng.gamma(2.0, 0.1, count), rng.normal(30.0, 5.0, count)
+    frequency, recency = np.zeros(count), np.zeros(count)
+    clock = rng.exponential(1.0, count) / rate
+    while (running := clock <= np.minimum(lifetime, T)).any():
+        frequency += running
+        recency = np.where(running, clock, recency)
+        clock = clock + rng.exponential(1.0, count) / rate
+    return pd.DataFrame({"customer_id": np.arange(count), "frequency": frequency, "recency": recency, "T": T})

@@ -2,14 +2,17 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 import crmlytics as crm
+from _simulated_customers import sudden_leavers
 from crmlytics.testing import all_estimators, check_table_estimator
 
 ORDERS = crm.datasets.make_transactions(customers=150, random_state=5).transactions
 RFM = crm.rfm.rfm_table(ORDERS, as_of="2025-01-01")
 HISTORIES = crm.clv.btyd_table(ORDERS, as_of="2025-01-01", with_intervals=True)
+SUDDEN = sudden_leavers(np.random.default_rng(3), 500)
 OPPORTUNITIES = crm.clv.discrete_table(ORDERS, as_of="2025-01-01", period="month")
 TENURES = {
     "customer_id": range(1000),
@@ -22,7 +25,7 @@ EXAMPLES = {
     "BetaGeoCNBDModel": (HISTORIES, {"horizon": "90d"}),
     "BetaGeoModel": (HISTORIES, {"horizon": "90d"}),
     "GammaGammaModel": (HISTORIES, {}),
-    "GammaGompertzNBDModel": (HISTORIES, {"horizon": "90d"}),
+    "GammaGompertzNBDModel": (SUDDEN, {"horizon": "90d"}),
     "ModifiedBetaGeoCNBDModel": (HISTORIES, {"horizon": "90d"}),
     "ModifiedBetaGeoModel": (HISTORIES, {"horizon": "90d"}),
     "NBDModel": (HISTORIES, {"horizon": "90d"}),

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics._frames import columns_of, compute, enter
 from crmlytics._validation import check_count
 from crmlytics.clv._histories import KEY
-from crmlytics.clv._holdout import MEASURES, name_of, read_holdout
+from crmlytics.clv._holdout import MEASURES, Holdout, name_of, read_holdout
 from crmlytics.clv._purchases import PurchaseModel
 from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
 from crmlytics.clv.cnbd import INTERVALS, BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel

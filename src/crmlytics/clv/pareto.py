@@ -260,7 +260,7 @@ class GammaGompertzNBDModel(CovariateModel):
         if b < STEADY and (not found.converged or found.on_ridge.any()):
             return (
                 "no growing hazard found: b is nearly 0, so customers leave as in a Pareto/NBD (with beta / b for its "
-                "beta), and b and beta cannot be told apart. Predictions are usable; ParetoNBDModel makes the same ones "
-                "with one parameter fewer."
+                "beta), and b and beta cannot be told apart. Predictions are usable; ParetoNBDModel makes the same "
+                "ones with one parameter fewer."
             )
         return super()._verdict(found, population, names)
