@@ -201,7 +201,7 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
         self.covariance_ = self.theta_covariance_ * np.outer(stretch, stretch)
         errors = np.sqrt(np.diag(self.covariance_))
         self.standard_errors_ = dict(zip((*self._names, *coefficients.names), errors.tolist(), strict=True))
-        self.log_likelihood_ = found.log_likelihood + shift
+        self.log_likelihood_ = float(found.log_likelihood + shift)
         self.converged_ = found.converged
         self.verdict_ = verdict
         if not self.converged_ or found.on_ridge.any():

@@ -88,6 +88,10 @@ class BetaGeoModel(CovariateModel):
     {'r': 0.243, 'alpha': 4.414, 'a': 0.793, 'b': 2.426}
     >>> columns = ["customer_id", "purchase_probability", "expected_purchase_count", "alive_is_assumed"]
     >>> print(model.score_table(table, horizon="90d")[columns].head(3).round(3).to_string())
+       customer_id  purchase_probability  expected_purchase_count  alive_is_assumed
+    0            1                 0.321                    0.452             False
+    1            2                 0.059                    0.074             False
+    2            3                 0.061                    0.069              True
     """
 
     _process = BG_NBD
@@ -164,6 +168,10 @@ class ModifiedBetaGeoModel(CovariateModel):
     'converged: the parameters are well determined.'
     >>> columns = ["customer_id", "alive_probability", "purchase_probability", "expected_purchase_count"]
     >>> print(model.score_table(table, horizon="90d")[columns].head(3).round(3).to_string())
+       customer_id  alive_probability  purchase_probability  expected_purchase_count
+    0            1              0.706                 0.332                    0.472
+    1            2              0.171                 0.054                    0.070
+    2            3              0.390                 0.048                    0.055
     """
 
     _process = MBG_NBD

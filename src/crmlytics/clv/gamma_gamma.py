@@ -94,8 +94,11 @@ class GammaGammaModel(MaximumLikelihoodModel):
     >>> model = GammaGammaModel().fit(table)
     >>> round(model.population_mean_amount_, 2)
     35.17
-    >>> model.score_table(table).head(3).round(2)
+    >>> print(model.score_table(table).head(3).round(2).to_string())
        customer_id  expected_order_amount  expected_order_amount_low  expected_order_amount_high
+    0            1                  24.65                      23.82                       25.51
+    1            2                  18.91                      16.84                       21.23
+    2            3                  35.17                      33.68                       36.72
     >>> model.independence_verdict_
     'acceptable: frequency and spend of 946 repeat buyers correlate at 0.11 (95 % interval 0.05 to 0.18), a weak ...'
     """

@@ -74,9 +74,21 @@ def evaluation_table(
     >>> from crmlytics.datasets import load_cdnow
     >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
     >>> periods = {"calibration_end": "1997-10-01", "as_of": "1998-07-01"}
-    >>> table = evaluation_table(holdout_table(orders, **periods), baselines=baseline_table(orders, **periods))
+    >>> simple = baseline_table(orders, **periods, period="21d")
+    >>> table = evaluation_table(holdout_table(orders, **periods), baselines=simple)
     >>> columns = ["model", "predictive_log_likelihood", "bias_share", "root_mean_squared_error"]
     >>> print(table[columns].round(3).to_string())
+                      model  predictive_log_likelihood  bias_share  root_mean_squared_error
+    0  ModifiedBetaGeoModel                  -2314.824      -0.162                    1.607
+    1          BetaGeoModel                  -2320.361      -0.121                    1.608
+    2        ParetoNBDModel                  -2326.797      -0.115                    1.603
+    3              NBDModel                  -2506.890       0.557                    1.860
+    4                markov                        NaN      -0.115                    1.894
+    5                  mean                        NaN       0.556                    2.104
+    6        retention_rate                        NaN      -0.969                    2.166
+    7         historic_rate                        NaN       0.557                    2.212
+    8           last_period                        NaN       1.558                    2.318
+    9       retention_table                        NaN         NaN                      NaN
     """
     caller = "evaluation_table"
     holdout = read_holdout(X, caller=caller)
@@ -134,7 +146,10 @@ def choose_model(X: Any, *, models: Sequence[PurchaseModel] | None = None, unit:
     >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
     >>> choice = choose_model(holdout_table(orders, calibration_end="1997-10-01", as_of="1998-07-01"))
     >>> choice.model
+    ParetoNBDModel()
     >>> print(choice.reason)
+    ModifiedBetaGeoModel has the highest predictive log-likelihood, -2,314.8; ParetoNBDModel, BetaGeoModel cannot be
+    told from it, and of these ParetoNBDModel has the smallest error (root mean squared error 1.603, bias -11.5%).
     """
     caller = "choose_model"
     holdout = read_holdout(X, caller=caller)
@@ -171,6 +186,12 @@ def calibration_table(model: PurchaseModel, X: Any, *, bins: int = 10) -> Any:
     >>> model = ModifiedBetaGeoModel().fit(btyd_table(orders, as_of="1997-10-01"))
     >>> table = holdout_table(orders, calibration_end="1997-10-01", as_of="1998-07-01")
     >>> print(calibration_table(model, table, bins=5).round(2).to_string())
+       decile  customer_count  predicted_mean_count  actual_mean_count
+    0       1             475                  0.16               0.25
+    1       2             463                  0.18               0.24
+    2       3             470                  0.20               0.26
+    3       4             478                  0.47               0.72
+    4       5             471                  2.33               2.52
     """
     caller = "calibration_table"
     check_is_fitted(model)

@@ -81,6 +81,10 @@ def clv_table(
     >>> value = clv_table(table, counts=counts, spend=spend, horizon="365d", discount_rate=0.1, margin=0.3)
     >>> columns = ["customer_id", "clv_amount_low", "clv_amount", "clv_amount_high"]
     >>> print(value[columns].head(3).round(2).to_string())
+       customer_id  clv_amount_low  clv_amount  clv_amount_high
+    0            1           10.48       11.33            12.25
+    1            2            1.05        1.31             1.63
+    2            3            1.74        2.00             2.29
     """
     caller = "clv_table"
     _check_models(counts, spend, margin, order_margin_amount, caller=caller)
@@ -178,6 +182,7 @@ def new_customer_value(
     >>> value = new_customer_value(counts=counts, spend=spend, horizon="lifetime", discount_rate=0.1, margin=0.3,
     ...                            count_first_purchase=True, acquisition_cost=12.0)
     >>> round(value.clv_amount, 2)
+    39.14
     """
     caller = "new_customer_value"
     if isinstance(spend, GammaGammaModel):

@@ -175,6 +175,10 @@ class ParetoNBDModel(CovariateModel):
     {'r': 0.553, 'alpha': 10.578, 's': 0.606, 'beta': 11.669}
     >>> columns = ["customer_id", "alive_probability", "purchase_probability", "expected_purchase_count"]
     >>> print(model.score_table(table, horizon="90d")[columns].head(3).round(3).to_string())
+       customer_id  alive_probability  purchase_probability  expected_purchase_count
+    0            1              0.869                 0.364                    0.538
+    1            2              0.168                 0.048                    0.063
+    2            3              0.295                 0.033                    0.040
     """
 
     _process = PARETO_NBD
@@ -248,8 +252,12 @@ class GammaGompertzNBDModel(CovariateModel):
     >>> from crmlytics.datasets import load_cdnow
     >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
     >>> table = btyd_table(orders, as_of="1997-10-01", unit="7d")
-    >>> model = GammaGompertzNBDModel(unit="7d").fit(table)
-    >>> round(model.log_likelihood_, 1)
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # the verdict comes as a warning, too
+    ...     model = GammaGompertzNBDModel(unit="7d").fit(table)
+    >>> model.verdict_
+    'no growing hazard found: b is nearly 0, so customers leave as in a Pareto/NBD ...'
     """
 
     _process = GAMMA_GOMPERTZ_NBD
