@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import crmlytics as crm
 from crmlytics._kernels.markov import discounted_renewals
 from crmlytics.clv import (
     claims_table,
@@ -312,3 +313,59 @@ def test_claims_that_cannot_be_observed():
         claims_table(refunds, as_of="2024-02-01", acquisition_cost=1, retention_cost=0)
     with pytest.raises(SchemaError, match="retention_rate must be a fraction between 0 and 1"):
         claims_table(refunds, as_of="2024-02-01", retention_rate=80, discount_rate=0.1)
+
+
+# -- retention without contracts
+
+
+@pytest.fixture(scope="module")
+def cdnow():
+    orders = crm.Transactions(crm.datasets.load_cdnow(), customer_id="sample_id", timestamp="date")
+    return crm.clv.btyd_table(orders, as_of="1997-10-01", unit="7d")
+
+
+def test_staying_longer_is_worth_what_stretched_lifetimes_of_the_pareto_nbd_are(cdnow):
+    """By trapezoid over the survival function: hazards divided by c are S(t / c)."""
+    model = crm.clv.ParetoNBDModel().fit(cdnow)
+    r, alpha, s, beta = model.params_.values()
+    x, T = cdnow["frequency"].to_numpy(), cdnow["T"].to_numpy()
+    alive = model.score_table(cdnow, horizon=1)["alive_probability"].to_numpy()
+    t = np.linspace(0, 104, 20_001)
+    force = np.log(1.15) * 7 / 365
+
+    def value(stretch):
+        kept = {
+            watched: np.trapezoid(np.exp(-force * t) * ((beta + watched) / (beta + watched + t / stretch)) ** s, t)
+            for watched in np.unique(T)
+        }
+        return (alive * (r + x) / (alpha + T) * np.array([kept[watched] for watched in T])).sum()
+
+    expected = (np.log(value(1.001)) - np.log(value(0.999))) / (np.log(1.001) - np.log(0.999))
+    found = crm.clv.retention_elasticity(cdnow, counts=model, horizon=104, discount_rate=0.15)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_staying_longer_is_worth_what_rarer_dropout_of_the_bg_nbd_is(cdnow):
+    """By drawing rates and dropout probabilities of one customer from the posterior of those alive: hazard rate * p."""
+    model = crm.clv.BetaGeoModel().fit(cdnow)
+    r, alpha, a, b = model.params_.values()
+    one = cdnow[cdnow["customer_id"] == 1516]
+    x, T = int(one["frequency"].iloc[0]), float(one["T"].iloc[0])
+    rng = np.random.default_rng(0)
+    rate, p = rng.gamma(r + x, 1 / (alpha + T), 400_000), rng.beta(a, b + x, 400_000)
+    force = np.log(1.15) * 7 / 365
+
+    def value(stretch):  # of purchases at rate, discounted, until a death at rate * p / stretch
+        return (rate / (force + rate * p / stretch)).mean()
+
+    expected = (np.log(value(1.01)) - np.log(value(0.99))) / (np.log(1.01) - np.log(0.99))
+    found = crm.clv.retention_elasticity(one, counts=model, horizon="lifetime", discount_rate=0.15)
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_where_nobody_leaves_staying_longer_changes_nothing(cdnow):
+    model = crm.clv.NBDModel().fit(cdnow)
+    found = crm.clv.retention_elasticity(cdnow, counts=model, horizon="365d", discount_rate=0.1)
+    assert found == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(SchemaError, match=r"retention_elasticity: counts must be a fitted .*got GammaGammaModel"):
+        crm.clv.retention_elasticity(cdnow, counts=crm.clv.GammaGammaModel(), horizon="365d", discount_rate=0.1)

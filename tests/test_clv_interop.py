@@ -79,9 +79,9 @@ def test_a_fit_that_stopped_early_is_called_so(lifetimes, cdnow):
 
 
 def test_what_cannot_come_over_is_refused(lifetimes, cdnow):
-    with pytest.raises(SchemaError, match="from_lifetimes: expected a fitted BetaGeoFitter, .*got an unfitted one"):
+    with pytest.raises(SchemaError, match=r"from_lifetimes: expected a fitted BetaGeoFitter, .*got an unfitted one"):
         from_lifetimes(lifetimes.BetaGeoFitter(), unit="7d")
-    with pytest.raises(SchemaError, match="expected a fitted BetaGeoFitter, .*got int"):
+    with pytest.raises(SchemaError, match=r"expected a fitted BetaGeoFitter, .*got int"):
         from_lifetimes(3, unit="7d")
     fitter = lifetimes.BetaGeoFitter()
     few = cdnow.head(300)

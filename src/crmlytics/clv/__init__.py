@@ -30,7 +30,13 @@ from crmlytics.clv.cnbd import BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
 from crmlytics.clv.comparing import LikelihoodRatioTest, likelihood_ratio_test
 from crmlytics.clv.contractual import BetaDiscreteWeibullModel, ShiftedBetaGeoModel, plot_retention, tenure_table
 from crmlytics.clv.discrete import BetaGeoBetaBinomModel, discrete_table
-from crmlytics.clv.equity import CustomerEquity, customer_equity, elasticity_table, retention_elasticity_table
+from crmlytics.clv.equity import (
+    CustomerEquity,
+    customer_equity,
+    elasticity_table,
+    retention_elasticity,
+    retention_elasticity_table,
+)
 from crmlytics.clv.gamma_gamma import GammaGammaModel
 from crmlytics.clv.interop import from_lifetimes
 from crmlytics.clv.judging import ModelChoice, calibration_table, choose_model, evaluation_table
@@ -88,6 +94,7 @@ __all__ = [
     "plot_value_distribution",
     "profit_pattern_table",
     "recency_frequency_table",
+    "retention_elasticity",
     "retention_elasticity_table",
     "retention_lifetime_value",
     "tenure_table",

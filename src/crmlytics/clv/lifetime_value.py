@@ -89,7 +89,7 @@ def clv_table(
     caller = "clv_table"
     _check_models(counts, spend, margin, order_margin_amount, caller=caller)
     check_fraction(interval, name="interval", caller=caller)
-    units, rate = _horizon_and_rate(counts, horizon, discount_rate, caller=caller)
+    units, rate = horizon_and_rate(counts, horizon, discount_rate, caller=caller)
     _, engine = enter(X, caller=caller)
     X = compute(X, caller=caller).to_native()  # once: several models read it, and must see the same order of rows
     table, population = counts._enter(X, caller=caller)
@@ -196,7 +196,7 @@ def new_customer_value(
     _check_counts(counts, caller=caller)
     margin = _check_share(margin, caller=caller)
     cost = check_amount(acquisition_cost, name="acquisition_cost", caller=caller)
-    units, rate = _horizon_and_rate(counts, horizon, discount_rate, caller=caller)
+    units, rate = horizon_and_rate(counts, horizon, discount_rate, caller=caller)
     newcomer = counts._newcomer(like, caller=caller)
     purchases = float(np.mean(counts._discounted(newcomer, units, rate)[0]))
     first = margin * order_amount if count_first_purchase else 0.0
@@ -262,7 +262,8 @@ def _check_share(margin: Any, *, caller: str) -> float:
     return share
 
 
-def _horizon_and_rate(counts: PurchaseModel, horizon: Any, discount_rate: Any, *, caller: str) -> tuple[float, float]:
+def horizon_and_rate(counts: PurchaseModel, horizon: Any, discount_rate: Any, *, caller: str) -> tuple[float, float]:
+    """Return how far to look, in units of the model (or infinitely), and the continuous rate per unit."""
     rate = counts._force_of_interest(check_amount(discount_rate, name="discount_rate", caller=caller), caller=caller)
     if isinstance(horizon, str) and horizon.strip() == LIFETIME:
         if rate == 0:
