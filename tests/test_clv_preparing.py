@@ -300,3 +300,21 @@ def test_holdout_refuses_what_is_no_split():
         holdout_table(orders, calibration_end=AS_OF, as_of=AS_OF)
     with pytest.raises(MissingColumnsError, match=r"holdout_table needs \['amount'\]"):
         holdout_table(orders.drop(columns="amount"), calibration_end=SPLIT, as_of=AS_OF)
+
+
+def test_an_order_cancelled_in_the_holdout_was_known_as_one_before(frame):
+    """Where returns are paired with their originals, the pairing must not reach back over the end of calibration."""
+    lines = {
+        "customer_id": ["a", "a", "b", "b", "b"],
+        "order_id": [1, 2, 3, 4, 5],
+        "product_id": ["p"] * 5,
+        "timestamp": [dt.datetime(2024, 1, day) for day in (2, 20, 3, 9, 22)],
+        "quantity": [1.0, -1.0, 1.0, 1.0, -1.0],
+        "amount": [8.0, -8.0, 5.0, 6.0, -6.0],
+    }
+    tx = Transactions(frame(lines), returns="match")
+    table = records(holdout_table(tx, calibration_end="2024-01-15", as_of="2024-02-01", unit="1d"))
+    known = records(btyd_table(tx, as_of="2024-01-15", unit="1d"))
+    assert [row[:4] for row in table] == [row[:4] for row in known] == [("a", 0, 0.0, 12.0), ("b", 1, 6.0, 11.0)]
+    assert [row[5] for row in table] == [0, 0]  # what was cancelled is no purchase of the holdout either
+    assert [row[0] for row in records(btyd_table(tx, as_of="2024-02-01"))] == ["b"]

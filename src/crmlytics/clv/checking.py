@@ -21,7 +21,7 @@ from crmlytics.clv._covariates import check_levels
 from crmlytics.clv._histories import DTYPES, KEY, in_units, read_histories
 from crmlytics.clv._holdout import read_holdout
 from crmlytics.clv._purchases import MOST_STEPS, PurchaseModel
-from crmlytics.clv.preparing import holdout_days, last_day_before, purchase_days, split_day
+from crmlytics.clv.preparing import days_as_known, holdout_days, last_day_before, purchase_days, split_day
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
@@ -480,7 +480,7 @@ class _Cohort:
 
 def _read_cohort(tx: Transactions, split: dt.datetime, *, caller: str) -> _Cohort:
     """Read the customers who first bought before ``split``."""
-    days = purchase_days(tx, caller=caller).with_columns(first=nw.col("day").min().over(KEY))
+    days = days_as_known(tx, split, caller=caller).with_columns(first=nw.col("day").min().over(KEY))
     days = days.filter(nw.col("first") < split)
     table = collect(days.select(KEY, first=day_number(nw.col("first")), day=day_number(nw.col("day"))))
     if len(table) == 0:

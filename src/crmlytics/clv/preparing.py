@@ -182,7 +182,7 @@ def holdout_table(
     calibration_end = split_day(calibration_end, as_of, caller=caller)
     unit_days = float(as_days(unit, name="unit", caller=caller))
     table = Transactions.bind(transactions).before(as_of)
-    days = purchase_days(table, caller=caller)
+    days = days_as_known(table, calibration_end, caller=caller)
     if with_intervals:
         days = _with_log_intervals(days, unit_days)
     customers = _split_histories(days, calibration_end, with_intervals=with_intervals)
@@ -237,6 +237,18 @@ def purchase_days(table: Transactions, *, caller: str) -> LazyFrame[Any]:
         return lines.group_by("customer_id", "day").agg(nw.col("amount").sum())
     days = gather(lines, "customer_id", "day")
     return days.filter(nw.col("is_order") == 1).select("customer_id", "day", "amount")
+
+
+def days_as_known(table: Transactions, calibration_end: dt.datetime, *, caller: str) -> LazyFrame[Any]:
+    """Return the same, but those before ``calibration_end`` as they were known then.
+
+    Where returns are paired with their originals, one made later takes an order back that was known to be one.
+    """
+    days = purchase_days(table, caller=caller)
+    if table.returns != "match":
+        return days
+    known = purchase_days(table.before(calibration_end), caller=caller)
+    return nw.concat([known, days.filter(nw.col("day") >= calibration_end)])
 
 
 def _start_day(start: Any, as_of: dt.datetime, *, caller: str) -> dt.datetime:
