@@ -13,7 +13,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def test_there_are_notebooks():
-    assert [path.name for path in NOTEBOOKS][:2] == ["00_quickstart.ipynb", "01_rfm.ipynb"]
+    assert [path.name for path in NOTEBOOKS][:3] == ["00_quickstart.ipynb", "01_rfm.ipynb", "02_clv.ipynb"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

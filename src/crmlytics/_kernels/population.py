@@ -95,6 +95,10 @@ class Population:
         """Purchases expected in the horizon, if alive, of each case of ``future``, (m,)."""
         return self._few(self.future, theta, self.process.expected_purchases_if_alive, horizon=horizon)
 
+    def survival_of_cases(self, theta: Vector, ahead: float) -> Vector:
+        """P(alive at T + ahead | alive at T) of each case of ``future``, (m,)."""
+        return self._few(self.future, theta, self.process.survival_if_alive, ahead=ahead)
+
     def discounted(self, theta: Vector, horizon: float, rate: float) -> Vector:
         """Discounted purchases expected in the horizon of each customer if alive, (n,)."""
         discounted = self.process.discounted_purchases_if_alive

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STEP = 1e-3  # of a standard deviation
 ROUNDING = 1e-14
+LARGEST_REACH = 700.0  # exp(700) does not overflow
+LARGEST = 1e308
 FLAT = 1e-3  # information: the likelihood does not notice a factor of 1e6
 
 Scale = Literal["plain", "log", "logit"]
@@ -87,14 +89,20 @@ def interval_around(value: Vector, error: Vector, *, level: float, scale: Scale)
         return Interval(value, value - reach, value + reach)
     if scale == "log":
         positive = value > 0
-        factor = np.exp(np.minimum(reach / np.where(positive, value, 1.0), 700.0))
-        return Interval(value, value / factor, value * np.where(positive, factor, 1.0))
+        factor = np.exp(np.minimum(_ratio(reach, np.where(positive, value, 1.0)), LARGEST_REACH))
+        high = np.minimum(np.where(positive, value, 0.0), LARGEST / factor) * factor
+        return Interval(value, value / factor, np.where(np.isfinite(value) & positive, np.maximum(high, value), value))
     inside = (value > 0) & (value < 1)
     middle = np.where(inside, value, 0.5)
-    reach = np.where(inside, reach / (middle * (1 - middle)), 0.0)
+    reach = np.where(inside, _ratio(reach, middle * (1 - middle)), 0.0)
     log_odds = special.logit(middle)
-    low = np.where(inside, special.expit(log_odds - reach), value)
-    return Interval(value, low, np.where(inside, special.expit(log_odds + reach), value))
+    low, high = (np.where(inside, special.expit(log_odds + side * reach), value) for side in (-1, 1))
+    return Interval(value, np.minimum(low, value), np.maximum(high, value))  # expit(logit(p)) may round off p
+
+
+def _ratio(reach: Vector, by: Vector) -> Vector:
+    """Divide, but to no more than what is as good as infinite on the scale of logarithms."""
+    return np.minimum(reach, LARGEST_REACH * by) / by
 
 
 def trusted_covariance(information: Vector) -> Vector:

@@ -18,14 +18,7 @@ from crmlytics.clv._plots import (
 )
 from crmlytics.clv.baselines import baseline_table, markov_value_table, retention_lifetime_value
 from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
-from crmlytics.clv.checking import (
-    alive_history_table,
-    conditional_table,
-    frequency_table,
-    heterogeneity_table,
-    recency_frequency_table,
-    tracking_table,
-)
+from crmlytics.clv.checking import conditional_table, frequency_table, tracking_table
 from crmlytics.clv.cnbd import BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
 from crmlytics.clv.comparing import LikelihoodRatioTest, likelihood_ratio_test
 from crmlytics.clv.contractual import BetaDiscreteWeibullModel, ShiftedBetaGeoModel, plot_retention, tenure_table
@@ -37,6 +30,7 @@ from crmlytics.clv.equity import (
     retention_elasticity,
     retention_elasticity_table,
 )
+from crmlytics.clv.exploring import alive_history_table, heterogeneity_table, recency_frequency_table
 from crmlytics.clv.gamma_gamma import GammaGammaModel
 from crmlytics.clv.interop import from_lifetimes
 from crmlytics.clv.judging import ModelChoice, calibration_table, choose_model, evaluation_table

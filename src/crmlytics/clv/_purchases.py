@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._kernels.fitting import climb
-from crmlytics._kernels.forecast import forecast_existing, forecast_joining
+from crmlytics._kernels.forecast import forecast_purchases
 from crmlytics._kernels.population import Population
 from crmlytics._kernels.predictive import count_interval
 from crmlytics._kernels.uncertainty import delta_errors, interval_around
@@ -199,7 +199,7 @@ class PurchaseModel(MaximumLikelihoodModel):
             predicted = [
                 alive,
                 alive * population.survival(theta, horizon),
-                alive * (1 - none),
+                alive * np.maximum(1 - none, 0.0),
                 alive * population.expected(theta, horizon),
             ]
             if discount_rate is not None:
@@ -304,7 +304,7 @@ class PurchaseModel(MaximumLikelihoodModel):
             none = [newcomer.counts(theta, t, 0)[inverse, 0] for t in times]
             return (
                 np.array([np.mean(alive * newcomer.survival(theta, t)) for t in times]),
-                np.array([np.mean(alive * (1 - p)) for p in none]),
+                np.array([np.mean(alive * np.maximum(1 - p, 0.0)) for p in none]),
                 np.array([np.mean(alive * newcomer.expected(theta, t)) for t in times]),
             )
 
@@ -363,21 +363,19 @@ class PurchaseModel(MaximumLikelihoodModel):
         joining = _per_step(new_customers, count, caller=caller)
         _, population = self._enter(X, caller=caller)
         ends = length * np.arange(1.0, count + 1)
-        covariance = self._trusted_covariance_
-        total = existing = forecast_existing(population, self.theta_, covariance, ends)
-        from_new = np.zeros(count)
-        if joining.any():
-            newcomer = self._newcomer(X, caller=caller)
-            joined = forecast_joining(newcomer, self.theta_, covariance, ends, joining)
-            total, from_new = existing + joined, joined.expected
-        bounds = interval_around(total.expected, np.sqrt(total.variance), level=interval, scale="plain")
+        newcomer = self._newcomer(X, caller=caller) if joining.any() else None
+        total = forecast_purchases(
+            population, newcomer, joining, theta=self.theta_, covariance=self._trusted_covariance_, ends=ends
+        )
+        expected = total.existing + total.joined
+        bounds = interval_around(expected, np.sqrt(total.variance), level=interval, scale="plain")
         sums = interval_around(total.cumulative, np.sqrt(total.cumulative_variance), level=interval, scale="plain")
         table = {
             "step": np.arange(1, count + 1),
             "days_until": np.round(ends * as_days(self.unit, name="unit", caller=caller)).astype(int),
-            "existing_purchase_count": existing.expected,
-            "new_customer_purchase_count": from_new,
-            "purchase_count": total.expected,
+            "existing_purchase_count": total.existing,
+            "new_customer_purchase_count": total.joined,
+            "purchase_count": expected,
             "purchase_count_low": np.maximum(bounds.low, 0.0),
             "purchase_count_high": bounds.high,
             "cumulative_purchase_count": total.cumulative,
