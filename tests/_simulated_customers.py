@@ -45,3 +45,19 @@ def sudden_leavers(rng, count, *, T=60.0):
         recency = np.where(running, clock, recency)
         clock = clock + rng.exponential(1.0, count) / rate
     return pd.DataFrame({"customer_id": np.arange(count), "frequency": frequency, "recency": recency, "T": T})
+
+
+def pareto_futures(rng, futures, x, T, *, r, alpha, s, beta, ends, alive):
+    """Purchases of Pareto/NBD customers with histories (x, T) between 0 and each of ``ends``, (futures, ends).
+
+    Those who are alive at T (with probability ``alive``) have a rate ~ gamma(r + x, alpha + T) and a lifetime to come
+    of which 1/rate ~ gamma(s, beta + T).
+    """
+    totals = np.zeros((futures, len(ends)))
+    for future in range(futures):
+        rate = rng.gamma(r + x) / (alpha + T)
+        stay = rng.exponential(1.0, len(x)) / (rng.gamma(s, 1.0, len(x)) / (beta + T))
+        stay = np.where(rng.random(len(x)) < alive, stay, 0.0)
+        time = np.diff(np.minimum(stay[:, None], ends), axis=1, prepend=0.0)
+        totals[future] = rng.poisson(rate[:, None] * time).sum(axis=0).cumsum()
+    return totals

@@ -8,15 +8,17 @@ import pytest
 
 from crmlytics import Transactions
 from crmlytics.clv import (
+    BetaGeoBetaBinomModel,
     GammaGammaModel,
     ModifiedBetaGeoModel,
     NBDModel,
     ParetoNBDModel,
+    ShiftedBetaGeoModel,
     btyd_table,
     clv_table,
     new_customer_value,
 )
-from crmlytics.datasets import load_cdnow
+from crmlytics.datasets import load_cdnow, load_donations
 from crmlytics.exceptions import SchemaError
 from crmlytics.testing import make_frame, records
 
@@ -180,3 +182,39 @@ def test_a_spend_with_covariates_has_no_one_mean(cdnow, counts):
         new_customer_value(
             counts=counts, spend=spend, margin=0.3, count_first_purchase=True, acquisition_cost=0.0, **GOOD
         )
+
+
+def test_models_by_opportunity_and_by_renewal_value_customers_too():
+    """DERT of the donors (Fader, Hardie & Shang 2010) and DERL of the High End (Fader & Hardie 2007), times a margin."""
+    counts = load_donations().rename(columns={"periods": "T"})
+    donors = counts.loc[counts.index.repeat(counts["weights"])].reset_index(drop=True)
+    donation = BetaGeoBetaBinomModel().fit(donors)
+    options = {"horizon": "lifetime", "discount_rate": 0.1, "order_margin_amount": 2.0}
+    few = pd.DataFrame({"customer_id": [1, 2], "frequency": [6, 0], "recency": [6, 0], "T": [6, 6]})
+    value = clv_table(few, counts=donation, **options)
+    assert value["discounted_purchase_count"].tolist() == pytest.approx([5.9098, 0.1148], abs=2e-4)
+    assert value["clv_amount"].tolist() == pytest.approx((2 * value["discounted_purchase_count"]).tolist())
+    new = new_customer_value(
+        counts=donation, spend=50.0, margin=0.5, count_first_purchase=False, acquisition_cost=0.0,
+        horizon="lifetime", discount_rate=0.1,
+    )  # fmt: skip
+    begun = pd.DataFrame({"frequency": [0], "recency": [0], "T": [0]})
+    ever = donation.residual_table(begun, discount_rate=0.1)["discounted_residual_count"][0]
+    assert new.clv_amount == pytest.approx(25 * ever)
+
+    left = [131, 126, 90, 60, 42, 34, 26]
+    members = pd.DataFrame(
+        {
+            "renewal_count": [n for n, count in enumerate(left) for _ in range(count)] + [7] * 491,
+            "is_active": [False] * sum(left) + [True] * 491,
+        },
+    )
+    contract = ShiftedBetaGeoModel().fit(members)
+    value = clv_table(members.tail(2).assign(customer_id=[1, 2], is_active=[True, False]), counts=contract, **options)
+    assert value["discounted_purchase_count"].tolist() == pytest.approx([7.5296, 0.0], abs=2e-4)
+    assert value["clv_amount_low"][0] < 2 * 7.5296 < value["clv_amount_high"][0]
+    new = new_customer_value(
+        counts=contract, spend=1.0, margin=1.0, count_first_purchase=True, acquisition_cost=0.0,
+        horizon="lifetime", discount_rate=0.1,
+    )  # fmt: skip
+    assert new.clv_amount == pytest.approx(contract.expected_new_customer_periods(discount_rate=0.1))

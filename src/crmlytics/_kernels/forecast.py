@@ -104,17 +104,18 @@ def _chance_of_existing(population: Population, theta: Vector, ends: Vector) -> 
     alive = population.alive(theta)
     once, twice = _per_case(population, alive), _per_case(population, alive**2)
     in_step, since = np.empty(len(ends)), np.empty(len(ends))
-    mean = first_mean = first_pairs = np.zeros(len(once))
+    mean = np.zeros(len(once))
+    first = mean, mean
     for step, end in enumerate(ends):
         previous, mean = mean, population.expected_of_cases(theta, end)
         pairs = pairs_of_purchases(population, theta, end, mean)
         since[step] = max(np.sum(once * (pairs + mean) - twice * mean**2), 0.0)
         if step == 0:
-            in_step[0], first_mean, first_pairs = since[0], mean, pairs
+            in_step[0], first = since[0], (mean, pairs)
             continue
         stay = population.survival_of_cases(theta, ends[step - 1])
         grown = np.maximum(mean - previous, 0.0)
-        in_step[step] = np.sum(_chance_in_step(once, twice, first_mean, first_pairs, grown, stay))
+        in_step[step] = np.sum(_chance_in_step(once, twice, first, grown=grown, stay=stay))
     return in_step, since
 
 
@@ -129,12 +130,12 @@ def _chance_of_newcomer(newcomer: Population, theta: Vector, ends: Vector) -> tu
         alive.append(np.sum(share * newcomer.survival_of_cases(theta, end)))
     mean, pair = np.array(means), np.array(pairs)
     grown, stay = np.maximum(np.diff(mean, prepend=0.0), 0.0), np.array(alive[:-1]) / alive[0]
-    in_step = _chance_in_step(one, one, mean[:1], pair[:1], grown, stay)
+    in_step = _chance_in_step(one, one, (mean[:1], pair[:1]), grown=grown, stay=stay)
     return in_step, np.maximum(pair + mean - mean**2, 0.0)
 
 
 def _chance_in_step(
-    once: Vector, twice: Vector, first_mean: Vector, first_pairs: Vector, grown: Vector, stay: Vector
+    once: Vector, twice: Vector, first: tuple[Vector, Vector], *, grown: Vector, stay: Vector
 ) -> Vector:
     """Variance of the purchases in a step, summed over customers who are alike.
 
@@ -146,13 +147,14 @@ def _chance_in_step(
     ----------
     once, twice : arrays
         Sums of P(alive) and of its square over these customers.
-    first_mean, first_pairs : arrays
+    first : two arrays
         Means of N and of N (N - 1) in the first step, if alive at its beginning.
     grown : array
         Mean of N in the step, if alive now.
     stay : array
         P(alive when the step begins | alive now).
     """
+    first_mean, first_pairs = first
     square = first_mean**2
     ratio = np.where(square > 0, first_pairs / np.where(square > 0, square, 1.0), 1.0)
     spread = once * ratio / np.maximum(stay, 1e-150) - twice
@@ -188,4 +190,4 @@ def pairs_of_purchases(population: Population, theta: Vector, horizon: float, me
 def _per_case(population: Population, values: Vector) -> npt.NDArray[np.float64]:
     """Sum values of customers over each case of ``population.future``."""
     future = population.future
-    return np.bincount(future.inverse, values, minlength=len(future.weights))
+    return np.asarray(np.bincount(future.inverse, values, minlength=len(future.weights)), dtype=float)

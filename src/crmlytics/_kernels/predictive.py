@@ -24,8 +24,8 @@ def count_interval(
     """Bounds that the number of purchases in the horizon stays within, with probability ``level`` or a bit more.
 
     The lower bound is the first count n with P(X <= n) >= (1 - level) / 2, the upper one that with (1 + level) / 2.
-    P(X <= n) is ``1 - alive + alive * F(n)``, F the distribution of a customer who is alive. A bound of ``LARGEST_MOST``
-    says that it is this or more.
+    P(X <= n) is ``1 - alive + alive * F(n)``, F the distribution of a customer who is alive. A bound of
+    ``LARGEST_MOST`` says that it is this or more.
 
     Returns
     -------

@@ -1,10 +1,12 @@
 """Customer lifetime value: how many orders a customer will place, how much they will be worth, and who is gone.
 
-Prepare with :func:`btyd_table`; count future orders with :class:`ModifiedBetaGeoModel` or :class:`BetaGeoModel`;
-value them with :class:`GammaGammaModel`.
+Prepare with :func:`btyd_table` (or :func:`discrete_table`, :func:`tenure_table`); count future orders with a model such
+as :class:`ModifiedBetaGeoModel`, chosen by :func:`choose_model`; value an order with :class:`GammaGammaModel`, the
+customer with :func:`clv_table`, and all of them with :func:`customer_equity`.
 """
 
 from crmlytics._business_case import business_case, cash_flow_table
+from crmlytics.clv._contractual_tables import tenure_table
 from crmlytics.clv._plots import (
     plot_alive_history,
     plot_calibration,
@@ -13,6 +15,7 @@ from crmlytics.clv._plots import (
     plot_frequency,
     plot_heterogeneity,
     plot_recency_frequency,
+    plot_retention,
     plot_tracking,
     plot_value_distribution,
 )
@@ -21,7 +24,7 @@ from crmlytics.clv.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
 from crmlytics.clv.checking import conditional_table, frequency_table, tracking_table
 from crmlytics.clv.cnbd import BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel
 from crmlytics.clv.comparing import LikelihoodRatioTest, likelihood_ratio_test
-from crmlytics.clv.contractual import BetaDiscreteWeibullModel, ShiftedBetaGeoModel, plot_retention, tenure_table
+from crmlytics.clv.contractual import BetaDiscreteWeibullModel, ShiftedBetaGeoModel
 from crmlytics.clv.discrete import BetaGeoBetaBinomModel, discrete_table
 from crmlytics.clv.equity import (
     CustomerEquity,

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
     from crmlytics._kernels.fitting import Maximum, Objective
     from crmlytics.clv._covariates import Coefficients
+    from crmlytics.clv._histories import Histories
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
+LIFETIME = "lifetime"  # a horizon without end
 LARGEST_COEFFICIENT = 8.0  # of a standardised covariate: a factor of 3,000 within one standard deviation
 
 
@@ -206,6 +208,20 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
         self.verdict_ = verdict
         if not self.converged_ or found.on_ridge.any():
             warn(f"{self._caller}: {self.verdict_}")
+
+
+class CountingModel(MaximumLikelihoodModel):
+    """A model that says how many purchases, or renewals, are still to come."""
+
+    def _value_of_customers(
+        self, X: Any, horizon: Any, discount_rate: Any, *, caller: str
+    ) -> tuple[Histories, Vector, Vector]:
+        """Discounted purchases expected of each customer, with their standard errors."""
+        raise NotImplementedError
+
+    def _value_of_new_customer(self, like: Any, horizon: Any, discount_rate: Any, *, caller: str) -> float:
+        """Discounted repeat purchases expected of a customer who has just made the first one."""
+        raise NotImplementedError
 
 
 def _carried(covariance: Vector, matrix: Vector) -> Vector:

@@ -352,6 +352,43 @@ def plot_forecast(table: Any, *, kind: str = "step", ax: Axes | None = None) -> 
 # --- inside
 
 
+def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw a retention curve: the share of customers left and the renewal rate, with what was observed.
+
+    Parameters
+    ----------
+    table : dataframe
+        What :meth:`ShiftedBetaGeoModel.retention_table` returned.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib Axes
+        Lines are the model, bands its intervals, points what was observed.
+    """
+    rows = to_pandas(table, caller="plot_retention")
+    ax = tidy(new_axes(ax))
+    curves = {"renewal": ("Renewed, of those asked", PALETTE[1], -18), "survival": ("Still customers", PALETTE[0], 10)}
+    for name, (label, colour, lift) in curves.items():
+        curve = f"{name}_probability"
+        ax.fill_between(
+            rows["period"], rows[f"{curve}_low"], rows[f"{curve}_high"], color=colour, alpha=0.18, linewidth=0
+        )
+        ax.plot(rows["period"], rows[curve], color=colour, linewidth=2.2)
+        ax.plot(rows["period"], rows[f"observed_{name}_rate"], "o", color=colour, markeredgecolor="white", markersize=7)
+        end = (rows["period"].iloc[-1], rows[curve].iloc[-1])
+        ax.annotate(label, end, (0, lift), textcoords="offset points", ha="right", color=INK)
+    known = int(rows["observed_renewal_rate"].notna().sum())
+    if 0 < known < len(rows):
+        ax.axvline(rows["period"].iloc[known - 1] + 0.5, color=MUTED, linewidth=1, linestyle="--")
+    ax.set_ylim(0, 1.02)
+    percent_axis(ax.yaxis, decimals=0)
+    ax.set_xlabel("Renewal")
+    ax.set_title("Retention: points observed, lines and bands from the model", loc="left")
+    return ax
+
+
 def _read(table: Any, needed: list[str], *, source: str, caller: str) -> pd.DataFrame:
     rows: pd.DataFrame = to_pandas(table, caller=caller)
     missing = [name for name in needed if name not in rows.columns]

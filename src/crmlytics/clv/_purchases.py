@@ -15,7 +15,7 @@ from crmlytics._kernels.population import Population
 from crmlytics._kernels.predictive import count_interval
 from crmlytics._kernels.uncertainty import delta_errors, interval_around
 from crmlytics._validation import as_days, check_amount, check_count, check_fraction
-from crmlytics.clv._base import MaximumLikelihoodModel, describe
+from crmlytics.clv._base import LIFETIME, CountingModel, describe
 from crmlytics.clv._covariates import check_levels, check_names, learn_coefficients
 from crmlytics.clv._histories import check_histories, in_units, read_histories
 from crmlytics.clv._penalty import check_penalty
@@ -41,7 +41,7 @@ ADVICE = {
 }
 
 
-class PurchaseModel(MaximumLikelihoodModel):
+class PurchaseModel(CountingModel):
     """A model of when customers buy and leave; subclasses say which process, and which parameters covariates move."""
 
     _process: Process
@@ -395,6 +395,17 @@ class PurchaseModel(MaximumLikelihoodModel):
         (found,) = delta_errors(predict, self.theta_, self._trusted_covariance_)
         return found
 
+    def _value_of_customers(
+        self, X: Any, horizon: Any, discount_rate: Any, *, caller: str
+    ) -> tuple[Histories, Vector, Vector]:
+        units, rate = horizon_and_rate(self, horizon, discount_rate, caller=caller)
+        table, population = self._enter(X, caller=caller)
+        return table, *self._discounted(population, units, rate)
+
+    def _value_of_new_customer(self, like: Any, horizon: Any, discount_rate: Any, *, caller: str) -> float:
+        units, rate = horizon_and_rate(self, horizon, discount_rate, caller=caller)
+        return float(np.mean(self._discounted(self._newcomer(like, caller=caller), units, rate)[0]))
+
     def _objective(self, X: Any, *, caller: str) -> Objective:
         return self._enter(X, caller=caller)[1].objective()
 
@@ -467,6 +478,16 @@ SCALES: dict[str, Scale] = {
     "expected_purchase_count": "log",
     "discounted_purchase_count": "log",
 }
+
+
+def horizon_and_rate(model: PurchaseModel, horizon: Any, discount_rate: Any, *, caller: str) -> tuple[float, float]:
+    """Return how far to look, in units of the model (or infinitely), and the continuous rate per unit."""
+    rate = model._force_of_interest(check_amount(discount_rate, name="discount_rate", caller=caller), caller=caller)
+    if isinstance(horizon, str) and horizon.strip() == LIFETIME:
+        if rate == 0:
+            raise SchemaError(f'{caller}: horizon="lifetime" needs a discount_rate above 0: the sum may have no end.')
+        return math.inf, rate
+    return in_units(horizon, model.unit, caller=caller), rate
 
 
 def _per_step(new_customers: Any, count: int, *, caller: str) -> Vector:

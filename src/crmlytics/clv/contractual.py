@@ -10,28 +10,22 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from crmlytics._frames import to_pandas
 from crmlytics._kernels import contractual as kernel
 from crmlytics._kernels.fitting import climb
 from crmlytics._kernels.uncertainty import delta_errors, interval_around, trusted_covariance
-from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, tidy
-from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_amount, check_count, check_fraction
-from crmlytics.clv._base import MaximumLikelihoodModel, describe
-from crmlytics.clv._contractual_tables import read_cohorts, read_customers, read_renewals, tenure_table
+from crmlytics.clv._base import LIFETIME, CountingModel, describe
+from crmlytics.clv._contractual_tables import read_cohorts, read_customers, read_renewals
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from matplotlib.axes import Axes
-
     from crmlytics._kernels.fitting import Maximum, Objective
     from crmlytics._kernels.special import Vector
     from crmlytics._kernels.uncertainty import Scale
     from crmlytics.clv._contractual_tables import Renewals
-
-__all__ = ["BetaDiscreteWeibullModel", "ShiftedBetaGeoModel", "plot_retention", "tenure_table"]
+    from crmlytics.clv._histories import Histories
 
 MOST_PERIODS = 100_000
 ALIKE = 1e-4
@@ -42,7 +36,7 @@ ADVICE = {
 }
 
 
-class _Retention(MaximumLikelihoodModel):
+class _Retention(CountingModel):
     """What both models share; they differ in whether a customer's own renewal probability changes with time."""
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002  scikit-learn's signature
@@ -251,6 +245,24 @@ class _Retention(MaximumLikelihoodModel):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _value_of_customers(
+        self, X: Any, horizon: Any, discount_rate: Any, *, caller: str
+    ) -> tuple[Histories, Vector, Vector]:
+        ahead, rate = ahead_of(horizon, discount_rate, caller=caller)
+        table = read_customers(X, caller=caller)
+        made, which = np.unique(table["renewal_count"], return_inverse=True)
+
+        def predict(theta: Vector) -> tuple[Vector]:
+            return (kernel.expected_renewals(self._weibull(theta), made, horizon=ahead, rate=rate),)
+
+        ((value, error),) = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+        return table, value[which] * table["is_active"], error[which] * table["is_active"]
+
+    def _value_of_new_customer(self, like: Any, horizon: Any, discount_rate: Any, *, caller: str) -> float:  # noqa: ARG002
+        ahead, rate = ahead_of(horizon, discount_rate, caller=caller)
+        renewals = kernel.expected_renewals(self._weibull(self.theta_), np.zeros(1), horizon=ahead, rate=rate)
+        return float(renewals[0] / (1 + rate))  # a period passes before the first one
+
     _starts: tuple[tuple[float, ...], ...] = ()
 
     def _weibull(self, theta: Vector) -> Vector:
@@ -409,43 +421,6 @@ class BetaDiscreteWeibullModel(_Retention):
         return np.exp(theta)
 
 
-def plot_retention(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw a retention curve: the share of customers left and the renewal rate, with what was observed.
-
-    Parameters
-    ----------
-    table : dataframe
-        What :meth:`ShiftedBetaGeoModel.retention_table` returned.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure if not given.
-
-    Returns
-    -------
-    matplotlib Axes
-        Lines are the model, bands its intervals, points what was observed.
-    """
-    rows = to_pandas(table, caller="plot_retention")
-    ax = tidy(new_axes(ax))
-    curves = {"renewal": ("Renewed, of those asked", PALETTE[1], -18), "survival": ("Still customers", PALETTE[0], 10)}
-    for name, (label, colour, lift) in curves.items():
-        curve = f"{name}_probability"
-        ax.fill_between(
-            rows["period"], rows[f"{curve}_low"], rows[f"{curve}_high"], color=colour, alpha=0.18, linewidth=0
-        )
-        ax.plot(rows["period"], rows[curve], color=colour, linewidth=2.2)
-        ax.plot(rows["period"], rows[f"observed_{name}_rate"], "o", color=colour, markeredgecolor="white", markersize=7)
-        end = (rows["period"].iloc[-1], rows[curve].iloc[-1])
-        ax.annotate(label, end, (0, lift), textcoords="offset points", ha="right", color=INK)
-    known = int(rows["observed_renewal_rate"].notna().sum())
-    if 0 < known < len(rows):
-        ax.axvline(rows["period"].iloc[known - 1] + 0.5, color=MUTED, linewidth=1, linestyle="--")
-    ax.set_ylim(0, 1.02)
-    percent_axis(ax.yaxis, decimals=0)
-    ax.set_xlabel("Renewal")
-    ax.set_title("Retention: points observed, lines and bands from the model", loc="left")
-    return ax
-
-
 def _verdict(found: Maximum, names: tuple[str, ...]) -> str:
     polarisation = 1 / (
         1 + found.params[:2].sum()
@@ -476,6 +451,12 @@ def check_horizon(horizon: Any, *, caller: str) -> int:
     if count > MOST_PERIODS:
         raise SchemaError(f"{caller}: horizon must be at most {MOST_PERIODS:,} periods, got {horizon!r}.")
     return count
+
+
+def ahead_of(horizon: Any, discount_rate: Any, *, caller: str) -> tuple[float, float]:
+    """Check the same, ``"lifetime"`` being all periods to come."""
+    everything = isinstance(horizon, str) and horizon.strip() == LIFETIME
+    return check_ahead(None if everything else horizon, discount_rate, caller=caller)
 
 
 def check_ahead(horizon: Any, discount_rate: Any, *, caller: str) -> tuple[float, float]:

@@ -15,9 +15,9 @@ from crmlytics._kernels.uncertainty import delta_errors, interval_around, truste
 from crmlytics._orders import gather
 from crmlytics._periods import period_grid
 from crmlytics._validation import as_moment, check_count, check_fraction
-from crmlytics.clv._base import MaximumLikelihoodModel, describe
+from crmlytics.clv._base import CountingModel, describe
 from crmlytics.clv._histories import check_histories, read_histories, refuse_rows
-from crmlytics.clv.contractual import check_ahead, check_horizon
+from crmlytics.clv.contractual import ahead_of, check_ahead, check_horizon
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def discrete_table(transactions: Transactions | Any, *, as_of: str | dt.date | d
     return table.to_native(per_customer.sort("customer_id"))
 
 
-class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
+class BetaGeoBetaBinomModel(CountingModel):
     """BG/BB: at every opportunity a customer may leave for good, and if not, buys or does not.
 
     The probability of buying varies over customers as Beta(alpha, beta), that of leaving as Beta(gamma, delta). A
@@ -253,8 +253,7 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
         table = _read(X, caller=caller)
 
         def predict(params: Vector, x: Vector, t_x: Vector, n: Vector) -> tuple[Vector, ...]:
-            now = kernel.alive_probability(params, x, t_x, n)
-            return (now * kernel.expected_purchases_if_alive(params, x, n, horizon=ahead, rate=rate),)
+            return (_discounted(params, x, t_x, n, ahead=ahead, rate=rate),)
 
         return self._score_frame(table, predict, ["discounted_residual_count"], interval, caller=caller)
 
@@ -326,6 +325,25 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    def _value_of_customers(
+        self, X: Any, horizon: Any, discount_rate: Any, *, caller: str
+    ) -> tuple[Histories, Vector, Vector]:
+        ahead, rate = ahead_of(horizon, discount_rate, caller=caller)
+        table = _read(X, caller=caller)
+        rows = collapse(table["frequency"], table["recency"], table["T"])
+        x, t_x, n = rows.columns
+
+        def predict(theta: Vector) -> tuple[Vector]:
+            return (_discounted(np.exp(theta), x, t_x, n, ahead=ahead, rate=rate),)
+
+        ((value, error),) = delta_errors(predict, self.theta_, trusted_covariance(self.information_))
+        return table, value[rows.inverse], error[rows.inverse]
+
+    def _value_of_new_customer(self, like: Any, horizon: Any, discount_rate: Any, *, caller: str) -> float:  # noqa: ARG002
+        ahead, rate = ahead_of(horizon, discount_rate, caller=caller)
+        new = np.zeros(1)
+        return float(_discounted(self._params, new, new, new, ahead=ahead, rate=rate)[0])
+
     def _objective(self, X: Any, *, caller: str) -> Objective:
         return in_logs(_objective(_read(X, caller=caller)))
 
@@ -355,6 +373,12 @@ class BetaGeoBetaBinomModel(MaximumLikelihoodModel):
             band = interval_around(value, error, level=level, scale="logit" if "probability" in name else "log")
             columns |= {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
         return columns
+
+
+def _discounted(params: Vector, x: Vector, t_x: Vector, n: Vector, *, ahead: float, rate: float) -> Vector:
+    """Discounted purchases expected at the opportunities ahead."""
+    alive = kernel.alive_probability(params, x, t_x, n)
+    return alive * kernel.expected_purchases_if_alive(params, x, n, horizon=ahead, rate=rate)
 
 
 def _objective(table: Histories) -> Objective:

@@ -14,8 +14,7 @@ import pandas as pd
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._kernels.markov import discounted_renewals
 from crmlytics._validation import as_days, check_amount, check_count
-from crmlytics.clv._purchases import PurchaseModel
-from crmlytics.clv.lifetime_value import horizon_and_rate
+from crmlytics.clv._purchases import PurchaseModel, horizon_and_rate
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics._frames import compute, enter
 from crmlytics._kernels.uncertainty import interval_around
 from crmlytics._validation import check_amount, check_fraction
-from crmlytics.clv._histories import in_units, read_histories, refuse_rows
-from crmlytics.clv._purchases import PurchaseModel
+from crmlytics.clv._base import CountingModel
+from crmlytics.clv._histories import read_histories, refuse_rows
 from crmlytics.clv.gamma_gamma import GammaGammaModel
 from crmlytics.exceptions import SchemaError
 
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from crmlytics._kernels.special import Vector
     from crmlytics.clv._histories import Histories
 
-LIFETIME = "lifetime"
-
 
 def clv_table(
     X: Any,
     *,
-    counts: PurchaseModel,
+    counts: CountingModel,
     spend: GammaGammaModel | str | None = None,
     horizon: Any,
     discount_rate: float,
@@ -45,15 +43,17 @@ def clv_table(
     ----------
     X : dataframe, one row per customer, as :func:`btyd_table` makes it
     counts : fitted model of purchases
-        Such as :class:`ModifiedBetaGeoModel`.
+        Such as :class:`ModifiedBetaGeoModel`; or of contracts, in which every renewal counts as a purchase, such as
+        :class:`ShiftedBetaGeoModel`, with a table of :func:`tenure_table`.
     spend : fitted :class:`GammaGammaModel`, or name of a column
         Says what an order of a customer is worth; a column holds amounts of your own. Not needed with
         ``order_margin_amount``.
     horizon : str, float or "lifetime"
         How far to look: ``"365d"``, a number of units of ``T``, or ``"lifetime"`` for ever after, which needs a
-        ``discount_rate`` above zero.
+        ``discount_rate`` above zero. For models by opportunity or renewal, a whole number of these or "lifetime".
     discount_rate : float
-        Annual; 0 for none. A purchase in half a year counts ``(1 + discount_rate) ** -0.5``.
+        Annual; 0 for none. A purchase in half a year counts ``(1 + discount_rate) ** -0.5``. For models by opportunity
+        or renewal: per period, counted as their ``score_table`` does.
     margin : float, or name of a column
         The share of revenue that is left after the costs of the order, above 0 and up to 1. Without it there is
         revenue, and no ``clv_amount``.
@@ -89,11 +89,9 @@ def clv_table(
     caller = "clv_table"
     _check_models(counts, spend, margin, order_margin_amount, caller=caller)
     check_fraction(interval, name="interval", caller=caller)
-    units, rate = horizon_and_rate(counts, horizon, discount_rate, caller=caller)
     _, engine = enter(X, caller=caller)
     X = compute(X, caller=caller).to_native()  # once: several models read it, and must see the same order of rows
-    table, population = counts._enter(X, caller=caller)
-    value, error = counts._discounted(population, units, rate)
+    table, value, error = counts._value_of_customers(X, horizon, discount_rate, caller=caller)
     purchases = _Estimate(value, error / np.where(value > 0, value, 1.0))
     columns = {"discounted_purchase_count": purchases}
     if spend is not None:
@@ -141,7 +139,7 @@ class NewCustomerValue:
 
 def new_customer_value(
     *,
-    counts: PurchaseModel,
+    counts: CountingModel,
     spend: GammaGammaModel | float,
     horizon: Any,
     discount_rate: float,
@@ -196,9 +194,7 @@ def new_customer_value(
     _check_counts(counts, caller=caller)
     margin = _check_share(margin, caller=caller)
     cost = check_amount(acquisition_cost, name="acquisition_cost", caller=caller)
-    units, rate = horizon_and_rate(counts, horizon, discount_rate, caller=caller)
-    newcomer = counts._newcomer(like, caller=caller)
-    purchases = float(np.mean(counts._discounted(newcomer, units, rate)[0]))
+    purchases = counts._value_of_new_customer(like, horizon, discount_rate, caller=caller)
     first = margin * order_amount if count_first_purchase else 0.0
     repeat = margin * order_amount * purchases
     return NewCustomerValue(purchases, order_amount, repeat, first, cost, repeat + first - cost)
@@ -244,7 +240,7 @@ def _check_models(counts: Any, spend: Any, margin: Any, order_margin_amount: Any
 
 
 def _check_counts(counts: Any, *, caller: str) -> None:
-    if not isinstance(counts, PurchaseModel):
+    if not isinstance(counts, CountingModel):
         kind = type(counts).__name__
         msg = f"{caller}: counts must be a fitted model of purchases such as ModifiedBetaGeoModel, got {kind}."
         raise SchemaError(msg)
@@ -260,16 +256,6 @@ def _check_share(margin: Any, *, caller: str) -> float:
         )
         raise SchemaError(msg)
     return share
-
-
-def horizon_and_rate(counts: PurchaseModel, horizon: Any, discount_rate: Any, *, caller: str) -> tuple[float, float]:
-    """Return how far to look, in units of the model (or infinitely), and the continuous rate per unit."""
-    rate = counts._force_of_interest(check_amount(discount_rate, name="discount_rate", caller=caller), caller=caller)
-    if isinstance(horizon, str) and horizon.strip() == LIFETIME:
-        if rate == 0:
-            raise SchemaError(f'{caller}: horizon="lifetime" needs a discount_rate above 0: the sum may have no end.')
-        return math.inf, rate
-    return in_units(horizon, counts.unit, caller=caller), rate
 
 
 def _order_amounts(X: Any, spend: GammaGammaModel | str, *, caller: str) -> _Estimate:
