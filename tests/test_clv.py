@@ -471,3 +471,14 @@ def test_a_good_fit_is_silent(cdnow):
         assert not said
         assert fitted.converged_
         assert fitted.verdict_.startswith("converged: ")
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "text"),
+    [("1d", "7d", "count up to 272, all whole: days"), ("7d", "1d", "whole only when multiplied by 7: weeks")],
+)
+def test_a_table_in_another_unit_is_noticed(made, given, text):
+    orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    table = btyd_table(orders, as_of="1997-10-01", unit=made)
+    with pytest.warns(DataQualityWarning, match=f"BetaGeoModel.fit: recency and T look as if .* {text}"):
+        BetaGeoModel(unit=given).fit(table)

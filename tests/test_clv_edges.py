@@ -101,6 +101,16 @@ def test_any_table_can_be_fitted_and_scored(model, case):
 
 
 @pytest.mark.filterwarnings("ignore::crmlytics.exceptions.DataQualityWarning")
+@pytest.mark.parametrize("model", ["NBD", "Pareto", "BG", "MBG"])
+@pytest.mark.parametrize("case", ["one customer", "four decades of T", "nobody came back"])
+def test_any_table_has_a_profile(model, case):
+    table = as_table(*HISTORIES[case])
+    found = MODELS[model]("7d").fit(table).profile_table(table)
+    assert (found["low"].fillna(0.0) <= found["estimate"]).all()
+    assert (found["estimate"] <= found["high"].fillna(math.inf)).all()
+
+
+@pytest.mark.filterwarnings("ignore::crmlytics.exceptions.DataQualityWarning")
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("case", ["one customer", "all alike", "on the first day among others", "nobody came back"])
 def test_any_table_can_be_forecast(model, case):
@@ -111,7 +121,7 @@ def test_any_table_can_be_forecast(model, case):
 
 @pytest.mark.filterwarnings("ignore::crmlytics.exceptions.DataQualityWarning")
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("case", ["four decades of T", "came at once and never again"])
+@pytest.mark.parametrize("case", ["on the first day among others", "came at once and never again"])
 def test_a_day_and_a_hundred_years_are_horizons(model, case):
     table = as_table(*HISTORIES[case])
     by_year = MODELS[model]("52w").fit(table)

@@ -369,3 +369,18 @@ def test_where_nobody_leaves_staying_longer_changes_nothing(cdnow):
     assert found == pytest.approx(0.0, abs=1e-9)
     with pytest.raises(SchemaError, match=r"retention_elasticity: counts must be a fitted .*got GammaGammaModel"):
         crm.clv.retention_elasticity(cdnow, counts=crm.clv.GammaGammaModel(), horizon="365d", discount_rate=0.1)
+
+
+def test_the_cost_of_acquisition_is_taken_off_once():
+    won = crm.clv.NewCustomerValue(
+        discounted_purchase_count=3.0, order_amount=40.0, repeat_purchase_amount=36.0, first_purchase_amount=12.0,
+        acquisition_cost=20.0, clv_amount=28.0,
+    )  # fmt: skip
+    options = {"new_customers_per_period": 5, "horizon": "730d", "discount_rate": 0.1}
+    ours = customer_equity([100.0], new_customer_value=won, **options)
+    by_hand = customer_equity([100.0], new_customer_value=48.0, acquisition_cost=20.0, **options)
+    assert ours == by_hand
+    with pytest.raises(SchemaError, match="new_customer_value knows its acquisition_cost of 20: leave it out"):
+        customer_equity([100.0], new_customer_value=won, acquisition_cost=20.0, **options)
+    with pytest.raises(SchemaError, match="acquisition_cost must be a number of zero or more, got None"):
+        customer_equity([100.0], new_customer_value=48.0, **options)

@@ -105,6 +105,9 @@ def test_the_true_model_is_chosen_and_the_reason_is_told(simulated):
     assert choice.reason.startswith("ParetoNBDModel has the highest predictive log-likelihood, -")
     assert "cannot be told" not in choice.reason
     assert choice.to_frame()["model"].tolist() == ["ParetoNBDModel", "NBDModel"]
+    again = choice.refit(simulated.head(800))
+    assert again.n_customers_ == 800
+    assert choice.model.n_customers_ == 1500
 
 
 def test_models_too_close_to_tell_apart_compete_by_squared_error(cdnow):
@@ -122,7 +125,7 @@ def test_fits_that_did_not_converge_are_passed_over():
     table = table.assign(holdout_frequency=rng.poisson(x / 3), holdout_duration=10.0)
     choice = choose_model(table, models=[BetaGeoModel(), NBDModel()])
     assert isinstance(choice.model, NBDModel)
-    assert choice.reason.endswith("Not considered, because the fit did not converge: BetaGeoModel.")
+    assert choice.reason.endswith("Not considered: BetaGeoModel (no dropout found).")
 
 
 def test_regular_models_join_where_intervals_are_there(orders):

@@ -318,3 +318,12 @@ def test_an_order_cancelled_in_the_holdout_was_known_as_one_before(frame):
     assert [row[:4] for row in table] == [row[:4] for row in known] == [("a", 0, 0.0, 12.0), ("b", 1, 6.0, 11.0)]
     assert [row[5] for row in table] == [0, 0]  # what was cancelled is no purchase of the holdout either
     assert [row[0] for row in records(btyd_table(tx, as_of="2024-02-01"))] == ["b"]
+
+
+def test_a_cohort_can_be_chosen_for_the_holdout_too(frame):
+    orders = frame(ORDERS)
+    whole = records(holdout_table(orders, calibration_end="2024-01-20", as_of=AS_OF))
+    cohort = records(holdout_table(orders, calibration_end="2024-01-20", as_of=AS_OF, start="2024-01-05"))
+    known = {row[0] for row in records(btyd_table(orders, as_of=AS_OF, start="2024-01-05"))}
+    assert cohort == [row for row in whole if row[0] in known]
+    assert 0 < len(cohort) < len(whole)

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, without a warning of ours, and is kept without outputs."""
+"""Every notebook runs from top to bottom, without a deprecation, and is kept without outputs."""
 
 import json
 from pathlib import Path

@@ -16,8 +16,7 @@ purchase, the first after ``left`` = k - j. There are two ways to add up purchas
 
 References
 ----------
-Platzer, M. and Reutterer, T. (2016), Ticking away the moments: timing regularity helps to better predict customer
-activity, Marketing Science 35(5). Reutterer, T., Platzer, M. and Schröder, N. (2021), Leveraging purchase regularity
+Reutterer, T., Platzer, M. and Schröder, N. (2021), Leveraging purchase regularity
 for predicting customer behavior the easy way, IJRM 38(1).
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,7 @@ def _distance(
     free = np.arange(len(theta)) != at
     others, top = np.zeros(len(axes)), objective(theta)[0]
 
+    @cache  # the ends of the bracket keep their signs, though the others start elsewhere by then
     def excess(distance: float) -> float:
         nonlocal others  # start where they were last
         here = theta.copy()
@@ -77,7 +79,7 @@ def _distance(
         return float(found.fun) - allowed
 
     near, far = 0.0, min(max(1.5 * error, 1e-3), FARTHEST)
-    while excess(far) < 0:
+    while excess(near) < 0 and excess(far) < 0:
         if far >= FARTHEST:
             return float("nan")
         near, far = far, min(2 * far, FARTHEST)

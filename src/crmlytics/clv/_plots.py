@@ -253,7 +253,7 @@ def plot_heterogeneity(table: Any, *, process: str = "purchase", ax: Axes | None
     ax.axvline(mean, color=INK, linewidth=1.2, linestyle="--")
     ax.annotate(f"  mean {mean:.3g}", (mean, 0.97), xycoords=("data", "axes fraction"), va="top", color=INK)
     ax.set_xlim(0, float(cells["value_to"].max()))
-    percent_axis(ax.yaxis)
+    percent_axis(ax.yaxis, decimals=0)
     ax.set_ylabel("Share of customers")
     per = f"per {_unit_in_words(int(cells['unit_days'].iloc[0]))}"
     if process == "purchase":

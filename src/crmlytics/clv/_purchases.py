@@ -14,7 +14,7 @@ from crmlytics._kernels.forecast import forecast_purchases
 from crmlytics._kernels.population import Population
 from crmlytics._kernels.predictive import count_interval
 from crmlytics._kernels.uncertainty import delta_errors, interval_around
-from crmlytics._validation import as_days, check_amount, check_count, check_fraction
+from crmlytics._validation import as_days, check_amount, check_count, check_fraction, warn
 from crmlytics.clv._base import LIFETIME, CountingModel, describe
 from crmlytics.clv._covariates import check_levels, check_names, learn_coefficients
 from crmlytics.clv._histories import check_histories, in_units, read_histories
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DAYS_A_YEAR = 365.0
 CERTAIN = 0.999
+LONG_DAYS = 5 * 365  # few order histories are longer
 IMPLAUSIBLE = 3.0  # coefficient of a standardised covariate: a factor of 20 within one standard deviation
 MOST_STEPS = 2_000
 ADVICE = {
@@ -75,6 +76,7 @@ class PurchaseModel(CountingModel):
         return self._fit(self._read(X, caller=caller, attributes=self._covariate_columns(caller)), caller=caller)
 
     def _fit(self, table: Histories, *, caller: str) -> Self:
+        self._warn_of_unit(table, caller=caller)
         self.n_customers_ = len(table)
         self._coefficients_ = self._learn(table, caller=caller)
         names = (*self._names, *self._coefficients_.names)
@@ -91,6 +93,23 @@ class PurchaseModel(CountingModel):
             verdict=lambda found: self._verdict(found, population, names),
         )
         return self
+
+    def _warn_of_unit(self, table: Histories, *, caller: str) -> None:
+        """Warn if the times look as if they were counted in another unit than that of the model."""
+        T, t_x = table["T"], table["recency"]
+        days_per_unit = as_days(self.unit, name="unit", caller=caller)
+        in_whole_units = bool((np.floor(T) == T).all() and (t_x == np.floor(t_x)).all())
+        in_weeks = bool(np.abs(7 * T - np.round(7 * T)).max() < 1e-6)
+        looks = None
+        if in_whole_units and days_per_unit > 1 and float(T.max()) * days_per_unit > LONG_DAYS:
+            looks = f"count up to {T.max():.0f}, all whole: days, not units of {self.unit!r}"
+        elif not in_whole_units and days_per_unit == 1 and in_weeks:
+            looks = "are whole only when multiplied by 7: weeks, not days"
+        if looks:
+            warn(
+                f"{caller}: recency and T look as if they were not in unit={self.unit!r}: they {looks}. A horizon such as "
+                '"90d" would be misread. Give the model the unit of the table, such as btyd_table(..., unit="7d").'
+            )
 
     def _starts(self, x: Vector, t_x: Vector, T: Vector) -> list[Vector]:
         """Return where to start the search: with covariates, where the maximum is without them."""

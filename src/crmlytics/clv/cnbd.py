@@ -147,9 +147,8 @@ class BetaGeoCNBDModel(_Regular):
 
     References
     ----------
-    Platzer, M. and Reutterer, T. (2016), Ticking away the moments: timing regularity helps to better predict customer
-    activity, Marketing Science 35(5), 779-799. Reutterer, T., Platzer, M. and Schröder, N. (2021), Leveraging purchase
-    regularity for predicting customer behavior the easy way, IJRM 38(1), 194-215.
+    Reutterer, T., Platzer, M. and Schröder, N. (2021), Leveraging purchase regularity for predicting customer behavior
+    the easy way, International Journal of Research in Marketing 38(1), 194-215.
 
     Examples
     --------
@@ -218,9 +217,8 @@ class ModifiedBetaGeoCNBDModel(_Regular):
 
     References
     ----------
-    Platzer, M. and Reutterer, T. (2016), Ticking away the moments: timing regularity helps to better predict customer
-    activity, Marketing Science 35(5), 779-799. Reutterer, T., Platzer, M. and Schröder, N. (2021), Leveraging purchase
-    regularity for predicting customer behavior the easy way, IJRM 38(1), 194-215.
+    Reutterer, T., Platzer, M. and Schröder, N. (2021), Leveraging purchase regularity for predicting customer behavior
+    the easy way, International Journal of Research in Marketing 38(1), 194-215.
 
     Examples
     --------

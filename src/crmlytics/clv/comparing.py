@@ -97,11 +97,11 @@ def likelihood_ratio_test(smaller: MaximumLikelihoodModel, larger: MaximumLikeli
     statistic = max(2 * float(larger.log_likelihood_ - smaller.log_likelihood_), 0.0)
     freedom = len(larger.theta_) - len(smaller.theta_)
     p_value = float(stats.chi2.sf(statistic, freedom))
-    better = p_value < 0.05
+    better, degrees = p_value < 0.05, "degree" if freedom == 1 else "degrees"
     how = "better than chance would make it" if better else "no better than chance may"
     verdict = (
         f"{type(larger).__name__} fits {how}: "
-        f"chi-square {statistic:.2f} on {freedom} degrees of freedom, p {_in_words(p_value)}."
+        f"chi-square {statistic:.2f} on {freedom} {degrees} of freedom, p {_in_words(p_value)}."
     )
     if at_edge and not better:
         verdict += " The smaller model is at the edge of the larger, so the true p-value is smaller than this one."

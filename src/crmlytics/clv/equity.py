@@ -15,6 +15,7 @@ from crmlytics._frames import collect, columns_of, enter
 from crmlytics._kernels.markov import discounted_renewals
 from crmlytics._validation import as_days, check_amount, check_count
 from crmlytics.clv._purchases import PurchaseModel, horizon_and_rate
+from crmlytics.clv.lifetime_value import NewCustomerValue
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ def customer_equity(
     values: Any,
     *,
     new_customers_per_period: float | Sequence[float],
-    new_customer_value: float,
-    acquisition_cost: float,
+    new_customer_value: float | NewCustomerValue,
+    acquisition_cost: float | None = None,
     horizon: Any,
     discount_rate: float,
     period: str = "365d",
@@ -138,10 +139,11 @@ def customer_equity(
         Lifetime values of the present customers, such as :func:`clv_table` gives them.
     new_customers_per_period : float or sequence of float
         Customers won in each period, or in the first, second, ... period of the horizon.
-    new_customer_value : float
-        Lifetime value of a customer at the moment of being won, without the cost of that.
+    new_customer_value : float or NewCustomerValue
+        Lifetime value of a customer at the moment of being won, without the cost of that; or what
+        :func:`new_customer_value` returned, which knows its cost.
     acquisition_cost : float
-        Of winning one customer.
+        Of winning one customer. Not with a ``NewCustomerValue``.
     horizon : str
         How long customers go on being won, such as ``"1825d"``: a whole number of periods.
     discount_rate : float
@@ -183,8 +185,7 @@ def customer_equity(
     """
     caller = "customer_equity"
     present = _read_values(values, caller=caller)
-    worth = check_amount(new_customer_value, name="new_customer_value", caller=caller)
-    cost = check_amount(acquisition_cost, name="acquisition_cost", caller=caller)
+    worth, cost = _worth_and_cost(new_customer_value, acquisition_cost, caller=caller)
     rate = check_amount(discount_rate, name="discount_rate", caller=caller)
     length = as_days(period, name="period", caller=caller)
     won = _read_new_customers(new_customers_per_period, _whole_periods(horizon, length, caller=caller), caller=caller)
@@ -196,6 +197,17 @@ def customer_equity(
         new_amount=discounted * worth,
         acquisition_cost_amount=discounted * cost,
     )
+
+
+def _worth_and_cost(value: Any, cost: Any, *, caller: str) -> tuple[float, float]:
+    """Return what a new customer is worth before the cost of acquisition, and that cost: it is taken off once."""
+    if isinstance(value, NewCustomerValue):
+        if cost is not None:
+            msg = f"{caller}: new_customer_value knows its acquisition_cost of {value.acquisition_cost:g}: leave it out here."
+            raise SchemaError(msg)
+        return value.clv_amount + value.acquisition_cost, value.acquisition_cost
+    worth = check_amount(value, name="new_customer_value", caller=caller)
+    return worth, check_amount(cost, name="acquisition_cost", caller=caller)
 
 
 def _read_values(values: Any, *, caller: str) -> Vector:

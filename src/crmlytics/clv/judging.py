@@ -67,6 +67,9 @@ def evaluation_table(
     The mean absolute error is shown because everybody asks for it, and decides nothing: most customers make no purchase
     in a holdout, so a forecast of nought for everybody, or one cut in half, often has a lower one than the truth.
 
+    The likelihood of the calibration period may be much better for a CNBD-k model and that of the holdout worse: regular
+    intervals explain when a customer bought, and promise too much certainty about how often they will.
+
     Examples
     --------
     >>> from crmlytics import Transactions
@@ -107,7 +110,7 @@ class ModelChoice:
     Attributes
     ----------
     model : fitted model
-        On the calibration period. To use it, fit it to everything: ``clone(model).fit(btyd_table(...))``.
+        On the calibration period. To use it, fit it to everything that is known: :meth:`refit`.
     evaluation : dataframe
         As :func:`evaluation_table` makes it.
     reason : str
@@ -116,6 +119,11 @@ class ModelChoice:
     model: PurchaseModel
     evaluation: Any
     reason: str
+
+    def refit(self, X: Any) -> PurchaseModel:
+        """Return a fresh model of the same kind, fitted to ``X``: a btyd table of the whole history."""
+        fitted: PurchaseModel = clone(self.model).fit(X)
+        return fitted
 
     def to_frame(self) -> Any:
         """Return the evaluation."""
@@ -250,9 +258,11 @@ def _choose(
     bias = judged[winner]["bias_share"]
     reason += f" (root mean squared error {judged[winner]['root_mean_squared_error']:.3f}"
     reason += f", bias {bias:+.1%})." if bias is not None else ")."
-    left_out = [names[at] for at in range(len(fitted)) if at not in sound]
+    left_out = [
+        f"{names[at]} ({fitted[at].verdict_.partition(':')[0]})" for at in range(len(fitted)) if at not in sound
+    ]
     if left_out:
-        reason += f" Not considered, because the fit did not converge: {', '.join(left_out)}."
+        reason += f" Not considered: {', '.join(left_out)}."
     return fitted[winner], reason
 
 

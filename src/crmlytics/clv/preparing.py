@@ -122,6 +122,7 @@ def holdout_table(
     calibration_end: str | dt.date | dt.datetime,
     as_of: str | dt.date | dt.datetime,
     unit: str = "7d",
+    start: str | dt.date | dt.datetime | None = None,
     with_intervals: bool = False,
 ) -> Any:
     """Split each customer's purchases into what a model may learn from and what its forecast is judged by.
@@ -137,6 +138,8 @@ def holdout_table(
         The day described from: the holdout ends before it, lines on or after it are left out.
     unit : str, default "7d"
         The unit of time of the result, in days or weeks, as in :func:`btyd_table`.
+    start : date, optional
+        Keep the customers acquired on that day or later, as in :func:`btyd_table`.
     with_intervals : bool, default False
         Add ``log_interval_sum`` of the calibration period, as in :func:`btyd_table`; null for a late joiner.
 
@@ -186,6 +189,8 @@ def holdout_table(
     if with_intervals:
         days = _with_log_intervals(days, unit_days)
     customers = _split_histories(days, calibration_end, with_intervals=with_intervals)
+    if start is not None:
+        customers = customers.filter(nw.col("first") >= _start_day(start, as_of, caller=caller))
     unit_column = _unit_column(nw.col("holdout_count"), unit_days)
     duration = nw.lit(float(holdout_days(calibration_end, as_of)))
     known, in_units = nw.col("known_count") > 0, nw.col("_unit")
