@@ -98,17 +98,15 @@ class PurchaseModel(CountingModel):
         """Warn if the times look as if they were counted in another unit than that of the model."""
         T, t_x = table["T"], table["recency"]
         days_per_unit = as_days(self.unit, name="unit", caller=caller)
-        in_whole_units = bool((np.floor(T) == T).all() and (t_x == np.floor(t_x)).all())
-        in_weeks = bool(np.abs(7 * T - np.round(7 * T)).max() < 1e-6)
         looks = None
-        if in_whole_units and days_per_unit > 1 and float(T.max()) * days_per_unit > LONG_DAYS:
+        if _are_whole(T) and _are_whole(t_x) and days_per_unit > 1 and float(T.max()) * days_per_unit > LONG_DAYS:
             looks = f"count up to {T.max():.0f}, all whole: days, not units of {self.unit!r}"
-        elif not in_whole_units and days_per_unit == 1 and in_weeks:
+        elif days_per_unit == 1 and _are_whole(7 * T) and not _are_whole(T):
             looks = "are whole only when multiplied by 7: weeks, not days"
         if looks:
             warn(
-                f"{caller}: recency and T look as if they were not in unit={self.unit!r}: they {looks}. A horizon such as "
-                '"90d" would be misread. Give the model the unit of the table, such as btyd_table(..., unit="7d").'
+                f"{caller}: recency and T look as if they were not in unit={self.unit!r}: they {looks}. A horizon such "
+                'as "90d" would be misread. Give the model the unit of the table, as in btyd_table(..., unit="7d").'
             )
 
     def _starts(self, x: Vector, t_x: Vector, T: Vector) -> list[Vector]:
@@ -507,6 +505,10 @@ def horizon_and_rate(model: PurchaseModel, horizon: Any, discount_rate: Any, *, 
             raise SchemaError(f'{caller}: horizon="lifetime" needs a discount_rate above 0: the sum may have no end.')
         return math.inf, rate
     return in_units(horizon, model.unit, caller=caller), rate
+
+
+def _are_whole(values: Vector) -> bool:
+    return bool(np.abs(values - np.round(values)).max() < 1e-6)
 
 
 def _per_step(new_customers: Any, count: int, *, caller: str) -> Vector:
