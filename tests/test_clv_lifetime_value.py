@@ -185,7 +185,7 @@ def test_a_spend_with_covariates_has_no_one_mean(cdnow, counts):
 
 
 def test_models_by_opportunity_and_by_renewal_value_customers_too():
-    """DERT of the donors (Fader, Hardie & Shang 2010) and DERL of the High End (Fader & Hardie 2007), times a margin."""
+    """DERT of donors (Fader, Hardie & Shang 2010) and DERL of the High End (Fader & Hardie 2007), times a margin."""
     counts = load_donations().rename(columns={"periods": "T"})
     donors = counts.loc[counts.index.repeat(counts["weights"])].reset_index(drop=True)
     donation = BetaGeoBetaBinomModel().fit(donors)

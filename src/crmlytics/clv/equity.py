@@ -203,8 +203,8 @@ def _worth_and_cost(value: Any, cost: Any, *, caller: str) -> tuple[float, float
     """Return what a new customer is worth before the cost of acquisition, and that cost: it is taken off once."""
     if isinstance(value, NewCustomerValue):
         if cost is not None:
-            msg = f"{caller}: new_customer_value knows its acquisition_cost of {value.acquisition_cost:g}: leave it out here."
-            raise SchemaError(msg)
+            known = f"{value.acquisition_cost:g}"
+            raise SchemaError(f"{caller}: new_customer_value knows its acquisition_cost of {known}: leave it out here.")
         return value.clv_amount + value.acquisition_cost, value.acquisition_cost
     worth = check_amount(value, name="new_customer_value", caller=caller)
     return worth, check_amount(cost, name="acquisition_cost", caller=caller)

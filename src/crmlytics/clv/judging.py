@@ -67,8 +67,8 @@ def evaluation_table(
     The mean absolute error is shown because everybody asks for it, and decides nothing: most customers make no purchase
     in a holdout, so a forecast of nought for everybody, or one cut in half, often has a lower one than the truth.
 
-    The likelihood of the calibration period may be much better for a CNBD-k model and that of the holdout worse: regular
-    intervals explain when a customer bought, and promise too much certainty about how often they will.
+    The likelihood of the calibration period may be much better for a CNBD-k model and that of the holdout worse:
+    regular intervals explain when a customer bought, and promise too much certainty about how often they will.
 
     Examples
     --------
