@@ -12,7 +12,8 @@ from crmlytics.testing import FRAME_KINDS, make_frame
 settings.register_profile("crmlytics", deadline=None, max_examples=50)  # shared machines: speed is for benchmarks/
 settings.load_profile("crmlytics")
 
-KINDS = [pytest.param(kind, marks=[pytest.mark.spark] if kind == "pyspark" else []) for kind in FRAME_KINDS]
+SPARK = [pytest.mark.spark, pytest.mark.xdist_group("spark")]  # one JVM, however many workers
+KINDS = [pytest.param(kind, marks=SPARK if kind == "pyspark" else []) for kind in FRAME_KINDS]
 
 
 @pytest.fixture(params=KINDS)

@@ -42,8 +42,19 @@ def from_lifetimes(fitter: Any, *, unit: str) -> MaximumLikelihoodModel:
 
     Examples
     --------
-    >>> from lifetimes import BetaGeoFitter  # doctest: +SKIP
-    >>> model = from_lifetimes(BetaGeoFitter().fit(x, t_x, T), unit="1d")  # doctest: +SKIP
+    >>> import warnings
+    >>> from crmlytics import Transactions
+    >>> from crmlytics.clv import btyd_table, from_lifetimes
+    >>> from crmlytics.datasets import load_cdnow
+    >>> orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    >>> table = btyd_table(orders, as_of="1997-10-01", unit="1d")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # lifetimes is archived and warns of much
+    ...     from lifetimes import BetaGeoFitter
+    ...     fitter = BetaGeoFitter().fit(table["frequency"], table["recency"], table["T"])
+    >>> model = from_lifetimes(fitter, unit="1d")
+    >>> model.verdict_
+    'taken over: the likelihood is greatest at these parameters, as it should be.'
     """
     caller = "from_lifetimes"
     as_days(unit, name="unit", caller=caller)
