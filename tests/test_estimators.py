@@ -46,6 +46,7 @@ def test_every_estimator_keeps_the_promises(name, kind):
 
 
 @pytest.mark.spark
+@pytest.mark.xdist_group("spark")
 @pytest.mark.skipif(shutil.which("java") is None, reason="PySpark needs Java")
 @pytest.mark.parametrize(("name", "kind"), all_estimators())
 def test_every_estimator_keeps_the_promises_on_spark(name, kind):

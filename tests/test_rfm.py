@@ -626,6 +626,7 @@ def test_keeps_the_promises_of_estimators(method):
 
 
 @pytest.mark.spark
+@pytest.mark.xdist_group("spark")
 def test_keeps_the_promises_of_estimators_on_spark():
     pytest.importorskip("pyspark")
     check_table_estimator(rfm.RFMSegmenter(), TEN, kinds=["pandas", "pyspark"])
