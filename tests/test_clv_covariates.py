@@ -196,7 +196,7 @@ REFUSALS = [
     ({"purchase_covariates": 3}, SchemaError, r"purchase_covariates must be a list of column names .*got 3"),
     ({"purchase_covariates": ["name"]}, SchemaError, "covariate 'name' has 51 different texts, at most 50"),
     ({"priors": {"rr": stats.norm()}}, SchemaError, r"priors name 'rr', expected one of .*Did you mean 'r'"),
-    ({"priors": {"r": 3.0}}, SchemaError, r"the prior of 'r' has no logpdf.*scipy\.stats\.gamma"),
+    ({"priors": {"r": 3.0}}, SchemaError, r"the prior of 'r' has no logpdf or no median.*scipy\.stats\.gamma"),
     ({"l2": -1.0}, SchemaError, "l2 must be a number of zero or more, got -1.0"),
 ]
 
@@ -215,3 +215,24 @@ def test_a_level_that_was_not_seen_is_refused(table):
     strange = table.head(3).assign(channel=["web", "fax", "shop"])
     with pytest.raises(SchemaError, match=r"score_table: column 'channel' holds \['fax'\].*It knows \['shop', 'web'\]"):
         model.score_table(strange, horizon=10)
+
+
+@pytest.mark.parametrize("prior", [stats.uniform(5, 1), stats.uniform(1, 1), stats.truncnorm(-1, 1, loc=5)])
+def test_a_prior_that_excludes_the_estimate_holds_and_is_said_to_decide(table, prior):
+    with pytest.warns(DataQualityWarning, match="the prior of a is zero next to the estimate, so it decides"):
+        model = BetaGeoModel(priors={"a": prior}).fit(table)
+    low, high = prior.support()
+    assert low * 0.99 < model.params_["a"] < high * 1.01
+    assert not model.converged_
+
+
+def test_a_column_of_another_kind_is_refused(table):
+    model = BetaGeoModel(purchase_covariates=["channel", "age"]).fit(table)
+    with pytest.raises(SchemaError, match="column 'age' holds text; the model was fitted on numbers"):
+        model.score_table(table.assign(age="old"), horizon=10)
+    with pytest.raises(SchemaError, match="column 'channel' holds numbers; the model was fitted on text"):
+        model.score_table(table.assign(channel=1), horizon=10)
+    with pytest.raises(SchemaError, match=r"1 of 3000 rows have no 'channel', which is a covariate \(customer_id 2\)"):
+        model.fit(table.assign(channel=["web", "shop", None, *["web"] * 2997]))
+    with pytest.raises(SchemaError, match=r"\['frequency'\] are what the model explains, not covariates of it"):
+        BetaGeoModel(purchase_covariates=["frequency"]).fit(table)

@@ -475,3 +475,9 @@ def test_refusals_say_what_came_and_what_to_type(fitted, donors):
         fitted.count_table(donors, horizon=3, most=-1)
     with pytest.raises(SchemaError, match="interval must be a fraction between 0 and 1"):
         fitted.score_table(donors, horizon=3, interval=90)
+
+
+def test_histories_with_weights_are_not_taken_for_customers():
+    counts = load_donations().rename(columns={"periods": "T"})
+    with pytest.raises(SchemaError, match=r"fit: the column 'weights' is not read: .*table\.index\.repeat"):
+        BetaGeoBetaBinomModel().fit(counts)

@@ -384,3 +384,17 @@ def test_the_cost_of_acquisition_is_taken_off_once():
         customer_equity([100.0], new_customer_value=won, acquisition_cost=20.0, **options)
     with pytest.raises(SchemaError, match="acquisition_cost must be a number of zero or more, got None"):
         customer_equity([100.0], new_customer_value=48.0, **options)
+
+
+def test_values_that_are_no_numbers_are_refused_and_series_are_taken():
+    options = {
+        "new_customers_per_period": pd.Series([1.0]), "new_customer_value": 1.0, "acquisition_cost": 0.0,
+        "horizon": "365d", "discount_rate": 0.1,
+    }  # fmt: skip
+    assert customer_equity(pd.Series([1.0, 2.0]), **options).present_amount == 3.0
+    with pytest.raises(SchemaError, match=r"values must be numbers, got \['a', 'b'\]"):
+        customer_equity(["a", "b"], **options)
+    with pytest.raises(SchemaError, match="values must be one list of numbers, got 2 dimensions"):
+        customer_equity(np.ones((2, 2)), **options)
+    with pytest.raises(SchemaError, match="column 'clv_amount' holds String, expected numbers"):
+        customer_equity(pd.DataFrame({"clv_amount": ["a"]}), **options)

@@ -258,3 +258,10 @@ def test_likelihood_ratios_that_mean_nothing_are_refused(cdnow, fitted):
         likelihood_ratio_test(NBDModel(l2=0.1).fit(cdnow), fitted["Pareto"])
     with pytest.raises(SchemaError, match=r"fitted on 100 and on 2357 customers\. Fit both on the same table"):
         likelihood_ratio_test(NBDModel().fit(cdnow.head(100)), fitted["Pareto"])
+
+
+def test_fits_on_other_histories_or_units_are_not_compared():
+    orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    weeks, days = (btyd_table(orders, as_of="1997-10-01", unit=unit) for unit in ("7d", "1d"))
+    with pytest.raises(SchemaError, match="fitted on different histories, or in different units"):
+        likelihood_ratio_test(NBDModel().fit(weeks), ParetoNBDModel(unit="1d").fit(days))

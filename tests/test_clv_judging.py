@@ -28,7 +28,7 @@ from crmlytics.clv import (
 )
 from crmlytics.clv._holdout import normalised_gini
 from crmlytics.datasets import load_cdnow
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
 PERIODS = {"calibration_end": "1997-10-01", "as_of": "1998-07-01"}
@@ -226,3 +226,25 @@ def test_refusals_say_what_a_holdout_table_is(simulated):
     with pytest.raises(SchemaError, match="calibration_table: bins must be a whole number of at least 2, got 1"):
         calibration_table(ParetoNBDModel().fit(simulated), simulated, bins=1)
     assert stats.rankdata([1, 1, 2]).tolist() == [1.5, 1.5, 3.0]  # ties share their mean rank, on which the Gini rests
+
+
+def test_a_wrong_unit_is_told_once():
+    orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    daily = holdout_table(orders, **PERIODS, unit="1d")
+    with pytest.warns(DataQualityWarning, match="choose_model: recency and T look as if") as said:
+        choose_model(daily, models=[BetaGeoModel()])
+    assert len(said) == 1
+
+
+def test_swapped_and_strange_inputs_are_refused_in_words(simulated):
+    with pytest.raises(SchemaError, match="models must be a list of models, got BetaGeoModel"):
+        evaluation_table(simulated, models=BetaGeoModel())
+    with pytest.raises(SchemaError, match=r"calibration_table: model must be a fitted model .*got DataFrame"):
+        calibration_table(simulated, simulated)
+    with pytest.raises(SchemaError, match="column 'late_joiner' holds Int64, expected truth values"):
+        evaluation_table(simulated.assign(late_joiner=0))
+    twice = pd.DataFrame({"customer_id": [0, *range(1500)], "guess_count": 1.0})
+    with pytest.raises(SchemaError, match="baselines repeat customer_id 0"):
+        evaluation_table(simulated, models=[BetaGeoModel()], baselines=twice)
+    with pytest.raises(SchemaError, match=r"baselines must be columns of numbers, \['guess'\] are not"):
+        evaluation_table(simulated, models=[BetaGeoModel()], baselines=twice.iloc[1:, :1].assign(guess="two"))

@@ -57,31 +57,6 @@ def _independent_directions(covariance: Vector) -> list[Vector]:
     return list((scale[:, None] * axes[:, kept] * np.sqrt(variances[kept])).T)
 
 
-def delta_interval(
-    predict: Callable[[Vector], Vector],
-    theta: Vector,
-    covariance: Vector,
-    *,
-    level: float,
-    scale: Scale,
-) -> Interval:
-    """Confidence interval of ``predict(theta)``, by the delta method on a scale that keeps it in its domain.
-
-    Parameters
-    ----------
-    predict : function of theta, shape (k,), that returns an array
-        Theta are log-parameters (and coefficients), where estimates are closest to normal.
-    covariance : array (k, k)
-        Of theta: finite, see :func:`trusted_covariance`.
-    level : float
-        Of confidence, such as 0.9.
-    scale : {"plain", "log", "logit"}
-        On which the interval is symmetric: "log" for what is positive, "logit" for probabilities.
-    """
-    ((value, error),) = delta_errors(lambda at: (predict(at),), theta, covariance)
-    return interval_around(value, error, level=level, scale=scale)
-
-
 def interval_around(value: Vector, error: Vector, *, level: float, scale: Scale) -> Interval:
     """Return the normal confidence interval of a value with a standard error, symmetric on ``scale``."""
     reach = float(special.ndtri((1 + level) / 2)) * error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from crmlytics._kernels.profiling import profile_bounds
 from crmlytics._kernels.uncertainty import trusted_covariance
 from crmlytics._validation import check_fraction, warn
 from crmlytics.clv._covariates import NONE
-from crmlytics.clv._penalty import Belief
+from crmlytics.clv._penalty import NEAR, Belief
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
+STOPPED_NEAR = 0.3  # in theta, of the edge of a prior
 LIFETIME = "lifetime"  # a horizon without end
 LARGEST_COEFFICIENT = 8.0  # of a standardised covariate: a factor of 3,000 within one standard deviation
 
@@ -180,9 +182,18 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
             positive=count,
         )
         reach = np.concatenate([np.full(count, LARGEST_LOG), np.full(len(coefficients.names), LARGEST_COEFFICIENT)])
+        starts = [belief.allowed_start(start) for start in starts]
         found = climb(belief.added_to(objective), starts, weight=self.n_customers_, reach=reach)
         shift -= belief.at(found.theta)[0]
-        self._keep(found, scales, shift, verdict(found), coefficients=coefficients)
+        # a search that is stopped by the edge of a prior may stop a little before it
+        words, cut_off = verdict(found), belief.excluding(found.theta, NEAR if found.converged else STOPPED_NEAR)
+        if cut_off:
+            found = replace(found, converged=False)
+            words = (
+                f"not converged: the prior of {', '.join(cut_off)} is zero next to the estimate, so it decides and not "
+                "the data. Give a prior that is above zero wherever the parameter may be."
+            )
+        self._keep(found, scales, shift, words, coefficients=coefficients)
 
     def _keep(
         self, found: Maximum, scales: Sequence[float], shift: float, verdict: str, *, coefficients: Coefficients = NONE

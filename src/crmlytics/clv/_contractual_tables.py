@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from crmlytics._frames import Engine, collect, columns_of, day_number, enter, id_column
 from crmlytics._periods import period_grid
-from crmlytics._validation import as_moment
+from crmlytics._validation import as_moment, warn
 from crmlytics.clv._histories import Histories, read_histories, refuse_rows
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Subscriptions
@@ -152,7 +152,7 @@ def read_renewals(X: Any, *, caller: str) -> Renewals:
     """Read a customer table or a cohort table, whichever it is, as counts of renewals."""
     present = columns_of(enter(X, caller=caller)[0])
     if set(COHORT_COLUMNS) <= set(present):
-        found = _count_cohorts(read_cohorts(X, caller=caller))
+        found = _count_cohorts(read_cohorts(X, caller=caller), caller=caller)
     elif set(CUSTOMER_COLUMNS) <= set(present):
         table = read_customers(X, caller=caller)
         found = _count_customers(table["renewal_count"].astype(np.int64), table["is_active"] == 1)
@@ -248,8 +248,13 @@ def _check_cohorts(cohort: npt.NDArray[Any], period: npt.NDArray[np.int64], coun
             raise SchemaError(msg)
 
 
-def _count_cohorts(cohorts: Cohorts) -> Renewals:
+def _count_cohorts(cohorts: Cohorts, *, caller: str) -> Renewals:
     first = np.append(True, cohorts.is_last[:-1])
+    if cohorts.period[first].min() > 0:
+        warn(
+            f"{caller}: no cohort has a period 0, so the customers of period {cohorts.period[first].min()} are taken "
+            "to have renewed already. If they had just begun, number the periods from 0: the customers at the start."
+        )
     renewed = cohorts.customer_count[~first]
     lost = cohorts.customer_count[:-1][~first[1:]] - renewed
     place = cohorts.period[~first] - 1

@@ -129,7 +129,13 @@ def learn_coefficients(
 
 
 def check_levels(table: Histories, coefficients: Coefficients, *, caller: str) -> None:
-    """Refuse levels of a text column that the model was not fitted on."""
+    """Refuse columns of another kind than the model was fitted on, and levels of text that it has not seen."""
+    for column, is_text in {
+        z.column: z.level is not None for lever in coefficients.levers for z in lever.covariates
+    }.items():
+        if (table.attributes[column].dtype == object) is not is_text:
+            was, came = ("text", "numbers") if is_text else ("numbers", "text")
+            raise SchemaError(f"{caller}: column {column!r} holds {came}; the model was fitted on {was}.")
     levels = {z.column: z.levels for lever in coefficients.levers for z in lever.covariates if z.level is not None}
     for column, known in levels.items():
         strange = sorted({str(value) for value in table.attributes[column]} - set(known))

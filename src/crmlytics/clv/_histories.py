@@ -119,7 +119,8 @@ def read_histories(
     known_columns = {name: _attribute_values(table[ATTRIBUTE + name]) for name in attributes}
     histories = Histories(columns, "row_number" if key is None else KEY, keys, engine, known_columns)
     for name, values in known_columns.items():
-        bad = np.array([value is None for value in values]) if values.dtype == object else ~np.isfinite(values)
+        is_text = values.dtype == object
+        bad = np.array([not isinstance(value, str) for value in values]) if is_text else ~np.isfinite(values)
         repair = "Fill it, or leave these customers out."
         refuse_rows(histories, bad, f"no {name!r}, which is a covariate", repair, caller=caller)
     return histories

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from scipy import stats
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._kernels.predictive import log_probability_of_counts
 from crmlytics.clv._histories import read_histories, refuse_rows
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
     from crmlytics._frames import Engine
+    from crmlytics._kernels.population import Population
     from crmlytics._kernels.special import Vector
     from crmlytics.clv._histories import Histories
     from crmlytics.clv._purchases import PurchaseModel
@@ -34,6 +36,11 @@ def read_holdout(X: Any, *, caller: str) -> Holdout:
             "crm.clv.holdout_table(tx, calibration_end=..., as_of=...)."
         )
         raise MissingColumnsError(msg)
+    if LATE in present and frame.collect_schema()[LATE] != nw.Boolean:
+        kind = frame.collect_schema()[LATE]
+        raise SchemaError(
+            f"{caller}: column {LATE!r} holds {kind}, expected truth values, as holdout_table makes them."
+        )
     known = frame.filter(~nw.col(LATE)) if LATE in present else frame
     native = collect(known).to_native()  # once: every model reads it
     table = read_histories(native, FOUND, SPAN, caller=caller)
@@ -58,13 +65,18 @@ class Holdout:
 
     def predict(self, model: PurchaseModel) -> Vector:
         """Purchases expected of each customer in the holdout, (n,)."""
-        _, population = model._enter(self.frame, caller="evaluation_table")
+        population = self._population(model)
         return population.alive(model.theta_) * population.expected(model.theta_, self.span)
 
     def log_probabilities(self, model: PurchaseModel) -> Vector:
         """Log of the probability of what each customer did, (n,)."""
-        _, population = model._enter(self.frame, caller="evaluation_table")
+        population = self._population(model)
         return log_probability_of_counts(population, model.theta_, self.span, self.actual)
+
+    def _population(self, model: PurchaseModel) -> Population:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataQualityWarning)  # fitting said it
+            return model._enter(self.frame, caller="evaluation_table")[1]
 
     def judge_model(self, model: PurchaseModel) -> dict[str, Any]:
         """Return the row of ``MEASURES`` of a fitted model."""

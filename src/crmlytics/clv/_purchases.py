@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DAYS_A_YEAR = 365.0
 CERTAIN = 0.999
-LONG_DAYS = 5 * 365  # few order histories are longer
+LONG_DAYS = 2 * 365  # that everybody's times are whole weeks for so long happens by no chance
 IMPLAUSIBLE = 3.0  # coefficient of a standardised covariate: a factor of 20 within one standard deviation
 MOST_STEPS = 2_000
 ADVICE = {
@@ -78,6 +78,8 @@ class PurchaseModel(CountingModel):
     def _fit(self, table: Histories, *, caller: str) -> Self:
         self._warn_of_unit(table, caller=caller)
         self.n_customers_ = len(table)
+        sums = [float(np.sort(table[name]).sum()) for name in ("frequency", "recency", "T")]
+        self._fitted_on_ = (*sums, as_days(self.unit, name="unit", caller=caller))
         self._coefficients_ = self._learn(table, caller=caller)
         names = (*self._names, *self._coefficients_.names)
         check_penalty(self.l2, self.priors, names, caller=caller)
@@ -145,6 +147,9 @@ class PurchaseModel(CountingModel):
     def _covariate_columns(self, caller: str) -> list[str]:
         named = [check_names(getattr(self, name, ()), name=name, caller=caller) for name in COVARIATE_ARGUMENTS]
         purchase, dropout, shared = named
+        own = sorted({"frequency", "recency", "T", "monetary_value"} & {*purchase, *dropout, *shared})
+        if own:
+            raise SchemaError(f"{caller}: {own} are what the model explains, not covariates of it.")
         twice = sorted(set(shared) & {*purchase, *dropout})
         if twice:
             raise SchemaError(
@@ -312,6 +317,8 @@ class PurchaseModel(CountingModel):
         check_is_fitted(self)
         caller = f"{self._caller}.new_customer_table"
         check_fraction(interval, name="interval", caller=caller)
+        if np.ndim(horizons) != 1 or not len(horizons):
+            raise SchemaError(f'{caller}: horizons must be a list such as horizons=["26w", "52w"], got {horizons!r}.')
         times = [in_units(horizon, self.unit, caller=caller) for horizon in horizons]
         newcomer = self._newcomer(like, caller=caller)
 
@@ -435,6 +442,9 @@ class PurchaseModel(CountingModel):
         if discount_rate is None:
             return 0.0
         annual = check_amount(discount_rate, name="discount_rate", caller=caller)
+        if annual > 1:
+            msg = f"{caller}: discount_rate={annual:g} is {annual:.0%} a year. For 10 % type discount_rate=0.1."
+            raise SchemaError(msg)
         return math.log1p(annual) * as_days(self.unit, name="unit", caller=caller) / DAYS_A_YEAR
 
     def _newcomer(self, like: Any, *, caller: str) -> Population:
@@ -456,6 +466,7 @@ class PurchaseModel(CountingModel):
 
     def _enter(self, X: Any, *, caller: str) -> tuple[Histories, Population]:
         table = self._read(X, caller=caller, attributes=self._coefficients_.columns)
+        self._warn_of_unit(table, caller=caller)
         check_levels(table, self._coefficients_, caller=caller)
         effects = self._coefficients_.effects(table)
         return table, Population(self._process, table["frequency"], table["recency"], table["T"], effects)
@@ -514,7 +525,10 @@ def _are_whole(values: Vector) -> bool:
 def _per_step(new_customers: Any, count: int, *, caller: str) -> Vector:
     if np.ndim(new_customers) == 0:
         return np.full(count, check_amount(new_customers, name="new_customers", caller=caller))
-    joining = np.asarray(new_customers, dtype=float)
+    try:
+        joining = np.asarray(new_customers, dtype=float)
+    except (TypeError, ValueError):
+        joining = np.empty(0)
     if joining.shape != (count,) or not (np.isfinite(joining).all() and (joining >= 0).all()):
         msg = f"{caller}: new_customers must be one number of zero or more, or {count} of them, got {new_customers!r}."
         raise SchemaError(msg)

@@ -15,6 +15,7 @@ from crmlytics.exceptions import SchemaError
 if TYPE_CHECKING:
     from crmlytics.clv._base import MaximumLikelihoodModel
 
+UNFINISHED = 1e-2  # of a log-likelihood
 # smaller: the larger models of which it is a case, and whether it lies at the edge of them
 NESTED = {
     ("NBDModel", "ParetoNBDModel"): True,
@@ -94,7 +95,19 @@ def likelihood_ratio_test(smaller: MaximumLikelihoodModel, larger: MaximumLikeli
             "Fit both on the same table."
         )
         raise SchemaError(msg)
-    statistic = max(2 * float(larger.log_likelihood_ - smaller.log_likelihood_), 0.0)
+    if getattr(smaller, "_fitted_on_", None) != getattr(larger, "_fitted_on_", None):
+        raise SchemaError(
+            f"{caller}: fitted on different histories, or in different units. Fit both on the same table."
+        )
+    gained = float(larger.log_likelihood_ - smaller.log_likelihood_)
+    if gained < -UNFINISHED:
+        kind = type(larger).__name__
+        msg = (
+            f"{caller}: {kind} has a lower log-likelihood than a case of it, so its search stopped short: "
+            f"{larger.verdict_}"
+        )
+        raise SchemaError(msg)
+    statistic = max(2 * gained, 0.0)
     freedom = len(larger.theta_) - len(smaller.theta_)
     p_value = float(stats.chi2.sf(statistic, freedom))
     better, degrees = p_value < 0.05, "degree" if freedom == 1 else "degrees"

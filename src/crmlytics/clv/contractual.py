@@ -67,6 +67,7 @@ class _Retention(CountingModel):
         maximum = climb(self._of_theta(found), starts, weight=found.customer_count)
         self.n_customers_ = found.customer_count
         self.renewed_counts_, self.lost_counts_ = found.renewed, found.lost
+        self._fitted_on_ = tuple(found.renewed.tolist()), tuple(found.lost.tolist())
         self._keep(maximum, [1.0] * len(self._names), shift=0.0, verdict=_verdict(maximum, self._names))
         return self
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from crmlytics._frames import columns_of, enter
 from crmlytics._kernels import beta_binomial as kernel
 from crmlytics._kernels.fitting import collapse, in_logs, maximise
 from crmlytics._kernels.uncertainty import delta_errors, interval_around, trusted_covariance
@@ -18,6 +19,7 @@ from crmlytics._validation import as_moment, check_count, check_fraction
 from crmlytics.clv._base import CountingModel, describe
 from crmlytics.clv._histories import check_histories, read_histories, refuse_rows
 from crmlytics.clv.contractual import ahead_of, check_ahead, check_horizon
+from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -168,7 +170,9 @@ class BetaGeoBetaBinomModel(CountingModel):
         -------
         self
         """
-        table = _read(X, caller=f"{self._caller}.fit")
+        caller = f"{self._caller}.fit"
+        table = _read(X, caller=caller)
+        _refuse_weights(X, table, caller=caller)
         found = maximise(_objective(table), STARTS, weight=len(table))
         self.n_customers_ = len(table)
         self._keep(found, [1.0] * len(self._names), shift=0.0, verdict=describe(found, self._names, ADVICE))
@@ -305,6 +309,8 @@ class BetaGeoBetaBinomModel(CountingModel):
         """
         check_is_fitted(self)
         caller = f"{self._caller}.new_customer_table"
+        if np.ndim(horizons) != 1 or not len(horizons):
+            raise SchemaError(f"{caller}: horizons must be a list such as horizons=[1, 5], got {horizons!r}.")
         steps = [check_horizon(horizon, caller=caller) for horizon in horizons]
         new = np.zeros(1)
 
@@ -373,6 +379,18 @@ class BetaGeoBetaBinomModel(CountingModel):
             band = interval_around(value, error, level=level, scale="logit" if "probability" in name else "log")
             columns |= {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
         return columns
+
+
+def _refuse_weights(X: Any, table: Histories, *, caller: str) -> None:
+    """Refuse a table of distinct histories with how many customers had each: rows are customers here."""
+    if "weights" not in columns_of(enter(X, caller=caller)[0]):
+        return
+    if len(collapse(table["frequency"], table["recency"], table["T"]).weights) == len(table):
+        msg = (
+            f"{caller}: the column 'weights' is not read: every row is one customer. "
+            'Repeat the rows: table.loc[table.index.repeat(table["weights"])].'
+        )
+        raise SchemaError(msg)
 
 
 def _discounted(params: Vector, x: Vector, t_x: Vector, n: Vector, *, ahead: float, rate: float) -> Vector:

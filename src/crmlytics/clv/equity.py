@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._kernels.markov import discounted_renewals
@@ -19,7 +19,7 @@ from crmlytics.clv.lifetime_value import NewCustomerValue
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from crmlytics._kernels.special import Vector
 
@@ -211,13 +211,21 @@ def _worth_and_cost(value: Any, cost: Any, *, caller: str) -> tuple[float, float
 
 
 def _read_values(values: Any, *, caller: str) -> Vector:
-    if isinstance(values, (int, float, list, tuple, np.ndarray, np.number)):
-        numbers = np.atleast_1d(np.asarray(values, dtype=float))
+    if isinstance(values, (int, float, list, tuple, np.ndarray, np.number)) or getattr(values, "ndim", 2) == 1:
+        try:
+            numbers = np.atleast_1d(np.asarray(values, dtype=float))
+        except (TypeError, ValueError) as error:
+            raise SchemaError(f"{caller}: values must be numbers, got {values!r:.60}.") from error
+        if numbers.ndim != 1:
+            raise SchemaError(f"{caller}: values must be one list of numbers, got {numbers.ndim} dimensions.")
     else:
         frame, _ = enter(values, caller=caller)
         if VALUE not in columns_of(frame):
             msg = f"{caller} needs a column {VALUE!r} or a list of numbers, got columns {columns_of(frame)}."
             raise MissingColumnsError(msg)
+        kind = frame.collect_schema()[VALUE]
+        if not kind.is_numeric():
+            raise SchemaError(f"{caller}: column {VALUE!r} holds {kind}, expected numbers.")
         column = collect(frame.select(nw.col(VALUE).cast(nw.Float64).fill_null(math.nan)))[VALUE]
         numbers = np.asarray(column.to_numpy(), dtype=float)
     bad = int((~np.isfinite(numbers)).sum())
@@ -234,16 +242,16 @@ def _whole_periods(horizon: Any, length: int, *, caller: str) -> int:
     return days // length
 
 
-def _read_new_customers(value: float | Sequence[float], periods: int, *, caller: str) -> Vector:
+def _read_new_customers(value: Any, periods: int, *, caller: str) -> Vector:
     name = "new_customers_per_period"
-    if not isinstance(value, (Sequence, np.ndarray)):
+    if np.ndim(value) == 0:
         return np.full(periods, check_amount(value, name=name, caller=caller))
     if len(value) != periods:
         msg = (
             f"{caller}: {name} has {len(value)} numbers, expected one for each of the {periods} periods of the horizon."
         )
         raise SchemaError(msg)
-    return np.array([check_amount(each, name=name, caller=caller) for each in value])
+    return np.array([check_amount(each, name=name, caller=caller) for each in list(value)])
 
 
 # -- elasticities
@@ -343,6 +351,7 @@ def retention_elasticity(X: Any, *, counts: PurchaseModel, horizon: Any, discoun
     if not isinstance(counts, PurchaseModel) or hasattr(counts, "k_"):
         kind = type(counts).__name__
         raise SchemaError(f"{caller}: counts must be a fitted NBD, Pareto/NBD, BG/NBD or MBG/NBD model, got {kind}.")
+    check_is_fitted(counts)
     units, rate = horizon_and_rate(counts, horizon, discount_rate, caller=caller)
     _, population = counts._enter(X, caller=caller)
     alive = population.alive(counts.theta_)

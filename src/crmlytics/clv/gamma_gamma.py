@@ -144,6 +144,7 @@ class GammaGammaModel(MaximumLikelihoodModel):
             )
         buyers = table.of(repeat)
         self.n_customers_ = len(buyers)
+        self._fitted_on_ = tuple(float(np.sort(buyers[name]).sum()) for name in ("frequency", "monetary_value"))
         self._coefficients_ = learn_coefficients(buyers, [(2, 1.0, [("spend", covariates)])], count=3, caller=caller)
         names = (*self._names, *self._coefficients_.names)
         check_penalty(self.l2, self.priors, names, caller=caller)
@@ -253,7 +254,8 @@ class GammaGammaModel(MaximumLikelihoodModel):
             return
         msg = (
             f"{self._caller}: q = {self.params_['q']:.3g} is at most 1, so the mean order over all customers is "
-            "infinite under the fitted model: one-time buyers get expected_order_amount = inf. Look for a few extreme "
+            "infinite under the fitted model: one-time buyers get expected_order_amount = inf, and so does whoever has "
+            "p x + q <= 1. Look for a few extreme "
             "amounts (wholesale, errors) and set them aside or model them apart; or use the median spend for one-time "
             "buyers."
         )

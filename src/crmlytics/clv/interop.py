@@ -71,5 +71,7 @@ def from_lifetimes(fitter: Any, *, unit: str) -> MaximumLikelihoodModel:
     model = kind() if kind is GammaGammaModel else kind(unit=unit)
     params = [float(fitter.params_[theirs.get(ours, ours)]) for ours in model._names]
     customers = int((data["frequency"] > 0).sum()) if kind is GammaGammaModel else len(data)
+    if kind is not GammaGammaModel:
+        model._warn_of_unit(model._read(data, caller=caller), caller=caller)
     model._adopt(data, np.array(params), customers=customers, caller=caller)
     return model

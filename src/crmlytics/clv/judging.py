@@ -11,10 +11,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from scipy import stats
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import columns_of, compute, enter
 from crmlytics._validation import check_count
+from crmlytics.clv._drawable import check_model
 from crmlytics.clv._histories import KEY
 from crmlytics.clv._holdout import MEASURES, Holdout, name_of, read_holdout
 from crmlytics.clv._purchases import PurchaseModel
@@ -202,7 +202,7 @@ def calibration_table(model: PurchaseModel, X: Any, *, bins: int = 10) -> Any:
     4       5             471                  2.33               2.52
     """
     caller = "calibration_table"
-    check_is_fitted(model)
+    check_model(model, caller=caller)
     bins = check_count(bins, name="bins", caller=caller, least=2)
     holdout = read_holdout(X, caller=caller)
     predicted = holdout.predict(model)
@@ -278,11 +278,14 @@ def _fitted(holdout: Holdout, models: Sequence[PurchaseModel] | None, unit: Any,
         if INTERVALS in columns_of(enter(holdout.frame, caller=caller)[0]):
             kinds += [BetaGeoCNBDModel, ModifiedBetaGeoCNBDModel]
         models = [kind(unit=unit) for kind in kinds]
+    if not isinstance(models, (list, tuple)):
+        raise SchemaError(f"{caller}: models must be a list of models, got {type(models).__name__}. Type models=[...].")
     strange = [type(model).__name__ for model in models if not isinstance(model, PurchaseModel)]
     if strange or not models:
         raise SchemaError(
             f"{caller}: models must be models of purchases such as ModifiedBetaGeoModel(), got {strange}."
         )
+    models[0]._warn_of_unit(models[0]._read(holdout.frame, caller=caller), caller=caller)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataQualityWarning)  # the column verdict says it
         return [clone(model).fit(holdout.frame) for model in models]
@@ -295,6 +298,11 @@ def _read_baselines(baselines: Any, table: Histories, *, caller: str) -> dict[st
     frame: pd.DataFrame = compute(baselines, caller=caller).to_pandas().convert_dtypes(dtype_backend="numpy_nullable")
     if KEY not in frame.columns or table.key_name != KEY:
         raise MissingColumnsError(f"{caller}: baselines are matched by {KEY!r}, which both tables must have.")
+    if frame[KEY].duplicated().any():
+        raise SchemaError(f"{caller}: baselines repeat {KEY} {frame[KEY][frame[KEY].duplicated()].tolist()[0]!r}.")
+    texts = [name for name in frame.columns if name != KEY and frame[name].dtype.kind not in "iufb"]
+    if texts:
+        raise SchemaError(f"{caller}: baselines must be columns of numbers, {texts} are not.")
     by_key = frame.set_index(KEY)
     unknown = [key for key in table.keys.tolist() if key not in by_key.index]
     if unknown:

@@ -192,6 +192,8 @@ def new_customer_value(
     else:
         order_amount = check_amount(spend, name="spend", caller=caller, positive=True)
     _check_counts(counts, caller=caller)
+    if not isinstance(count_first_purchase, bool):
+        raise SchemaError(f"{caller}: count_first_purchase must be True or False, got {count_first_purchase!r}.")
     margin = _check_share(margin, caller=caller)
     cost = check_amount(acquisition_cost, name="acquisition_cost", caller=caller)
     purchases = counts._value_of_new_customer(like, horizon, discount_rate, caller=caller)
