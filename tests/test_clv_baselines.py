@@ -177,13 +177,13 @@ def test_retention_value_of_the_textbook_and_its_refusals():
         retention_lifetime_value(1.0, retention_rate=80, discount_rate=0.1)
     with pytest.raises(SchemaError, match="nobody leaves and nothing is discounted, so the value is infinite"):
         retention_lifetime_value(1.0, retention_rate=1, discount_rate=0)
-    with pytest.raises(SchemaError, match="retention_lifetime_value: margin must be a number of zero or more, got -1"):
+    with pytest.raises(SchemaError, match="retention_lifetime_value: margin_amount must be a number of zero or more, got -1"):
         retention_lifetime_value(-1, retention_rate=0.5, discount_rate=0.1)
 
 
 # --- the chain of Pfeifer and Carraway
 
-PAPER = {"margin": 40, "contact_cost": 4, "discount_rate": 0.2}
+PAPER = {"margin_amount": 40, "contact_cost": 4, "discount_rate": 0.2}
 P = [0.3, 0.2, 0.15, 0.05]
 
 
@@ -206,7 +206,7 @@ economics = {"margin": st.floats(0, 100), "cost": st.floats(0, 30), "discount": 
 
 @given(p=chances, **economics)
 def test_stopping_is_the_best_of_all_ways_to_contact(p, margin, cost, discount):
-    table = markov_value_table(p, margin=margin, contact_cost=cost, discount_rate=discount)
+    table = markov_value_table(p, margin_amount=margin, contact_cost=cost, discount_rate=discount)
     chain, rewards = markov.recency_chain(np.array(p)), np.array([margin] + [0.0] * (len(p) - 1))
     ways = [np.array(way) for way in itertools.product([0.0, 1.0], repeat=len(p))]
     values = [markov.chain_value(chain * way[:, None], rewards - cost * way, discount) for way in ways]
@@ -215,7 +215,7 @@ def test_stopping_is_the_best_of_all_ways_to_contact(p, margin, cost, discount):
 
 @given(p=chances, horizon=st.integers(0, 12), **economics)
 def test_a_finite_horizon_is_the_sum_of_its_periods(p, margin, cost, discount, horizon):
-    table = markov_value_table(p, margin=margin, contact_cost=cost, discount_rate=discount, horizon=horizon)
+    table = markov_value_table(p, margin_amount=margin, contact_cost=cost, discount_rate=discount, horizon=horizon)
     chain = np.zeros((len(p) + 1,) * 2)  # with the state of former customers, as the paper writes it
     chain[-1, -1] = 1
     for state, chance in enumerate(p):
@@ -238,7 +238,7 @@ def test_the_chain_says_what_it_cannot_read():
     with pytest.raises(SchemaError, match=r"purchase_probabilities must be a list of shares from 0 to 1, got \[30\]"):
         markov_value_table([30], **PAPER)
     with pytest.raises(SchemaError, match="discount_rate must be a number above zero, got 0"):
-        markov_value_table(P, margin=40, contact_cost=4, discount_rate=0)
+        markov_value_table(P, margin_amount=40, contact_cost=4, discount_rate=0)
     with pytest.raises(SchemaError, match=r"horizon must be a whole number of at least 0, got 1\.5"):
         markov_value_table(P, **PAPER, horizon=1.5)
-    assert len(markov_value_table(P, margin=40, contact_cost=4, discount_rate=0, horizon=3)) == 4
+    assert len(markov_value_table(P, margin_amount=40, contact_cost=4, discount_rate=0, horizon=3)) == 4

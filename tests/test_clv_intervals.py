@@ -265,3 +265,10 @@ def test_fits_on_other_histories_or_units_are_not_compared():
     weeks, days = (btyd_table(orders, as_of="1997-10-01", unit=unit) for unit in ("7d", "1d"))
     with pytest.raises(SchemaError, match="fitted on different histories, or in different units"):
         likelihood_ratio_test(NBDModel().fit(weeks), ParetoNBDModel(unit="1d").fit(days))
+
+
+def test_a_profile_needs_the_histories_of_the_fit():
+    orders = Transactions(load_cdnow(), customer_id="sample_id", timestamp="date")
+    table = btyd_table(orders, as_of="1997-10-01", unit="7d")
+    with pytest.raises(SchemaError, match="profile_table: X is not what the model was fitted on"):
+        NBDModel().fit(table).profile_table(table.head(300))

@@ -166,6 +166,7 @@ REFUSALS = [
     ({"discount_rate": -0.1}, "discount_rate must be a number of zero or more, got -0.1"),
     ({"margin": "frequency"}, r"\d+ of 2357 rows have no margin between 0 and 1 in 'frequency' \(customer_id 1, "),
     ({"discount_rate": 10}, "discount_rate=10 is 1000% a year. For 10 % type discount_rate=0.1"),
+    ({"margin": "30%"}, r"margin='30%' is not a column\. Give a number such as margin=0\.3, or the name"),
     ({"interval": 1.0}, "interval must be a fraction between 0 and 1"),
 ]
 

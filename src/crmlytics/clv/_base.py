@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
+FORGIVEN = 1e-2  # of a log-likelihood
 STOPPED_NEAR = 0.3  # in theta, of the edge of a prior
 LIFETIME = "lifetime"  # a horizon without end
 LARGEST_COEFFICIENT = 8.0  # of a standardised covariate: a factor of 3,000 within one standard deviation
@@ -128,6 +129,10 @@ class MaximumLikelihoodModel(BaseEstimator):  # type: ignore[misc]
         if getattr(self, "l2", 0.0) or getattr(self, "priors", None):
             raise SchemaError(f"{caller}: a fit with l2 or priors has no profile likelihood. Use parameter_table.")
         objective, weight = self._objective(X, caller=caller), float(self.n_customers_)
+        slope = objective(self.theta_)[1]
+        left_to_gain = float(slope @ np.nan_to_num(self.theta_covariance_) @ slope) / 2
+        if self.converged_ and left_to_gain > FORGIVEN:
+            raise SchemaError(f"{caller}: X is not what the model was fitted on: the likelihood is greater elsewhere.")
         errors = np.nan_to_num(np.sqrt(np.diag(self.theta_covariance_)), nan=1.0)
         found = [
             profile_bounds(objective, self.theta_, at, level=level, error=float(error), weight=weight)

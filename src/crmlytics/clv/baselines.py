@@ -121,13 +121,13 @@ def baseline_table(
 
 
 def retention_lifetime_value(
-    margin: float, *, retention_rate: float, discount_rate: float, immediate_margin: bool = False
+    margin_amount: float, *, retention_rate: float, discount_rate: float, immediate_margin: bool = False
 ) -> float:
     """Value of a customer who renews at a constant rate for ever: the textbook formula ``m r / (1 + d - r)``.
 
     Parameters
     ----------
-    margin : float
+    margin_amount : float
         What a customer brings per period, m.
     retention_rate : float
         Probability r of staying for another period, from 0 to 1.
@@ -140,7 +140,7 @@ def retention_lifetime_value(
     Returns
     -------
     float
-        In the currency of ``margin``: margins at the end of period t = 1, 2, ... are worth ``m r^t / (1 + d)^t``.
+        In the currency of ``margin_amount``: a margin at the end of period t = 1, 2, ... is worth ``m r^t / (1 + d)^t``.
 
     Notes
     -----
@@ -159,7 +159,7 @@ def retention_lifetime_value(
     366.67
     """
     caller = "retention_lifetime_value"
-    margin = check_amount(margin, name="margin", caller=caller)
+    margin = check_amount(margin_amount, name="margin_amount", caller=caller)
     retention = check_amount(retention_rate, name="retention_rate", caller=caller)
     discount = check_amount(discount_rate, name="discount_rate", caller=caller)
     if retention > 1:
@@ -173,7 +173,7 @@ def retention_lifetime_value(
 def markov_value_table(
     purchase_probabilities: Sequence[float],
     *,
-    margin: float,
+    margin_amount: float,
     contact_cost: float,
     discount_rate: float,
     horizon: int | None = None,
@@ -187,7 +187,7 @@ def markov_value_table(
     ----------
     purchase_probabilities : sequence of float
         p_1, p_2, ..., p_n, from 0 to 1.
-    margin : float
+    margin_amount : float
         What a purchase brings, before the cost of contact.
     contact_cost : float
         Of contacting a customer once.
@@ -205,7 +205,7 @@ def markov_value_table(
 
     Notes
     -----
-    ``V = (I - P / (1 + d))^-1 R`` with the rewards ``R = (margin - contact_cost, -contact_cost, ...)``, and
+    ``V = (I - P / (1 + d))^-1 R`` with the rewards ``R = (margin_amount - contact_cost, -contact_cost, ...)``, and
     ``V_T = R + P R / (1 + d) + ... + P^T R / (1 + d)^T``. A purchase and the next contact fall on the same moment.
 
     References
@@ -215,7 +215,7 @@ def markov_value_table(
 
     Examples
     --------
-    >>> example = {"margin": 40, "contact_cost": 4, "discount_rate": 0.2}
+    >>> example = {"margin_amount": 40, "contact_cost": 4, "discount_rate": 0.2}
     >>> markov_value_table([0.3, 0.2, 0.15, 0.05], **example).round(3)
        recency  purchase_probability  value_amount  best_value_amount  is_contacted
     0        1                  0.30        52.320             53.149          True
@@ -232,7 +232,7 @@ def markov_value_table(
 
     caller = "markov_value_table"
     p = _check_probabilities(purchase_probabilities, caller=caller)
-    margin = check_amount(margin, name="margin", caller=caller)
+    margin = check_amount(margin_amount, name="margin_amount", caller=caller)
     cost = check_amount(contact_cost, name="contact_cost", caller=caller)
     discount = check_amount(discount_rate, name="discount_rate", caller=caller, positive=horizon is None)
     if horizon is not None:

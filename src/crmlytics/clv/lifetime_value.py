@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from crmlytics._frames import compute, enter
+from crmlytics._frames import columns_of, compute, enter
 from crmlytics._kernels.uncertainty import interval_around
 from crmlytics._validation import check_amount, check_fraction
 from crmlytics.clv._base import CountingModel
 from crmlytics.clv._histories import read_histories, refuse_rows
 from crmlytics.clv.gamma_gamma import GammaGammaModel
-from crmlytics.exceptions import SchemaError
+from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
     from crmlytics._kernels.special import Vector
@@ -273,6 +273,9 @@ def _order_amounts(X: Any, spend: GammaGammaModel | str, *, caller: str) -> _Est
 def _column_or_number(
     X: Any, given: float | str, table: Histories, *, name: str, caller: str, most: float = math.inf
 ) -> Vector:
+    if isinstance(given, str) and given not in columns_of(enter(X, caller=caller)[0]):
+        msg = f"{caller}: {name}={given!r} is not a column. Give a number such as {name}=0.3, or the name of a column."
+        raise MissingColumnsError(msg)
     if not isinstance(given, str):
         number = _check_share(given, caller=caller) if most == 1.0 else check_amount(given, name=name, caller=caller)
         return np.full(len(table), number)
