@@ -177,7 +177,7 @@ def test_retention_value_of_the_textbook_and_its_refusals():
         retention_lifetime_value(1.0, retention_rate=80, discount_rate=0.1)
     with pytest.raises(SchemaError, match="nobody leaves and nothing is discounted, so the value is infinite"):
         retention_lifetime_value(1.0, retention_rate=1, discount_rate=0)
-    with pytest.raises(SchemaError, match="retention_lifetime_value: margin_amount must be a number of zero or more, got -1"):
+    with pytest.raises(SchemaError, match="margin_amount must be a number of zero or more, got -1"):
         retention_lifetime_value(-1, retention_rate=0.5, discount_rate=0.1)
 
 

@@ -140,7 +140,7 @@ def retention_lifetime_value(
     Returns
     -------
     float
-        In the currency of ``margin_amount``: a margin at the end of period t = 1, 2, ... is worth ``m r^t / (1 + d)^t``.
+        In the currency of ``margin_amount``; one at the end of period t = 1, 2, ... is worth ``m r^t / (1 + d)^t``.
 
     Notes
     -----
