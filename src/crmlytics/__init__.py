@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmlytics import clv, datasets, exceptions, report, revenue, rfm, scorecard, testing, value
+    from crmlytics import affinity, clv, datasets, exceptions, report, revenue, rfm, scorecard, testing, value
     from crmlytics.report import write_report
     from crmlytics.scorecard import scorecard_table
     from crmlytics.tables import (
@@ -33,6 +33,7 @@ __all__ = [
     "Subscriptions",
     "Tickets",
     "Transactions",
+    "affinity",
     "clv",
     "datasets",
     "exceptions",

@@ -30,6 +30,8 @@ SUPPORTED = {
     Implementation.PYSPARK: "PySpark",
     Implementation.PYSPARK_CONNECT: "PySpark",
 }
+SPARK = {Implementation.PYSPARK, Implementation.PYSPARK_CONNECT}
+SQL = {Implementation.DUCKDB, *SPARK}
 UNIX_EPOCH_DAY = 719_468  # days from 0000-03-01 to 1970-01-01
 
 
@@ -55,6 +57,17 @@ class Engine:
     def name(self) -> str:
         """The engine as its users call it, such as ``'Polars'``."""
         return SUPPORTED[self.implementation]
+
+    @property
+    def without_table(self) -> Engine:
+        """The engine for what is kept long: only SQL engines need a table, for its connection, to hand results back."""
+        needs_it = self.implementation in SQL
+        return Engine(self.implementation, self.is_lazy, self.native if needs_it else None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave table and connection behind when pickled: results of a SQL engine come out as PyArrow afterwards."""
+        kind = Implementation.PYARROW if self.implementation in SQL else self.implementation
+        return Engine, (kind, self.is_lazy and kind is not Implementation.PYARROW, None)
 
     def to_native(self, frame: nw.LazyFrame[Any]) -> Any:
         """Hand back ``frame``, which was derived from this engine's table, as the kind that came in."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "crmlytics"
 LONGEST_DAYS = 36_525  # a century
+SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMG]?B)\s*$")
+BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 DURATION = re.compile(r"^\s*(\d+)\s*([dw])\s*$")
 
 
@@ -68,6 +70,20 @@ def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
         )
         raise SchemaError(msg)
     return days
+
+
+def as_bytes(value: Any, *, name: str = "max_memory", caller: str) -> int:
+    """Read an amount of memory: ``"500MB"``, ``"2GB"`` or a number of bytes.
+
+    >>> as_bytes("2GB", caller="doctest")
+    2000000000
+    """
+    if isinstance(value, str) and (found := SIZE.match(value)):
+        return int(float(found[1]) * BYTES[found[2]])
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0:
+        return int(value)
+    msg = f'{caller}: {name} must be an amount of memory such as {name}="500MB" or "2GB", got {value!r}.'
+    raise SchemaError(msg)
 
 
 def check_fraction(value: Any, *, name: str, caller: str) -> float:

@@ -13,6 +13,10 @@ class MissingColumnsError(SchemaError):
     """A table lacks columns that the caller needs."""
 
 
+class ResultTooLargeError(CrmlyticsError):
+    """The answer would take more memory than allowed, or more rows than anybody reads: tighten the question."""
+
+
 class MissingDependencyError(CrmlyticsError, ImportError):
     """An optional package is needed and is not installed."""
 
