@@ -26,12 +26,18 @@ def test_listing_names_loads_nothing_heavy():
     assert run(f"import sys, crmlytics; dir(crmlytics); print(*set({HEAVY}) & set(sys.modules))").split() == []
 
 
+def test_affinity_loads_no_compiler_before_anything_is_mined():
+    assert run("import sys, crmlytics.affinity; print(*{'numba', 'matplotlib'} & set(sys.modules))").split() == []
+
+
 @pytest.mark.parametrize("name", crm.__all__)
 def test_every_public_name_is_there_and_documented(name):
     assert (getattr(crm, name).__doc__ or "").strip()
 
 
-@pytest.mark.parametrize("topic", ["rfm", "value", "revenue", "clv", "scorecard", "report", "datasets", "testing"])
+@pytest.mark.parametrize(
+    "topic", ["rfm", "value", "revenue", "clv", "affinity", "scorecard", "report", "datasets", "testing"]
+)
 def test_every_public_function_of_a_topic_is_listed_and_documented(topic):
     module = importlib.import_module(f"crmlytics.{topic}")
     assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -170,16 +170,20 @@ def _places(items: Ints, firsts: NDArray[np.int64]) -> Ints:
 
 
 @compiled
-def _put(rows: Ints, used: int, entry: tuple[int, int, int, int], slot: int, shared: Controls) -> Ints:
-    """Write a row; return the rows, in twice the room if they were full, or with the signal FULL if none is left."""
-    if used == len(rows):
-        if _is_over(2 * len(rows) * BYTES_A_ROW, RESULTS, slot, shared):
-            return rows
-        larger = np.empty((2 * len(rows), 4), np.int32)
-        larger[:used] = rows
-        rows = larger
-    rows[used, 0], rows[used, 1], rows[used, 2], rows[used, 3] = entry
-    return rows
+def _with_a_free_row(rows: Ints, used: int, slot: int, shared: Controls) -> Ints:
+    """Return the rows, in twice the room if they were full; if none is left, give the signal FULL."""
+    if used < len(rows) or _is_over(2 * len(rows) * BYTES_A_ROW, RESULTS, slot, shared):
+        return rows
+    larger = np.empty((2 * len(rows), 4), np.int32)
+    for row in range(used):  # copied by hand: what numba compiles for slices takes it seconds
+        for k in range(4):
+            larger[row, k] = rows[row, k]
+    return larger
+
+
+@compiled
+def _write(rows: Ints, row: int, code: int, parent: int, size: int, answers: int) -> None:  # noqa: PLR0917
+    rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3] = code, parent, size, answers
 
 
 @compiled
@@ -192,6 +196,12 @@ def _is_over(needed: int, what: int, slot: int, shared: Controls) -> bool:
 
 
 @compiled
+def _copy(old: NDArray[Any], new: NDArray[Any]) -> None:
+    for k in range(len(old)):
+        new[k] = old[k]
+
+
+@compiled
 def _with_room(stack: Stack, entries: int, words: int, slot: int, shared: Controls) -> Stack:
     """Return the stack, in larger copies of its arrays if they are too short; unless there is no memory left."""
     bits, codes, sizes = stack
@@ -199,10 +209,11 @@ def _with_room(stack: Stack, entries: int, words: int, slot: int, shared: Contro
         if _is_over(16 * entries * words, STACK, slot, shared):
             return stack
         bits = np.empty(2 * entries * words, np.uint64)
-        bits[: len(stack.bits)] = stack.bits
+        _copy(stack.bits, bits)
     if entries > len(codes):
         codes, sizes = np.empty(2 * entries, np.int32), np.empty(2 * entries, np.int32)
-        codes[: len(stack.codes)], sizes[: len(stack.codes)] = stack.codes, stack.sizes
+        _copy(stack.codes, codes)
+        _copy(stack.sizes, sizes)
     return Stack(bits, codes, sizes)
 
 
@@ -306,10 +317,13 @@ def _mine_all(  # noqa: PLR0917
     stack = Stack(np.empty(1024, np.uint64), np.empty(64, np.int32), np.empty(64, np.int32))
     for root in range(first, last):
         places = columns.places[columns.firsts[root] : columns.firsts[root + 1]]
-        rows = _put(rows, used, (root, -1, len(places), 1), slot, shared)
+        rows = _with_a_free_row(rows, used, slot, shared)
+        if shared.signal[0] != GO:
+            break
+        _write(rows, used, root, -1, len(places), 1)
         parent, used = used, used + 1
         frequent = 0
-        if shared.signal[0] == GO and question.max_len > 1:
+        if question.max_len > 1:
             frequent = _companions(places, columns, counts, found, question.min_count, False)
             frequent = _apart_from(parent, rows, found[:frequent], counts, columns.ancestors)
         if question.max_len == 2:
@@ -317,7 +331,7 @@ def _mine_all(  # noqa: PLR0917
         elif frequent:
             stack = _first_class(places, columns, stack, found[:frequent], counts, row_of, False, slot, shared)
             limits = (frequent, (len(places) + 63) >> 6, parent)
-            rows, used, stack = _search_bits(rows, used, stack, limits, columns, question, slot, shared)
+            rows, used, stack = _search_bits(rows, used, stack, limits, columns.ancestors, question, slot, shared)
         if shared.signal[0] != GO:
             break
         shared.done[slot] += 1
@@ -331,24 +345,25 @@ def _put_last(  # noqa: PLR0917
 ) -> tuple[Ints, int]:
     """Write sets that are not extended."""
     for code in found:
-        rows = _put(rows, used, (code, parent, counts[code], 1), slot, shared)
-        counts[code] = 0
+        rows = _with_a_free_row(rows, used, slot, shared)
         if shared.signal[0] != GO:
             break
+        _write(rows, used, code, parent, counts[code], 1)
         used += 1
+        counts[code] = 0
     return rows, used
 
 
 @compiled
-def _search_bits(  # noqa: PLR0917
+def _search_bits(  # noqa: C901, PLR0917
     rows: Ints, used: int, stack: Stack, limits: tuple[int, int, int],
-    columns: Columns, question: Question, slot: int, shared: Controls,
+    ancestors: Ints, question: Question, slot: int, shared: Controls,
 ) -> tuple[Ints, int, Stack]:  # fmt: skip
     """Extend one root depth first: the class at ``depth`` is ``stack[cursor[depth]:end[depth]]``, its prefix a row."""
     frequent, words, parent = limits
     end, cursor, prefix = np.zeros((3, frequent + 1), np.int64)
     end[0], prefix[0], depth = frequent, parent, 0
-    min_count, max_len, signal, ancestors = question.min_count, question.max_len, shared.signal, columns.ancestors
+    min_count, max_len, signal = question.min_count, question.max_len, shared.signal
     bits, codes, sizes = stack
     while depth >= 0 and signal[0] == GO:
         a, stop = cursor[depth], end[depth]
@@ -356,9 +371,13 @@ def _search_bits(  # noqa: PLR0917
             depth -= 1
             continue
         cursor[depth] += 1
-        rows = _put(rows, used, (codes[a], prefix[depth], sizes[a], 1), slot, shared)
+        if used == len(rows):
+            rows = _with_a_free_row(rows, used, slot, shared)
+            if signal[0] != GO:
+                break
+        _write(rows, used, codes[a], prefix[depth], sizes[a], 1)
         used += 1
-        if depth + 2 >= max_len or a + 1 == stop or signal[0] != GO:
+        if depth + 2 >= max_len or a + 1 == stop:
             continue
         if 2 * stop - a > len(codes) or (2 * stop - a) * words > len(bits):  # its class is written behind its own
             stack = _with_room(stack, 2 * stop - a, words, slot, shared)
@@ -409,7 +428,7 @@ def _mine_closed(  # noqa: PLR0917
             counts[found[:kept]] = 0
             continue
         answers = question.kind == CLOSED or kept == 0
-        rows, used = _put_chain(rows, used, (root, -1, len(places), answers), always[:extra], slot, shared)
+        rows, used = _put_chain(rows, used, root, -1, len(places), answers, always[:extra], slot, shared)
         if shared.signal[0] != GO:
             break
         stack = _first_class(places, columns, stack, found[:kept], counts, row_of, True, slot, shared)
@@ -423,18 +442,17 @@ def _mine_closed(  # noqa: PLR0917
 
 @compiled
 def _put_chain(  # noqa: PLR0917
-    rows: Ints, used: int, entry: tuple[int, int, int, bool], always: Ints, slot: int, shared: Controls
-) -> tuple[Ints, int]:
+    rows: Ints, used: int, code: int, parent: int, size: int, answers: bool, always: Ints,  # noqa: FBT001
+    slot: int, shared: Controls,
+) -> tuple[Ints, int]:  # fmt: skip
     """Write a set and, one a row behind it, the items that are always with it; the last one is the closed set."""
-    code, parent, size, answers = entry
-    for k in range(len(always) + 1):
-        is_last = k == len(always)
-        rows = _put(rows, used, (code, parent, size, int(answers and is_last)), slot, shared)
+    for k in range(-1, len(always)):
+        rows = _with_a_free_row(rows, used, slot, shared)
         if shared.signal[0] != GO:
             break
+        is_last = k + 1 == len(always)
+        _write(rows, used, code if k < 0 else always[k], parent, size, answers and is_last)
         parent, used = used, used + 1
-        if not is_last:
-            code = always[k]
     return rows, used
 
 
@@ -480,8 +498,7 @@ def _search_closed(  # noqa: C901, PLR0917
         if length[depth] + 1 + extra > max_len:
             continue
         answers = question.kind == CLOSED or (top == stop and not _is_extended(bits, a, earlier, words, min_count))
-        entry = (codes[a], prefix[depth], sizes[a], answers)
-        rows, used = _put_chain(rows, used, entry, always[:extra], slot, shared)
+        rows, used = _put_chain(rows, used, codes[a], prefix[depth], sizes[a], answers, always[:extra], slot, shared)
         if shared.signal[0] != GO:
             break
         if top > stop:

@@ -8,12 +8,13 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._binding import is_no_id
-from crmlytics._frames import collect, columns_of, enter, id_column, to_pandas
+from crmlytics._frames import collect, to_pandas
 from crmlytics._orders import gather
 from crmlytics._plots import INK, MUTED, percent_axis, short_number
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import as_moment, check_choice, check_count, warn
 from crmlytics.affinity._baskets import ITEM_ROLES
+from crmlytics.affinity._segments import enter_segments
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions
 
@@ -113,7 +114,7 @@ def whitespace_table(
     moment = as_moment(as_of, caller=caller)
     table = Transactions.bind(transactions)
     lines = table.before(moment).need("customer_id", item, "amount", caller=caller)
-    segmented = _enter_segments(segments, table, caller=caller)
+    segmented = enter_segments(segments, table, caller=caller)
     _warn_of_customers_without(lines, segmented, moment, caller=caller)
     customers = collect(segmented.group_by("segment").agg(customers=nw.len()).sort("segment"))
     owned = gather(lines.filter(~is_no_id(item, lines.collect_schema()[item])), "customer_id", item)
@@ -230,36 +231,6 @@ class _Grid:
         item_kind = nw.String() if isinstance(self.items[0], str) else nw.Int64()
         kinds = {name: nw.Int64() if name.endswith("_count") else nw.Float64() for name in numbers}
         return engine.from_columns(columns, nw.Schema({"segment": nw.String(), self.item: item_kind, **kinds}))
-
-
-def _enter_segments(segments: Any, table: Transactions, *, caller: str) -> nw.LazyFrame[Any]:
-    """Bring in who is in which segment; a customer without a segment is left out."""
-    frame, engine = enter(segments, caller=caller)
-    missing = [name for name in ("customer_id", "segment") if name not in columns_of(frame)]
-    if missing:
-        msg = f"{caller}: segments needs the columns {missing}, got {columns_of(frame)}. One row per customer."
-        raise MissingColumnsError(msg)
-    if engine.implementation is not table.engine.implementation:
-        msg = (
-            f"{caller}: segments is a {engine.name} table and transactions a {table.engine.name} table. "
-            "Give both as the same kind of table."
-        )
-        raise SchemaError(msg)
-    kind = frame.collect_schema()["customer_id"]
-    plan = frame.select(id_column("customer_id", kind, caller=caller), nw.col("segment").cast(nw.String))
-    found = str(plan.collect_schema()["customer_id"])
-    if found != table.id_kind("customer_id"):
-        msg = (
-            f"{caller}: customer_id is {found} in segments and {table.id_kind('customer_id')} in transactions. "
-            "Give both the same kind, for example with .astype(str) on both sides."
-        )
-        raise SchemaError(msg)
-    plan = plan.filter(~nw.col("segment").is_null() & ~nw.col("customer_id").is_null())
-    rows, ids = collect(plan.select(rows=nw.len(), ids=nw.col("customer_id").n_unique())).row(0)
-    if ids < rows:
-        msg = f"{caller}: {rows - ids} rows of segments repeat a customer_id; expected one row per customer."
-        raise SchemaError(msg)
-    return plan
 
 
 def _warn_of_customers_without(

@@ -1,0 +1,28 @@
+"""What a manager reads instead of item ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crmlytics.exceptions import SchemaError
+
+if TYPE_CHECKING:
+    from crmlytics.affinity.itemsets import Itemsets
+
+SHOWN = 3  # ids in a message
+
+
+def item_names(itemsets: Itemsets, names: Any, *, caller: str) -> list[str]:
+    """Return the name of each item code: from ``names``, a mapping or Series by id; the id itself where it has none."""
+    ids = itemsets.item_ids.tolist()
+    if names is None:
+        return list(map(str, ids))
+    if not hasattr(names, "get") or not hasattr(names, "keys"):
+        msg = f"{caller}: names must be a mapping such as {{item_id: name}}, got {type(names).__name__}."
+        raise SchemaError(msg)
+    known = set(names.keys())
+    if ids and known.isdisjoint(ids):
+        given = ", ".join(map(repr, list(names.keys())[:SHOWN])) or "nothing"
+        msg = f"{caller}: names has none of the items, such as {', '.join(map(repr, ids[:SHOWN]))}; it has {given}."
+        raise SchemaError(msg)
+    return [str(names.get(item_id)) if item_id in known else str(item_id) for item_id in ids]
