@@ -90,7 +90,7 @@ def benchmark_mlxtend(lines, min_count):
     show(f"itemsets, T10I4D100K, support {min_count}", ours, {"mlxtend fpgrowth, one-hot given": theirs})
     itemsets = frequent_itemsets(lines, min_count)
     ours, rules = median(lambda: association_rules(itemsets, min_confidence=0.1, max_consequent_len=99))
-    with_table, _ = median(lambda: rules.to_frame())
+    with_table, _ = median(rules.to_frame)
     with warnings.catch_warnings(action="ignore"):
         theirs, table = median(
             lambda: frequent_patterns.association_rules(found, num_itemsets=len(one_hot), min_threshold=0.1), 1
@@ -104,7 +104,9 @@ def benchmark_recommender(lines, min_count):
     rules = association_rules(frequent_itemsets(lines, min_count), min_confidence=0.1, max_consequent_len=99)
     recommender = RuleRecommender().fit(rules)
     ours, table = median(lambda: recommender.recommend(lines, n=5))
-    print(f"top 5 for {lines['order_id'].nunique():,} carts against {len(rules):,} rules: {ours:.2f} s ({len(table):,})")
+    print(
+        f"top 5 for {lines['order_id'].nunique():,} carts against {len(rules):,} rules: {ours:.2f} s ({len(table):,})"
+    )
 
 
 def benchmark_pairs(min_count):
@@ -115,11 +117,12 @@ def benchmark_pairs(min_count):
         "product_id": rng.choice(ITEMS, LINES, p=popularity / popularity.sum()),
     }).drop_duplicates(ignore_index=True)  # fmt: skip
     ours, itemsets = median(lambda: frequent_itemsets(lines, min_count, max_len=2, min_len=2).to_frame(), 3)
-    duckdb = peer("duckdb")
+    database = peer("duckdb").connect()
+    database.register("lines", lines)
     query = f"""select a.product_id, b.product_id, count(*) from lines a join lines b
         on a.order_id = b.order_id and a.product_id < b.product_id group by all having count(*) >= {min_count}"""
-    theirs, pairs = median(lambda: duckdb.connect().sql(query).arrow().read_all(), 3)  # it finds ``lines`` by name
-    assert len(pairs) == len(itemsets)
+    theirs, pairs = median(lambda: database.sql(query).fetchnumpy(), 3)
+    assert len(pairs["product_id"]) == len(itemsets)
     show(f"pairs in {len(lines):,} lines ({len(itemsets):,})", ours, {"DuckDB self join": theirs})
 
 
@@ -131,12 +134,13 @@ def benchmark_memory(folder):
         "rusket.fpgrowth(t, min_support=9.5 / 100_000, use_colnames=True)"
     )
     for name, code in {"crmlytics": ours, "rusket": theirs}.items():
-        peaks = [
-            int(subprocess.run([sys.executable, "-c", PEAK.format(folder=folder, here=Path(__file__).parent, code=part)],
-                               check=True, capture_output=True, text=True).stdout)
-            for part in (f"import {name}", code)
-        ]  # fmt: skip
-        print(f"memory, T10I4D100K, support 10: {name} {(peaks[1] - peaks[0]) / 1e3:.0f} MB")
+        only_read, mined = (peak_kilobytes(folder, part) for part in (f"import {name}", code))
+        print(f"memory, T10I4D100K, support 10: {name} {(mined - only_read) / 1e3:.0f} MB")
+
+
+def peak_kilobytes(folder, code):
+    program = PEAK.format(folder=folder, here=Path(__file__).parent, code=code)
+    return int(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
 
 
 PEAK = """

@@ -195,7 +195,7 @@ def _read_moments(
 
 
 def _check_moment_options(time_zone: str | None, timestamp_format: str | None, *, caller: str) -> None:
-    zones = available_timezones()  # none where the system has no data base of zones
+    zones = available_timezones() if time_zone is not None else set()  # none where the system has no data base of zones
     if time_zone is not None and zones and time_zone not in zones:
         hint = did_you_mean(time_zone, zones)
         msg = f'{caller}: time_zone={time_zone!r} is not known, expected one such as "Europe/London".{hint}'

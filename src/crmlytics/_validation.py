@@ -80,7 +80,7 @@ def as_bytes(value: Any, *, name: str = "max_memory", caller: str) -> int:
     """
     if isinstance(value, str) and (found := SIZE.match(value)):
         return int(float(found[1]) * BYTES[found[2]])
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0:
         return int(value)
     msg = f'{caller}: {name} must be an amount of memory such as {name}="500MB" or "2GB", got {value!r}.'
     raise SchemaError(msg)

@@ -149,11 +149,16 @@ class Transactions(Contract):
         return reasons
 
     def _signals(self) -> dict[str, nw.Expr]:
-        return {"return": (nw.col("amount") < 0).fill_null(value=False)} if self.has("amount") else {}
+        if not self.has("amount"):
+            return {}
+        given = [
+            name for name in ("amount", "quantity") if self.has(name)
+        ]  # some systems keep returned amounts positive
+        return {"return": reduce(or_, [(nw.col(name) < 0).fill_null(value=False) for name in given])}
 
     @property
     def may_hold_returns(self) -> bool:
-        """Whether a line may have a negative amount: False only if the lines were counted and none does."""
+        """Whether a line may be a return: False only if the lines were counted and none is negative."""
         return not self.has("amount") or self._may_hold("return")
 
     def _steps(self) -> list[Step]:

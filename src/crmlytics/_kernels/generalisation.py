@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crmlytics._kernels.compiled import compiled
-from crmlytics._kernels.itemset_index import _is_the_set, find
+from crmlytics._kernels.itemset_index import find, is_the_set
 from crmlytics._kernels.rules import Rules, counted
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _row_above(level: Ints, codes: Ints, tree: Counted, ancestors: Ints, raised:
         raised[place] = codes[place] if level[place] == 0 else ancestors[codes[place], level[place] - 1]
         wanted += tree.keys[raised[place]]
     row = find(wanted, tree.hashes, tree.slots)
-    return int(row) if row >= 0 and _is_the_set(row, raised, tree.item, tree.parent) else NONE
+    return int(row) if row >= 0 and is_the_set(row, raised, tree.item, tree.parent) else NONE
 
 
 @compiled

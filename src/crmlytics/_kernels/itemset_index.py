@@ -147,13 +147,13 @@ def _rows_of_sets(  # noqa: PLR0917
             if 0 <= code < len(keys):  # an unknown code fails the check of the members
                 wanted += keys[code]
         row = find(wanted, hashes, slots)
-        if row >= 0 and _is_the_set(row, members, item, parent):
+        if row >= 0 and is_the_set(row, members, item, parent):
             rows[i] = row
     return rows
 
 
 @compiled
-def _is_the_set(row: int, members: NDArray[np.int32], item: NDArray[np.int32], parent: NDArray[np.int32]) -> bool:
+def is_the_set(row: int, members: NDArray[np.int32], item: NDArray[np.int32], parent: NDArray[np.int32]) -> bool:
     matched = 0
     while row >= 0:
         held = False

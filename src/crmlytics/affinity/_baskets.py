@@ -102,8 +102,8 @@ def read_baskets(
     entries = _entries(basket_code, item_code, len(item_ids), lines)
     day = _last_of(np.asarray(lines["day"]), basket_code, len(ids)) if days else None
     renumbered, entries, kept = _without_empty(entries, len(item_ids), len(ids))
-    codes, item_ids = _recoded(entries[0] % max(len(item_ids), 1), item_ids, known)
-    starts, items, values = _packed(renumbered, codes, entries[1], (len(kept), len(item_ids)))
+    codes, item_ids = recoded(entries[0] % max(len(item_ids), 1), item_ids, known)
+    starts, items, values = packed(renumbered, codes, entries[1], (len(kept), len(item_ids)))
     return Baskets(starts, items, item_ids, ids[kept], _picked(owner, kept), owner_ids, _picked(day, kept), values)
 
 
@@ -272,7 +272,7 @@ def _without_empty(
     return basket if len(kept) == baskets else (np.cumsum(held) - 1)[basket], entries, kept
 
 
-def _recoded(codes: Codes, item_ids: NDArray[Any], known: NDArray[Any] | None) -> tuple[Codes, NDArray[Any]]:
+def recoded(codes: Codes, item_ids: NDArray[Any], known: NDArray[Any] | None) -> tuple[Codes, NDArray[Any]]:
     """Give items the codes of those known (-1: not among them), or codes that rise with their frequency."""
     if known is None:
         order = np.argsort(np.bincount(codes, minlength=len(item_ids)), kind="stable")
@@ -287,7 +287,7 @@ def _recoded(codes: Codes, item_ids: NDArray[Any], known: NDArray[Any] | None) -
     return rank[codes], ids
 
 
-def _packed(
+def packed(
     basket: Codes, codes: Codes, values: NDArray[np.float64] | None, shape: tuple[int, int]
 ) -> tuple[Codes, NDArray[np.int32], NDArray[np.float64] | None]:
     """Pack entries basket by basket, item codes rising; entries of unknown items are left out."""

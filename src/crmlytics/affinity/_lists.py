@@ -31,15 +31,31 @@ def list_column(starts: NDArray[np.int64], codes: NDArray[np.int32], item_ids: N
 def table_with_lists(engine: Engine, columns: Mapping[str, Any]) -> Any:
     """Build a table of this engine's kind from NumPy arrays and Arrow arrays of lists.
 
-    Integers must come as int64 and numbers as float64: dtypes go out as they came in. In pandas a column of lists has
-    the dtype ``list<...>[pyarrow]``, everywhere else it is the engine's own.
+    Integers must come as int64 and numbers as float64: dtypes go out as they came in; NaN is missing. In pandas a
+    column of lists has the dtype ``list<...>[pyarrow]``, everywhere else it is the engine's own.
     """
+    columns = {name: _text(values) for name, values in columns.items()}
     if engine.implementation is Implementation.PANDAS:
         return _pandas_table(columns)
     import pyarrow as pa
 
     backend: Any = Implementation.POLARS if engine.implementation is Implementation.POLARS else Implementation.PYARROW
-    return engine.from_eager(nw.DataFrame.from_arrow(pa.table(dict(columns)), backend=backend))
+    table = pa.table({name: _missing(values) for name, values in columns.items()})
+    return engine.from_eager(nw.DataFrame.from_arrow(table, backend=backend))
+
+
+def _text(values: Any) -> Any:
+    """Give ids of text a dtype that says so where there are none to tell it from."""
+    is_object = getattr(getattr(values, "dtype", None), "kind", "") == "O"
+    return values.astype("U1") if is_object and not len(values) else values
+
+
+def _missing(values: Any) -> Any:
+    """Turn NaN into what every engine but pandas takes for missing."""
+    import pyarrow as pa
+
+    is_number = getattr(getattr(values, "dtype", None), "kind", "") == "f"
+    return pa.array(values, from_pandas=True) if is_number else values
 
 
 def _pandas_table(columns: Mapping[str, Any]) -> Any:

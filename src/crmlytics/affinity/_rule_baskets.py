@@ -1,4 +1,4 @@
-"""What contrasts and trends share: rules, found before, and the baskets they are counted in now."""
+"""Rules, found before, and the baskets they are counted in now: what contrasts, trends and hold-outs share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._frames import Implementation
-from crmlytics.affinity._baskets import Baskets, read_baskets
 from crmlytics.affinity._lists import list_column
+from crmlytics.affinity.hierarchy import read_baskets_of
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics._frames import Engine
     from crmlytics._periods import PeriodGrid
+    from crmlytics.affinity._baskets import Baskets
     from crmlytics.affinity.rules import RuleSet
     from crmlytics.tables import Transactions
 
@@ -35,9 +34,7 @@ def baskets_for(rules: RuleSet, transactions: Transactions, *, days: bool = Fals
             "period. Find rules with basket='order_id' or basket=('customer_id', '7d')."
         )
         raise SchemaError(msg)
-    baskets = read_baskets(
-        transactions, basket=found.basket, item=found.item, known=found.item_ids, days=days, caller=caller
-    )
+    baskets = read_baskets_of(found, transactions, days=days, caller=caller)
     if len(rules) and not len(baskets.items):
         msg = (
             f"{caller}: none of the {len(found.item_ids):,} items of the rules was bought in these transactions. "
@@ -97,16 +94,3 @@ def ratio_of(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
     result = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
     np.divide(above, below, out=result, where=np.broadcast_to(below > 0, result.shape))
     return result
-
-
-def with_missing(engine: Engine, columns: dict[str, Any]) -> dict[str, Any]:
-    """Turn NaN into what the engine takes for missing."""
-    if engine.implementation is Implementation.PANDAS:
-        return columns
-    import pyarrow as pa
-
-    def missing(values: Any) -> Any:
-        is_number = isinstance(values, np.ndarray) and values.dtype.kind == "f"
-        return pa.array(values, from_pandas=True) if is_number else values
-
-    return {name: missing(values) for name, values in columns.items()}

@@ -18,7 +18,6 @@ from crmlytics.affinity._rule_baskets import (
     period_numbers,
     ratio_of,
     rule_columns,
-    with_missing,
 )
 from crmlytics.affinity._segments import enter_segments
 from crmlytics.exceptions import SchemaError
@@ -125,7 +124,7 @@ def contrast_table(
     flat = {name: values.ravel() for name, values in columns.items()}
     sides = rule_columns(rules, len(names))
     named = {"segment": np.tile(np.array(names, object), len(rules))}
-    return table_with_lists(rules.itemsets.engine, sides | named | with_missing(rules.itemsets.engine, flat))
+    return table_with_lists(rules.itemsets.engine, sides | named | flat)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------

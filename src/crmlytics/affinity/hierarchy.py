@@ -15,7 +15,7 @@ import numpy as np
 
 from crmlytics._frames import collect
 from crmlytics._validation import check_choice, warn
-from crmlytics.affinity._baskets import _packed, _recoded, read_baskets
+from crmlytics.affinity._baskets import packed, read_baskets, recoded
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Products, check_same_ids
 
@@ -202,6 +202,6 @@ def _coded(
     ids: tuple[NDArray[Any], NDArray[Any] | None],
 ) -> Baskets:
     """Return the baskets with these entries instead, in the codes that :func:`read_baskets` would give."""
-    recoded, item_ids = _recoded(codes, *ids)
-    starts, items, values = _packed(basket, recoded, values, (len(baskets), len(item_ids)))
+    coded, item_ids = recoded(codes, *ids)
+    starts, items, values = packed(basket, coded, values, (len(baskets), len(item_ids)))
     return replace(baskets, starts=starts, items=items, item_ids=item_ids, values=values)

@@ -9,7 +9,7 @@ import numpy as np
 from crmlytics._validation import check_amount, check_count, check_fraction, warn
 from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._lists import table_with_lists
-from crmlytics.affinity._rule_baskets import ratio_of, with_missing
+from crmlytics.affinity._rule_baskets import ratio_of
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
@@ -129,7 +129,7 @@ def pair_table(
             "customers with comparable ones. Take a broader item (item='category') or a longer time."
         )
     columns = _columns(baskets, pairs, item, (alpha, min_ratio, min_customer_count))
-    return table_with_lists(table.engine, with_missing(table.engine, columns))
+    return table_with_lists(table.engine, columns)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         columns = {name: ids[cart] for name, ids in carts.keys.items()}
         columns["rank"] = place + 1
         columns |= self.suggestions_.columns(which, self.rules_.itemsets)
-        return table_with_lists(carts.engine, {name: _typed(values) for name, values in columns.items()})
+        return table_with_lists(carts.engine, columns)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -363,9 +363,3 @@ def _by_preference(rules: RuleSet, rank_by: str, margins: NDArray[np.float64] | 
     rules = rules.take(valued)
     gained = _Suggestions.of(rules, margins, popular=False).numbers["associated_margin_amount"]
     return rules.take(strongest_first(rules, gained))
-
-
-def _typed(values: Any) -> Any:
-    """Give ids of text a dtype that says so where there are none to tell it from."""
-    is_text = isinstance(values, np.ndarray) and values.dtype.kind == "O"
-    return values.astype("U1") if is_text and not len(values) else values

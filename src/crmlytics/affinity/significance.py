@@ -13,7 +13,7 @@ import numpy as np
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import check_choice, check_count, check_fraction
 from crmlytics.affinity._lists import table_with_lists
-from crmlytics.affinity._rule_baskets import baskets_for, rule_columns, with_missing
+from crmlytics.affinity._rule_baskets import baskets_for, rule_columns
 from crmlytics.affinity.measures import measure_values
 from crmlytics.exceptions import DataQualityWarning, SchemaError
 from crmlytics.tables import Transactions
@@ -287,7 +287,7 @@ def _table(rules: RuleSet, tested: RuleTests, alpha: float) -> Any:
         "tested_count": tested.tested_count,
     }
     sorted_columns = {name: values[order] for name, values in columns.items()}
-    table = rule_columns(rules.take(order)) | with_missing(rules.itemsets.engine, sorted_columns)
+    table = rule_columns(rules.take(order)) | sorted_columns
     return table_with_lists(rules.itemsets.engine, table)
 
 

@@ -20,7 +20,6 @@ from crmlytics.affinity._rule_baskets import (
     period_numbers,
     ratio_of,
     rule_columns,
-    with_missing,
 )
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
@@ -105,7 +104,7 @@ def rule_trend_table(
         for name, dtype in (("period_start", "M8[us]"), ("period_end", "M8[us]"), ("is_complete", bool))
     }
     flat = {name: values.ravel() for name, values in numbers.items()}
-    columns = rule_columns(rules, len(periods)) | times | with_missing(rules.itemsets.engine, flat)
+    columns = rule_columns(rules, len(periods)) | times | flat
     return table_with_lists(rules.itemsets.engine, columns)
 
 
@@ -185,7 +184,7 @@ def rule_movement_table(
         "antecedent_count": counts[1].sum(axis=1),
     }
     columns |= _movements(rules, baskets, group, counts, alpha)
-    return table_with_lists(rules.itemsets.engine, rule_columns(rules) | with_missing(rules.itemsets.engine, columns))
+    return table_with_lists(rules.itemsets.engine, rule_columns(rules) | columns)
 
 
 def plot_rule_trend(table: Any, *, ax: Axes | None = None) -> Axes:
