@@ -1,6 +1,9 @@
 """What frequent_itemsets promises: exact counts, the same on every frame, whatever the data look like."""
 
 import datetime as dt
+import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -236,3 +239,30 @@ def test_refusals_say_what_to_type(arguments, message):
 def test_says_in_one_line_what_it_is():
     itemsets = frequent_itemsets(pd.DataFrame(lines_of(GROCERIES)), 0.5, kind="closed")
     assert repr(itemsets) == "Itemsets: 3 closed itemsets of product_id in at least 2 of 4 baskets (.to_frame())"
+
+
+ENDLESS = """
+import sys
+import numpy as np
+import pandas as pd
+from crmlytics.affinity import frequent_itemsets
+
+frequent_itemsets(pd.DataFrame({"order_id": [1], "product_id": [1]}), 1)  # compiles
+lines = pd.DataFrame({"order_id": np.repeat(np.arange(2000), 100), "product_id": np.tile(np.arange(100), 2000)})
+print("mining", flush=True)
+try:
+    frequent_itemsets(lines.sample(frac=0.9, random_state=0), 2, kind=sys.argv[1], max_memory="500GB", max_len=8)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+@pytest.mark.parametrize("kind", ["all", "closed"])
+def test_ctrl_c_stops_mining_that_would_take_hours(kind):
+    with subprocess.Popen([sys.executable, "-c", ENDLESS, kind], stdout=subprocess.PIPE, text=True) as mining:
+        assert mining.stdout.readline() == "mining\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            mining.wait(timeout=1)
+        mining.send_signal(signal.SIGINT)
+        assert mining.communicate(timeout=30)[0] == "stopped\n"

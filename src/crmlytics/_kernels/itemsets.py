@@ -294,10 +294,12 @@ def _first_class(  # noqa: PLR0917
 @compiled
 def _intersect(bits: Words, one: int, other: int, into: int, words: int) -> int:
     """Write the intersection of two entries into a third, and return its size."""
+    a, b = bits[one * words : (one + 1) * words], bits[other * words : (other + 1) * words]
+    target = bits[into * words : (into + 1) * words]  # slices: a loop over these takes eight words at a time
     size = 0
     for word in range(words):
-        common = bits[one * words + word] & bits[other * words + word]
-        bits[into * words + word] = common
+        common = a[word] & b[word]
+        target[word] = common
         size += bits_set(common)
     return size
 
@@ -487,7 +489,7 @@ def _search_closed(  # noqa: C901, PLR0917
             tried[before[depth]] = entry_of[codes[a - 1]]
             before[depth] += 1
         earlier = tried[: before[depth]]
-        if _is_covered(bits, a, earlier, words):
+        if _is_covered(bits, sizes, a, earlier, words):
             continue
         if 2 * stop - a > len(codes) or (2 * stop - a) * words > len(bits):
             stack = _with_room(stack, 2 * stop - a, words, slot, shared)
@@ -509,11 +511,15 @@ def _search_closed(  # noqa: C901, PLR0917
 
 
 @compiled
-def _is_covered(bits: Words, a: int, entries: NDArray[np.int64], words: int) -> bool:
+def _is_covered(bits: Words, sizes: Ints, a: int, entries: NDArray[np.int64], words: int) -> bool:
     """Whether one of the entries is in every basket of entry ``a``."""
+    own = bits[a * words : (a + 1) * words]
     for entry in entries:
+        if sizes[entry] < sizes[a]:
+            continue
+        other = bits[entry * words : (entry + 1) * words]
         word = 0
-        while word < words and not bits[a * words + word] & ~bits[entry * words + word]:
+        while word < words and not own[word] & ~other[word]:
             word += 1
         if word == words:
             return True
@@ -523,10 +529,12 @@ def _is_covered(bits: Words, a: int, entries: NDArray[np.int64], words: int) -> 
 @compiled
 def _is_extended(bits: Words, a: int, entries: NDArray[np.int64], words: int, min_count: int) -> bool:
     """Whether one of the entries is frequent together with entry ``a``."""
+    own = bits[a * words : (a + 1) * words]
     for entry in entries:
+        other = bits[entry * words : (entry + 1) * words]
         size = 0
         for word in range(words):
-            size += bits_set(bits[a * words + word] & bits[entry * words + word])
+            size += bits_set(own[word] & other[word])
         if size >= min_count:
             return True
     return False
