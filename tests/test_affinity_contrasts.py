@@ -442,6 +442,22 @@ def test_the_plot_draws_a_line_a_rule_and_hollow_dots_for_open_months(frame):
     plt.close("all")
 
 
+@pytest.mark.parametrize(("count", "is_beside"), [(4, False), (5, True), (8, True)])
+def test_many_lines_are_named_beside_the_picture(count, is_beside):
+    sales = pd.DataFrame(sales_of([(1, day, ["m", *"abcdefgh"[:count]]) for day in (1, 40, 80)]))
+    ax = plot_rule_trend(
+        rule_trend_table(
+            association_rules(frequent_itemsets(sales, 1, max_len=2), consequent="m"), sales, as_of="2024-04-01"
+        )
+    )
+    ax.figure.canvas.draw()
+    legend = ax.get_legend()
+    assert len(legend.get_texts()) == min(count, 7)
+    assert legend.get_window_extent().overlaps(ax.get_window_extent()) is not is_beside
+    assert ax.figure.bbox.containsx(legend.get_window_extent().x1)
+    plt.close("all")
+
+
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 

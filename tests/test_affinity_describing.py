@@ -65,8 +65,8 @@ def test_a_bundle_says_what_its_parts_do_alone():
     row = described(BUNDLE).iloc[0]
     assert row["kind"] == "bundle"
     assert row["finding"] == (
-        "a, b and c are a bundle to try: who buys a and b also buys c 4.0 times as often as usual: 40 of 40 baskets "
-        "(100%), and at best 57% of the baskets with one of them."
+        "a, b and c often go together. Who buys a and b also buys c 4.0 times as often as usual: 40 of 40 baskets "
+        "(100%). With one of the two it is 57% at best."
     )
 
 
@@ -104,6 +104,15 @@ def test_a_driver_says_to_how_many_items_it_leads():
     assert row["finding"].endswith(
         f"bread also goes with 10 other items at least twice as often as usual, above all {first} and {second}."
     )
+
+
+def test_a_driver_names_what_belongs_to_it_before_the_best_seller_and_what_is_rare():
+    others = [f"i{number:02}" for number in range(9)]
+    carts = {"bread butter": 150, "bread milk": 90, "bread honey": 50, "milk": 130, "honey": 5, "x": 900}
+    carts |= {f"bread {' '.join(others)}": 30} | dict.fromkeys(others, 40)
+    row = describe_rules(rules_of(carts, max_len=2, min_confidence=0.01, antecedent="bread"), n=1).iloc[0]
+    # baskets beyond chance: milk 49, honey 40, i00 17; lift: honey 4.9, i00 2.3, milk 2.2
+    assert row["finding"].endswith(" 11 other items at least twice as often as usual, above all honey and milk.")
 
 
 def test_few_baskets_make_no_driver():
@@ -220,6 +229,11 @@ def test_names_are_read_and_ids_stand_in_where_there_is_none():
         assert described(PAIR, names=names)["finding"][0].startswith("Who buys milk also buys Green tea 2.1 times")
 
 
+def test_names_are_written_in_one_line_and_missing_ones_are_ids():
+    names = {"tea": " Green \n  tea ", "milk": float("nan")}
+    assert described(PAIR, names=names)["finding"][0].startswith("Who buys milk also buys Green tea 2.1 times")
+
+
 def test_refusals_say_what_to_type():
     rules = rules_of(PAIR)
     with pytest.raises(SchemaError, match=r"expected a RuleSet, got DataFrame. Give the rules before .to_frame\(\)"):
@@ -228,6 +242,8 @@ def test_refusals_say_what_to_type():
         describe_rules(rules, names={1: "Tea", 2: "Milk"})
     with pytest.raises(SchemaError, match=r"names must be a mapping such as \{item_id: name\}, got list"):
         describe_rules(rules, names=["Tea"])
+    with pytest.raises(SchemaError, match=r"names has 2 names for 1 ids\. Give each id one name"):
+        describe_rules(rules, names=pd.Series(["Tea", "Ceylon tea"], index=["tea", "tea"]))
     with pytest.raises(SchemaError, match="n must be a whole number of at least 1"):
         describe_rules(rules, n=0)
 

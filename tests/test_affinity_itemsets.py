@@ -1,6 +1,7 @@
 """What frequent_itemsets promises: exact counts, the same on every frame, whatever the data look like."""
 
 import datetime as dt
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from _reference_affinity import closed_of, itemsets_of, maximal_of
 from crmlytics.affinity import frequent_itemsets
 from crmlytics.exceptions import DataQualityWarning, ResultTooLargeError, SchemaError
 from crmlytics.tables import Transactions
-from crmlytics.testing import records
+from crmlytics.testing import make_frame, records
 
 GROCERIES = [{"tea", "milk"}, {"tea", "milk", "jam"}, {"tea"}, {"jam", "bread"}]
 KINDS = {"all": lambda counts: counts, "closed": closed_of, "maximal": maximal_of}
@@ -202,6 +203,50 @@ def test_nothing_frequent_is_an_empty_table(kind):
 def test_a_basket_of_thousands_of_items_is_no_trouble():
     lines = pd.DataFrame({"order_id": [0] * 3000 + [1, 1], "product_id": [*range(3000), 0, 1]})
     assert found(frequent_itemsets(lines, 2)) == {frozenset({0}): 2, frozenset({1}): 2, frozenset({0, 1}): 2}
+
+
+# -- on a cluster ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def on_spark():
+    pytest.importorskip("pyspark")
+    if shutil.which("java") is None:
+        pytest.skip("PySpark needs Java")
+    rng = np.random.default_rng(5)
+    baskets = [set(rng.choice(12, rng.integers(1, 8), replace=False).tolist()) for _ in range(200)]
+    return pd.DataFrame(lines_of(baskets)), make_frame(lines_of(baskets), "pyspark")
+
+
+@pytest.mark.spark
+@pytest.mark.xdist_group("spark")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_support": 20},
+        {"min_support": 0.15, "max_len": 2},
+        {"min_support": 3, "kind": "closed"},
+        {"min_support": 3, "kind": "maximal", "max_len": 5},
+        {"min_support": 5, "top_k": 7, "min_len": 2},
+    ],
+)
+def test_spark_mines_the_same_with_its_own_library(on_spark, arguments):
+    here, there = (frequent_itemsets(lines, **arguments) for lines in on_spark)
+    assert found(there) == found(here)
+    assert (there.basket_count, there.min_count, there.distinct_item_count) == (
+        here.basket_count, here.min_count, here.distinct_item_count,
+    )  # fmt: skip
+
+
+@pytest.mark.spark
+@pytest.mark.xdist_group("spark")
+def test_spark_is_told_what_it_cannot_do(on_spark):
+    with pytest.raises(SchemaError, match=r"on Spark give min_support along with top_k"):
+        frequent_itemsets(on_spark[1], top_k=5)
+    with pytest.raises(ResultTooLargeError, match=r"in at least 3 of 200 baskets need more than max_memory=0 MB"):
+        frequent_itemsets(on_spark[1], 3, max_memory="1kB")
+    with pytest.raises(SchemaError, match=r"hierarchy= is not handed to Spark. Collect the lines first"):
+        frequent_itemsets(on_spark[1], 3, hierarchy=on_spark[0].assign(category="x"))
 
 
 # -- memory and refusals -----------------------------------------------------------------------------------------------

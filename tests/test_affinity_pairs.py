@@ -81,14 +81,14 @@ baskets = st.lists(
 )
 
 
-def plain_pairs(drawn):
+def plain_pairs(drawn, periods):
     """Sum observed, expected and variance over strata as the formula is written, pair by pair."""
     strata, buyers = defaultdict(list), defaultdict(set)
-    for customer, items in drawn:
-        strata[customer, len(items).bit_length()].append(items)
+    for (customer, items), period in zip(drawn, periods, strict=True):
+        strata[len(items).bit_length(), customer, period].append(items)
         buyers[customer] |= items
     found = defaultdict(lambda: np.zeros(4))
-    for (_, size_class), group in strata.items():
+    for (size_class, *_), group in strata.items():
         if size_class == 1 or len(group) == 1:
             continue
         n = {item: sum(item in items for items in group) for item in set().union(*group)}
@@ -105,9 +105,10 @@ def plain_pairs(drawn):
     return found
 
 
-@example([(1, {0, 1, 3, 4}), (1, {0, 1, 3, 5}), (0, {0, 1, 2, 3, 4, 5})], 0.1)  # customer 0 has nothing to compare
-@given(baskets, st.sampled_from([0.1, 1.0, 3.0]))
-def test_equals_the_formula_written_out(drawn, least):
+@example([(1, {0, 1, 3, 4}), (1, {0, 1, 3, 5}), (0, {0, 1, 2, 3, 4, 5})], 0.1, 1)  # customer 0 has nothing to compare
+@given(baskets, st.sampled_from([0.1, 1.0, 3.0]), st.sampled_from([1, 2, 3]))
+def test_equals_the_formula_written_out(drawn, least, period_count):
+    periods = [place % period_count - 1 for place in range(len(drawn))]  # numbers may be negative
     lengths = [len(items) for _, items in drawn]
     found = pair_counts(
         np.append(0, np.cumsum(lengths)).astype(np.int64),
@@ -115,8 +116,9 @@ def test_equals_the_formula_written_out(drawn, least):
         np.array([customer for customer, _ in drawn], np.int32),
         7,
         least,
+        period=np.array(periods) if period_count > 1 else None,
     )
-    plain = plain_pairs(drawn)
+    plain = plain_pairs(drawn, periods)
     expected = {pair: tuple(sums) for pair, sums in sorted(plain.items()) if sums[1] >= least}
     got = zip(found.observed, found.expected, found.variance, found.customers, strict=True)
     pairs = zip(found.first.tolist(), found.second.tolist(), strict=True)
@@ -187,6 +189,54 @@ def test_what_different_customers_buy_is_no_substitute():
     assert row["relation"] == "unrelated"
 
 
+# -- seasons -------------------------------------------------------------------------------------------------------
+
+
+def seasonal():
+    """Eggs are painted in spring and stars hung in winter, by the same 60 customers; tea or coffee goes with either."""
+    spring, winter = (dt.datetime(2024, month, 10) for month in (4, 12))
+    drinks, rng = ["tea", "coffee"], np.random.default_rng(3)
+    found = []
+    for customer in range(60):
+        for start, season in ((spring, "eggs"), (winter, "stars")):
+            for visit in range(8):
+                items = {
+                    drinks[visit % 2],
+                    *rng.choice(["jam", "rice", "salt", "oil", "figs", "oats"], 2, replace=False),
+                }
+                items |= {season} if rng.random() < 0.5 else {"soap"}
+                found.append((customer, items, start + dt.timedelta(days=visit)))
+    lines = pd.DataFrame(lines_of([basket[:2] for basket in found]))
+    return lines.assign(timestamp=lines["order_id"].map(dict(enumerate(when for *_, when in found))))
+
+
+def relations(table):
+    return {row[:2]: row[-1] for row in records(table)}
+
+
+def test_two_seasons_are_no_substitutes_within_a_period_and_true_ones_still_are():
+    lines = seasonal()
+    whole, within = relations(pair_table(lines)), relations(pair_table(lines, period="quarter"))
+    assert whole["eggs", "stars"] == "substitute"
+    assert ("eggs", "stars") not in within  # they are never sold in the same quarter: nothing to compare
+    assert whole["coffee", "tea"] == within["coffee", "tea"] == "substitute"
+
+
+def test_baskets_of_different_periods_are_not_compared(frame):
+    """Four customers with two baskets in January, the first with b, and two in February, the first with c."""
+    january = dt.datetime(2024, 1, 22)
+    baskets = [(c, items) for c in range(4) for items in ("ab", "ax", "ac", "ay")]
+    lines = lines_of(baskets)
+    lines["timestamp"] = [january + dt.timedelta([0, 9, 10, 19][order % 4]) for order in lines["order_id"]]
+    sales = frame(lines)
+    found = {row[:2]: row[2:4] for row in records(pair_table(sales, min_expected=0.1, period="month"))}
+    assert set(found) == {("a", "b"), ("a", "c"), ("a", "x"), ("a", "y"), ("b", "x"), ("c", "y")}
+    assert set(relations(pair_table(sales, min_expected=0.1))) == set(combinations("abcxy", 2))
+    by_days = records(pair_table(sales, min_expected=0.1, period="10d"))
+    assert {row[:2]: row[2:4] for row in by_days} == found
+    assert set(relations(pair_table(sales, min_expected=0.1, period="year"))) == set(combinations("abcxy", 2))
+
+
 # -- refusals ------------------------------------------------------------------------------------------------------
 
 
@@ -202,12 +252,21 @@ def test_refusals_say_what_to_type():
         pair_table(sales, alpha=5)
     with pytest.raises(SchemaError, match=r"pair_table: min_expected must be a number above zero, got 0"):
         pair_table(sales, min_expected=0)
+    with pytest.raises(MissingColumnsError, match=r"pair_table needs \['timestamp'\]"):
+        pair_table(sales, period="quarter")
+    with pytest.raises(SchemaError, match=r'pair_table: period must be "month", "quarter", .*got .season'):
+        pair_table(sales.assign(timestamp=dt.datetime(2024, 1, 1)), period="season")
 
 
 def test_warns_and_says_how_many_when_no_pair_is_expected_often_enough(frame):
     with pytest.warns(DataQualityWarning, match=r"none of the 6 pairs that could meet is expected in 1000 baskets"):
         table = pair_table(frame(lines_of(BASKETS)), min_expected=1000)
     assert records(table) == []
+    sales = pd.DataFrame(lines_of(BASKETS)).assign(timestamp=dt.datetime(2024, 1, 1))
+    with pytest.warns(DataQualityWarning, match="or a longer time, or longer periods"):
+        pair_table(sales, min_expected=1000, period="month")
+    with pytest.warns(DataQualityWarning, match="none of the 0 pairs"):
+        assert records(pair_table(sales.assign(quantity=-1), period="month")) == []  # no basket is left
 
 
 # -- many tests ----------------------------------------------------------------------------------------------------

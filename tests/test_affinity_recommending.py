@@ -2,6 +2,7 @@
 
 import datetime as dt
 import pickle
+import re
 from itertools import combinations
 
 import narwhals.stable.v2 as nw
@@ -117,6 +118,17 @@ def test_a_live_cart_gets_the_suggestions_counted_by_hand():
     ]  # fmt: skip
 
 
+def test_what_the_cart_makes_likelier_comes_before_what_everybody_buys():
+    """Milk is in 18 of 20 baskets and in 5 of 5 with tea; lemon is in 4 of 20, all with tea."""
+    carts = [["milk", "tea", "lemon"]] * 4 + [["milk", "tea"]] + [["milk"]] * 13 + [["rice"]] * 2
+    lines = [(order, item) for order, items in enumerate(carts) for item in items]
+    orders = pd.DataFrame(lines, columns=["order_id", "product_id"])
+    table = RuleRecommender(min_support=1).fit(orders).recommend(["tea"])
+    assert rows(table[["product_id", "confidence"]]) == [("lemon", 0.8), ("milk", 1.0)]  # .8 - .2 before 1 - .9
+    by_confidence = RuleRecommender(min_support=1, rank_by="confidence").fit(orders).recommend(["tea"])
+    assert by_confidence["product_id"].tolist() == ["milk", "lemon"]
+
+
 def test_several_carts_are_numbered_and_one_without_a_rule_has_no_row():
     table = fitted().recommend([["milk", "tea"], ["rice"], [], ("lemon", "lemon", "unheard of"), {"milk"}], n=1)
     assert [(row[0], row[1], row[2], row[5]) for row in rows(table)] == [
@@ -219,7 +231,7 @@ def test_products_give_price_less_cost_and_unknown_is_null():
 
 
 def test_says_what_is_wrong_with_margins():
-    with pytest.raises(SchemaError, match=r"rank_by=\"associated_margin\" needs margins\. Type fit\(X, margin="):
+    with pytest.raises(SchemaError, match=r"rank_by=\"associated_margin\" needs margins\. Add margin="):
         fitted(rank_by="associated_margin")
     with pytest.raises(SchemaError, match=r"margin\['tea'\] must be an amount per basket, got '1'"):
         fitted({"tea": "1"})
@@ -291,7 +303,7 @@ def test_warns_when_no_item_is_known():
 @given(
     baskets=st.lists(st.sets(st.integers(1, 6), min_size=1), min_size=2, max_size=12),
     cart=st.sets(st.integers(1, 6)),
-    measure=st.sampled_from(["confidence", "lift"]),
+    measure=st.sampled_from(["confidence", "lift", "added_value"]),
 )
 def test_suggestions_are_the_best_rules_of_all(baskets, cart, measure):
     lines = [(number, item) for number, basket in enumerate(baskets) for item in basket]
@@ -308,10 +320,16 @@ def test_suggestions_are_the_best_rules_of_all(baskets, cart, measure):
             for item in {item for basket in baskets for item in basket} - cart:
                 both = share(reason | {item})
                 if both and both > share(reason) * share({item}) + 1e-12 and both / share(reason) >= 0.2 - 1e-12:
-                    value = both / share(reason) / (share({item}) if measure == "lift" else 1)
-                    best[item] = max(best.get(item, 0), value)
-    assert {row[2]: row[3 if measure == "confidence" else 4] for row in found} == pytest.approx(best)
-    values = [row[3 if measure == "confidence" else 4] for row in found]
+                    value = {"confidence": both / share(reason), "lift": both / share(reason) / share({item})}
+                    value["added_value"] = value["confidence"] - share({item})
+                    best[item] = max(best.get(item, 0), value[measure])
+    strength = {
+        "confidence": lambda row: row[3],
+        "lift": lambda row: row[4],
+        "added_value": lambda row: row[3] - row[3] / row[4],
+    }[measure]
+    assert {row[2]: strength(row) for row in found} == pytest.approx(best)
+    values = [round(strength(row), 12) for row in found]
     assert values == sorted(values, reverse=True)
 
 
@@ -357,13 +375,13 @@ SUGGESTED = [(3, 1, "case", pytest.approx(2 / 3), pytest.approx(4 / 3), ["phone"
 
 def test_cross_selling_by_hand_and_nothing_of_the_future_on_every_kind(frame):
     bought = frame({name: values + FUTURE[name] for name, values in BOUGHT.items()})
-    table = cross_sell_table(bought, as_of="2024-02-01")
+    table = cross_sell_table(bought, as_of="2024-02-01", min_customer_count=2)
     assert type(table) is type(bought)
     assert rows(table) == SUGGESTED
 
 
 def test_cross_selling_names_customers_not_baskets():
-    table = cross_sell_table(pd.DataFrame(BOUGHT), as_of=AS_OF, margin={"case": 6.0})
+    table = cross_sell_table(pd.DataFrame(BOUGHT), as_of=AS_OF, min_customer_count=2, margin={"case": 6.0})
     assert list(table.columns) == [
         "customer_id", "rank", "product_id", "owning_share", "lift", "because", "customer_count",
         "associated_margin_amount",
@@ -371,8 +389,60 @@ def test_cross_selling_names_customers_not_baskets():
     assert table["associated_margin_amount"].tolist() == pytest.approx([(2 / 3 - 2 / 4) * 6])
 
 
+def test_letters_offer_what_is_likelier_for_the_owner_before_what_everybody_owns():
+    """Of 201 customers 180 own milk and 40 a lemon; of the 51 with tea 50 own milk and 40 a lemon."""
+    owned = [["milk", "tea", "lemon"]] * 40 + [["milk", "tea"]] * 10 + [["milk"]] * 130 + [["rice"]] * 20 + [["tea"]]
+    lines = [(who, who, item, DAY) for who, items in enumerate(owned) for item in items]
+    sales = pd.DataFrame(lines, columns=["customer_id", "order_id", "product_id", "timestamp"])
+    table = cross_sell_table(sales, as_of=AS_OF)
+    assert rows(table.loc[table["customer_id"] == 200, ["product_id", "owning_share"]]) == [
+        ("lemon", pytest.approx(40 / 51)),
+        ("milk", pytest.approx(50 / 51)),
+    ]
+
+
 def test_cross_selling_says_what_it_needs():
     with pytest.raises(SchemaError, match=r'cross_sell_table: as_of must be a date such as as_of="2011-12-10"'):
         cross_sell_table(pd.DataFrame(BOUGHT), as_of="tomorrow")
-    with pytest.raises(MissingColumnsError, match=r"needs \['category'\]"):
+    with pytest.raises(MissingColumnsError, match=r"cross_sell_table needs \['category'\]"):
         cross_sell_table(pd.DataFrame(BOUGHT), as_of=AS_OF, item="category")
+    with pytest.raises(SchemaError, match=r"cross_sell_table: item must be one of \['product_id', .*got 'colour'"):
+        cross_sell_table(pd.DataFrame(BOUGHT), as_of=AS_OF, item="colour")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"min_customer_count": 3},
+            "no rule has a support of 0.01, 3 customers or more, a confidence of 0.1 and a lift",
+        ),
+        ({"min_customer_count": 0}, "min_customer_count must be a whole number of at least 1, got 0"),
+        ({"min_customer_count": 2, "rank_by": "gain"}, "no measure is called 'gain'"),
+        (
+            {"min_customer_count": 2, "rank_by": "associated_margin"},
+            'rank_by="associated_margin" needs margins. Add mar',
+        ),
+        (
+            {"min_customer_count": 2, "margin": {"pen": 1.0}},
+            "margin has none of the items, such as 'radio', 'case', 'ph",
+        ),
+        ({"min_customer_count": 2, "n": 0}, "n must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_what_is_wrong_is_told_in_the_name_of_cross_selling(options, told):
+    with pytest.raises(SchemaError, match=re.escape(f"cross_sell_table: {told}")):
+        cross_sell_table(pd.DataFrame(BOUGHT), as_of=AS_OF, **options)
+
+
+@pytest.mark.parametrize(("both", "suggested"), [(29, 0), (30, 10)])
+def test_fewer_than_thirty_customers_are_no_reason_for_a_suggestion(both, suggested):
+    """Of 100 customers ``both`` own a phone and a case, 10 a phone only: 1 in 100 would do for min_support alone."""
+    owned = [["phone", "case"]] * both + [["phone"]] * 10 + [["radio"], ["radio", "aerial"]] * 30
+    lines = [(who, item) for who, items in enumerate(owned) for item in items]
+    sales = pd.DataFrame(lines, columns=["customer_id", "product_id"]).assign(timestamp=DAY)
+    sales["order_id"] = sales["customer_id"]
+    table = cross_sell_table(sales, as_of=AS_OF)
+    assert (table["product_id"] == "case").sum() == suggested
+    assert (table["customer_count"] >= 30).all()
+    assert set(table["product_id"]) == {"case", "aerial"} if suggested else {"aerial"}

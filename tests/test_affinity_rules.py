@@ -20,9 +20,11 @@ from crmlytics._kernels.itemset_index import index_of, rows_of_sets, rows_withou
 from crmlytics._kernels.itemset_tree import ItemsetTree
 from crmlytics._kernels.rules import split_count
 from crmlytics.affinity._lists import list_column, table_with_lists
+from crmlytics.affinity.contrasts import contrast_table
 from crmlytics.affinity.itemsets import Itemsets, frequent_itemsets
 from crmlytics.affinity.rules import RuleSet, association_rules
-from crmlytics.exceptions import ResultTooLargeError, SchemaError
+from crmlytics.affinity.significance import significant_rules, split_by_customer
+from crmlytics.exceptions import MissingColumnsError, ResultTooLargeError, SchemaError
 from crmlytics.testing import make_frame
 
 EVERY_LEN = 99
@@ -261,6 +263,13 @@ def test_a_rule_as_confident_as_a_more_general_one_is_redundant():
     assert sides(equal.without_redundant()) == [({1}, {2})]  # {1, 3} > {2} is as confident: 1
 
 
+def test_improvement_is_a_bound_like_any_measure():
+    rules = association_rules(mined([{1, 2, 3}, {1, 2}, {3}, {1, 3}]), min_confidence=0, consequent=2)
+    assert sides(rules.at_least(improvement=2 / 3 - 2 / 4)) == [({1}, {2})]  # the others: below zero
+    assert len(rules.at_least(improvement=0.17)) == 0
+    assert len(rules.at_most(improvement=-1 / 6)) == 2
+
+
 def test_bounds_on_measures_keep_what_lies_on_them():
     rules = association_rules(breakfasts(), min_confidence=0, max_consequent_len=EVERY_LEN)
     lift = rules.measure("lift")
@@ -284,6 +293,112 @@ def test_rules_with_an_item_on_a_side():
     assert in_words(rules.with_items(either=["tea", "jam"])) == in_words(rules)  # at least one of them
     both = rules.with_items(either="tea").with_items(either="jam")
     assert in_words(both) == [rule for rule in in_words(rules) if "tea" in rule and "jam" in rule]
+
+
+# -- back from a table ---------------------------------------------------------------------------------------------
+
+
+def lists_of(pairs, kind="pandas"):
+    """A table with the two sides of each rule."""
+    first, second = zip(*pairs, strict=True)
+    return make_frame({"antecedent": list(first), "consequent": list(second)}, kind=kind)
+
+
+def test_rules_come_back_from_a_table_of_every_kind_in_its_order(frame):
+    rules = association_rules(breakfasts(native=frame({"x": [1]})), min_confidence=0.5, max_consequent_len=2)
+    chosen = rules.take(np.array([5, 0, 3]))
+    assert rules.matching(chosen.to_frame([])).both.tolist() == chosen.both.tolist()
+    assert rules.matching(chosen.to_frame([])).antecedent.tolist() == chosen.antecedent.tolist()
+
+
+@given(baskets=baskets, data=st.data())
+def test_any_choice_in_any_order_of_rows_and_of_ids_is_found(baskets, data):
+    rules = association_rules(mined(baskets), max_consequent_len=2)
+    wanted = data.draw(st.lists(st.sampled_from(sides(rules)), max_size=9)) if len(rules) else []
+    rows = [tuple(data.draw(st.permutations(sorted(side))) for side in rule) for rule in wanted]
+    table = pd.DataFrame({"antecedent": [x for x, _ in rows], "consequent": [y for _, y in rows]})
+    assert sides(rules.matching(table)) == list(dict.fromkeys(wanted))
+
+
+def test_what_other_customers_confirm_goes_on_with_the_counts_of_all():
+    carts = [["tea", "milk"]] * 3 + [["jam"]] * 3 + [["tea", "jam"]]
+    lines = pd.DataFrame({"customer_id": range(70), "order_id": range(70), "product_id": carts * 10})
+    lines = lines.explode("product_id")
+    everybody = association_rules(frequent_itemsets(lines, 2))
+    split = split_by_customer(lines)
+    tested = significant_rules(association_rules(frequent_itemsets(split.explore, 2)), holdout=split.holdout)
+    believed = everybody.matching(tested[tested["is_significant"]])
+    assert in_words(believed) == ["milk > tea", "tea > milk"]
+    assert believed.both_count.tolist() == [30, 30]
+
+
+def test_a_rule_with_a_row_a_segment_comes_back_once():
+    lines = pd.DataFrame(
+        {"customer_id": range(12), "order_id": range(12), "product_id": [["tea", "milk"], ["tea"]] * 6}
+    )
+    lines = lines.explode("product_id")
+    segments = pd.DataFrame({"customer_id": range(12), "segment": ["new"] * 5 + ["old"] * 7})
+    rules = association_rules(frequent_itemsets(lines, 2))
+    table = contrast_table(rules, lines, segments=segments)
+    assert len(table) == 2 * len(rules) == 4
+    assert in_words(rules.matching(table)) == in_words(rules)
+
+
+def test_rows_that_are_no_rule_of_the_set_are_counted_and_the_first_is_shown():
+    rules = association_rules(breakfasts(), min_confidence=0.5)
+    message = (
+        r"RuleSet.matching: 2 of 3 rows are no rule of this set, the first \['jam'\] -> \['tea'\]\. Rules are known by "
+        r"their item ids, such as \['bread'\]: a table with names=\.\.\. has none\. Call it on the rules"
+    )
+    rows = [(["bread"], ["jam"]), (["jam"], ["tea"]), (["jam"], ["cocoa"])]  # jam > tea: 2 of 5, not mined
+    with pytest.raises(SchemaError, match=message):
+        rules.matching(lists_of(rows))
+    for side in (["bread", "bread"], ["bread", None], [None], []):  # no sets of ids
+        with pytest.raises(SchemaError, match="1 of 2 rows are no rule of this set"):
+            rules.matching(lists_of([(["bread"], ["jam"]), (side, ["jam"])]))
+    with pytest.raises(SchemaError, match=r"the first \['White bread'\] -> \['jam'\]"):
+        rules.with_items(antecedent="bread").matching(rules.to_frame(names={"bread": "White bread"}).iloc[1:])
+    with pytest.raises(SchemaError, match="1 of 1 rows are no rule"):
+        rules.take(np.zeros(0, np.int64)).matching(rules.to_frame().head(1))
+
+
+def test_an_empty_table_matches_nothing():
+    rules = association_rules(breakfasts())
+    assert len(rules.matching(rules.to_frame().head(0))) == 0
+    assert len(rules.matching(pd.DataFrame({"antecedent": [], "consequent": []}))) == 0
+
+
+def test_tables_without_lists_of_ids_are_refused():
+    rules = association_rules(breakfasts())
+    with pytest.raises(MissingColumnsError, match=r"RuleSet.matching needs the columns \['antecedent'\], got \['conse"):
+        rules.matching(rules.to_frame()[["consequent"]])
+    with pytest.raises(SchemaError, match=r"must be lists of item ids, the first row has 'tea' and 'jam'.*a text file"):
+        rules.matching(pd.DataFrame({"antecedent": ["tea"], "consequent": ["jam"]}))
+    with pytest.raises(SchemaError, match=r"must be lists of item ids, the first row has frozenset"):
+        rules.matching(pd.DataFrame({"antecedent": [frozenset({"tea"})], "consequent": [frozenset({"jam"})]}))
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+def test_tables_are_read_by_names_on_every_kind(frame):
+    names = {1: "  Green \n tea ", 2: None, 3: "Milk"}
+    itemsets = mined([{1, 2, 3}], native=frame({"x": [1]}))
+    table = association_rules(itemsets).top(1).to_frame(["lift"], names=names)
+    assert cells(table)[0]["antecedent"] == ["Green tea"]
+    assert cells(table)[0]["consequent"] == ["2"]  # the id, where there is no name
+    assert {name: str(dtype) for name, dtype in nw.from_native(table).collect_schema().items()} == {
+        "antecedent": "List(String)", "consequent": "List(String)", **dict.fromkeys(COUNTS, "Int64"), "lift": "Float64",
+    }  # fmt: skip
+    assert cells(itemsets.to_frame(names=names))[-1]["itemset"] == ["Green tea", "2", "Milk"]
+
+
+def test_names_that_name_nothing_or_twice_are_refused():
+    rules = association_rules(breakfasts())
+    with pytest.raises(SchemaError, match=r"RuleSet.to_frame: names has none of the items, such as 'tea'"):
+        rules.to_frame(names={1: "Tea"})
+    with pytest.raises(SchemaError, match=r"Itemsets.to_frame: names has 2 names for 1 ids\. Give each id one name"):
+        rules.itemsets.to_frame(names=pd.Series(["Tea", "Ceylon tea"], index=["tea", "tea"]))
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------

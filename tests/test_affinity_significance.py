@@ -23,7 +23,7 @@ from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
 COLUMNS = ["antecedent", "consequent", "basket_count", "antecedent_count", "consequent_count", "confidence", "lift"]
-COLUMNS += ["p_value", "adjusted_p_value", "is_significant", "tested_count"]
+COLUMNS += ["customer_count", "p_value", "adjusted_p_value", "is_significant", "tested_count"]
 
 
 def order_lines(baskets, customers=None):
@@ -88,6 +88,7 @@ def test_a_pair_counted_by_hand_on_every_kind(frame):
     assert row["p_value"] == pytest.approx(chance, rel=1e-12)
     assert row["tested_count"] == 6  # three items: each with each other
     assert row["adjusted_p_value"] == pytest.approx(6 * chance, rel=1e-12)
+    assert row["customer_count"] is None
 
 
 FIVE = ["a b c", "a b c", "a b", "d", "a d", "e"]  # e is in one basket only, and was part of the search
@@ -184,6 +185,20 @@ def test_a_holdout_counts_anew_and_corrects_for_the_rules_brought_on_every_kind(
     assert row["is_significant"]
     assert found["tea", "jam"]["p_value"] == pytest.approx(stats.hypergeom(22, 10, 11).sf(0), rel=1e-9)
     assert not found["tea", "jam"]["is_significant"]
+
+
+def test_a_rule_of_one_household_shows_as_one_customer_on_every_kind(frame):
+    rules = mined(["tea milk"] * 3 + ["jam pen"] * 2, min_support=1)
+    bought = ["tea milk"] * 9 + ["tea", "milk", "jam pen", "jam pen", "jam pen"]
+    owners = [1] * 9 + [2, 2, 3, 3, 4]  # customer 2 has both, but never in one basket
+    table = significant_rules(rules, holdout=frame(order_lines(bought, owners)))
+    found = by_rule(table)
+    assert (found["tea", "milk"]["basket_count"], found["tea", "milk"]["customer_count"]) == (9, 1)
+    assert (found["jam", "pen"]["basket_count"], found["jam", "pen"]["customer_count"]) == (3, 2)
+    unknown = significant_rules(rules, holdout=frame(order_lines(bought)))
+    assert {row["customer_count"] for row in by_rule(unknown).values()} == {None}
+    kinds = [nw.from_native(found).collect_schema()["customer_count"] for found in (table, unknown)]
+    assert kinds == [nw.Int64, nw.Int64]
 
 
 def test_benjamini_hochberg_is_there_for_a_holdout():

@@ -1,8 +1,9 @@
 """How often two items meet in a basket, against how often the same customer's baskets would bring them together.
 
-Baskets are compared with baskets of the same customer and about the same size (2-3 items, 4-7, 8-15, ...): a stratum.
-Without the size, a customer's few big baskets would make complements of everything: in 3,500 pairs of independent
-items, bought in baskets of unlike sizes, a test within customers alone found 99 in 100 "significant".
+Baskets are compared with baskets of the same customer and about the same size (2-3 items, 4-7, 8-15, ...), and of the
+same period where periods are given: a stratum. Without the size, a customer's few big baskets would make complements of
+everything: in 3,500 pairs of independent items, bought in baskets of unlike sizes, a test within customers alone found
+99 in 100 "significant".
 """
 
 from __future__ import annotations
@@ -90,8 +91,12 @@ def pair_counts(
     customer: NDArray[np.int32],
     item_total: int,
     min_expected: float,
+    *,
+    period: NDArray[np.int64] | None = None,
 ) -> Pairs:
     """Count the pairs that are expected in at least ``min_expected`` baskets, and what is expected of them.
+
+    ``period`` is a number for each basket; None: all are of the same period.
 
     In a stratum of n baskets let n_a hold item a, and let s be the sizes of the baskets. If purchases fell on baskets
     regardless of one another, but filled baskets of these sizes, pairs would meet as in n* = sum_{a != b} n_a n_b /
@@ -102,7 +107,7 @@ def pair_counts(
     """
     sizes = np.diff(starts)
     basket = np.repeat(np.arange(len(sizes)), sizes)
-    stratum = _strata(sizes, customer)
+    stratum = _strata(sizes, customer, np.zeros(len(sizes), np.int64) if period is None else period)
     inside = stratum[basket] >= 0
     by_customer, _ = _held(customer[basket].astype(np.int64), items, item_total)
     by_basket, _ = _held(basket[inside], items[inside], item_total)
@@ -126,12 +131,13 @@ def pair_counts(
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _strata(sizes: NDArray[np.int64], customer: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the number of each basket's customer and size class; -1 for those that cannot be compared.
+def _strata(sizes: NDArray[np.int64], customer: NDArray[np.int32], period: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of each basket's customer, size class and period; -1 for those that cannot be compared.
 
-    A basket of one item cannot, nor one without another of the same customer and size class.
+    A basket of one item cannot, nor one without another of the same three.
     """
-    key = customer * np.int64(SIZE_CLASSES) + np.frexp(sizes)[1]
+    since = period - period.min(initial=0)
+    key = (customer * (since.max(initial=0) + 1) + since) * SIZE_CLASSES + np.frexp(sizes)[1]
     _, same, members = np.unique(key, return_inverse=True, return_counts=True)
     compared = (members[same] >= 2) & (sizes >= 2)
     stratum = np.full(len(sizes), -1, np.int64)

@@ -5,9 +5,11 @@ them to believe with :func:`significant_rules`, tell them with :func:`describe_r
 :class:`RuleRecommender`, :func:`cross_sell_table` and :func:`whitespace_table`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from crmlytics.affinity._plots import plot_lift_matrix, plot_parallel_coordinates, plot_rule_graph, plot_rules
 from crmlytics.affinity.contrasts import contrast_table
-from crmlytics.affinity.cross_selling import cross_sell_table
 from crmlytics.affinity.describing import describe_rules
 from crmlytics.affinity.explained import without_implied
 from crmlytics.affinity.interop import from_mlxtend, rules_from_mlxtend, to_mlxtend
@@ -15,11 +17,14 @@ from crmlytics.affinity.itemsets import Itemsets, frequent_itemsets
 from crmlytics.affinity.margins import item_margins, margin_table
 from crmlytics.affinity.measures import measure_guide
 from crmlytics.affinity.pairs import pair_table
-from crmlytics.affinity.recommending import RuleRecommender
 from crmlytics.affinity.rules import RuleSet, association_rules
 from crmlytics.affinity.significance import significant_rules, split_by_customer
 from crmlytics.affinity.trends import plot_rule_trend, rule_movement_table, rule_trend_table
 from crmlytics.affinity.whitespace import plot_whitespace, whitespace_table
+
+if TYPE_CHECKING:
+    from crmlytics.affinity.cross_selling import cross_sell_table
+    from crmlytics.affinity.recommending import RuleRecommender
 
 __all__ = [
     "Itemsets",
@@ -50,3 +55,14 @@ __all__ = [
     "whitespace_table",
     "without_implied",
 ]
+
+
+_HOMES = {"RuleRecommender": "recommending", "cross_sell_table": "cross_selling"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the recommender when it is first used: it brings scikit-learn, which nothing else here needs."""
+    if name not in _HOMES:
+        msg = f"module 'crmlytics.affinity' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"crmlytics.affinity.{_HOMES[name]}"), name)

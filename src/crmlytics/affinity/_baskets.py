@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Basket = str | tuple[str, str]
-    Codes = NDArray[np.int64]
+    Codes = NDArray[np.int32]
+    Keys = NDArray[np.int64]
 
 ITEM_ROLES = ("product_id", "category", "channel", "partner_id")
 DENSE = 4  # whole numbers that leave at most three of four places empty are their own codes
@@ -99,11 +100,13 @@ def read_baskets(
     lines = _lines(plan, item, caller=caller)
     item_code, item_ids = encode(lines["item"])
     basket_code, ids, owner, owner_ids = _basket_codes(lines, basket)
-    entries = _entries(basket_code, item_code, len(item_ids), lines)
+    keys, values = _entries(basket_code, item_code, len(item_ids), lines)
     day = _last_of(np.asarray(lines["day"]), basket_code, len(ids)) if days else None
-    renumbered, entries, kept = _without_empty(entries, len(item_ids), len(ids))
-    codes, item_ids = recoded(entries[0] % max(len(item_ids), 1), item_ids, known)
-    starts, items, values = packed(renumbered, codes, entries[1], (len(kept), len(item_ids)))
+    del lines, basket_code, item_code  # millions of lines: memory for what follows
+    of_basket, kept = _without_empty(keys, len(item_ids), len(ids))
+    keys %= max(len(item_ids), 1)
+    codes, item_ids = recoded(keys, item_ids, known)
+    starts, items, values = packed(of_basket, codes, values, (len(kept), len(item_ids)))
     return Baskets(starts, items, item_ids, ids[kept], _picked(owner, kept), owner_ids, _picked(day, kept), values)
 
 
@@ -133,22 +136,23 @@ def encode(values: Any) -> tuple[Codes, NDArray[Any]]:
     coded = values.dictionary_encode()
     ids = coded.dictionary.to_numpy(zero_copy_only=False)
     order = pc.sort_indices(coded.dictionary).to_numpy()
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
     return rank[coded.indices.to_numpy()], ids[order]
 
 
 def _encode_whole(numbers: NDArray[Any]) -> tuple[Codes, NDArray[Any]]:
     numbers = numbers.astype(np.int64, copy=False)
     if not len(numbers):
-        return numbers, numbers
+        return numbers.astype(np.int32), numbers
     least, span = int(numbers.min()), int(numbers.max()) - int(numbers.min()) + 1
     if span > DENSE * len(numbers):
         ids, codes = np.unique(numbers, return_inverse=True)
-        return codes, ids
+        return codes.astype(np.int32), ids
     present = np.zeros(span, bool)
-    present[numbers - least] = True
-    return (np.cumsum(present) - 1)[numbers - least], np.flatnonzero(present) + least
+    places = numbers - least if least else numbers
+    present[places] = True
+    return (np.cumsum(present, dtype=np.int32) - 1)[places], np.flatnonzero(present) + least
 
 
 def basket_lines(table: Transactions, *, basket: Basket, item: str, caller: str) -> tuple[nw.LazyFrame[Any], list[str]]:
@@ -219,10 +223,10 @@ def _basket_codes(
     part, part_ids = encode(lines["order_id"] if basket == "order_id" else lines["bucket"])
     if basket == "order_id" and (owner_of := _only_owner(owner, part, len(part_ids))) is not None:
         return part, part_ids, owner_of, owner_ids
-    pairs, codes = np.unique(owner * len(part_ids) + part, return_inverse=True)
+    pairs, codes = np.unique(owner.astype(np.int64) * len(part_ids) + part, return_inverse=True)
     owner_of = (pairs // len(part_ids)).astype(np.int32)
     ids = part_ids[pairs % len(part_ids)] if basket == "order_id" else owner_ids[owner_of]
-    return codes, ids, owner_of, owner_ids
+    return codes.astype(np.int32), ids, owner_of, owner_ids
 
 
 def _only_owner(owner: Codes, order: Codes, orders: int) -> NDArray[np.int32] | None:
@@ -232,11 +236,11 @@ def _only_owner(owner: Codes, order: Codes, orders: int) -> NDArray[np.int32] | 
     return owner_of if np.array_equal(owner_of[order], owner) else None
 
 
-def _picked(array: NDArray[Any] | None, kept: Codes) -> NDArray[Any] | None:
+def _picked(array: NDArray[Any] | None, kept: Keys) -> NDArray[Any] | None:
     return None if array is None else array[kept]
 
 
-def _last_of(day: NDArray[Any], basket_code: Codes, baskets: int) -> Codes:
+def _last_of(day: NDArray[Any], basket_code: Codes, baskets: int) -> Keys:
     last = np.full(baskets, np.iinfo(np.int64).min)
     np.maximum.at(last, basket_code, day)
     return last
@@ -244,12 +248,13 @@ def _last_of(day: NDArray[Any], basket_code: Codes, baskets: int) -> Codes:
 
 def _entries(
     basket_code: Codes, item_code: Codes, items: int, lines: dict[str, Any]
-) -> tuple[Codes, NDArray[np.float64] | None]:
+) -> tuple[Keys, NDArray[np.float64] | None]:
     """Return basket x items + item, sorted, once for each item that is in a basket, and its value."""
-    keys = basket_code * items + item_code
+    keys = _joined(basket_code, items, item_code)
     if "units" not in lines and "value" not in lines:
         keys.sort()
-        return keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys, None
+        again = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+        return np.delete(keys, again) if len(again) else keys, None
     keys, entry = np.unique(keys, return_inverse=True)
     values: Any = np.bincount(entry, lines["value"], len(keys)) if "value" in lines else None
     if "units" not in lines:
@@ -261,18 +266,24 @@ def _entries(
     return keys[bought], None if values is None else values[bought]
 
 
-def _without_empty(
-    entries: tuple[Codes, NDArray[np.float64] | None], items: int, baskets: int
-) -> tuple[Codes, tuple[Codes, NDArray[np.float64] | None], Codes]:
-    """Renumber the baskets that hold something: the basket of each entry, the entries, which baskets were kept."""
-    basket = entries[0] // max(items, 1)
+def _joined(high: Codes, size: int, low: Codes) -> Keys:
+    """Return ``high * size + low`` without a second array of that length."""
+    keys = high.astype(np.int64)
+    keys *= max(size, 1)
+    keys += low
+    return keys
+
+
+def _without_empty(keys: Keys, items: int, baskets: int) -> tuple[Codes, Keys]:
+    """Renumber the baskets that hold something: the basket of each entry, and which baskets were kept."""
+    basket = (keys // max(items, 1)).astype(np.int32)
     held = np.zeros(baskets, bool)
     held[basket] = True
     kept = np.flatnonzero(held)
-    return basket if len(kept) == baskets else (np.cumsum(held) - 1)[basket], entries, kept
+    return basket if len(kept) == baskets else (np.cumsum(held, dtype=np.int32) - 1)[basket], kept
 
 
-def recoded(codes: Codes, item_ids: NDArray[Any], known: NDArray[Any] | None) -> tuple[Codes, NDArray[Any]]:
+def recoded(codes: Keys, item_ids: NDArray[Any], known: NDArray[Any] | None) -> tuple[Codes, NDArray[Any]]:
     """Give items the codes of those known (-1: not among them), or codes that rise with their frequency."""
     if known is None:
         order = np.argsort(np.bincount(codes, minlength=len(item_ids)), kind="stable")
@@ -281,21 +292,21 @@ def recoded(codes: Codes, item_ids: NDArray[Any], known: NDArray[Any] | None) ->
         position = {item_id: place for place, item_id in enumerate(item_ids.tolist())}
         order = np.array([position.get(item_id, -1) for item_id in known.tolist()], dtype=np.int64)
         ids = known
-    rank = np.full(len(item_ids) + 1, -1)  # the last place takes what is known but not here
-    rank[order] = np.arange(len(order))
+    rank = np.full(len(item_ids) + 1, -1, np.int32)  # the last place takes what is known but not here
+    rank[order] = np.arange(len(order), dtype=np.int32)
     rank[-1] = -1
     return rank[codes], ids
 
 
 def packed(
     basket: Codes, codes: Codes, values: NDArray[np.float64] | None, shape: tuple[int, int]
-) -> tuple[Codes, NDArray[np.int32], NDArray[np.float64] | None]:
+) -> tuple[Keys, Codes, NDArray[np.float64] | None]:
     """Pack entries basket by basket, item codes rising; entries of unknown items are left out."""
     baskets, items = shape
     if (codes < 0).any():
         inside = codes >= 0
         basket, codes, values = basket[inside], codes[inside], None if values is None else values[inside]
-    keys = basket * max(items, 1) + codes
+    keys = _joined(basket, items, codes)
     if values is None:
         keys.sort()
     else:
@@ -303,4 +314,5 @@ def packed(
         keys, values = keys[order], values[order]
     starts = np.zeros(baskets + 1, np.int64)
     np.cumsum(np.bincount(basket, minlength=baskets), out=starts[1:])
-    return starts, (keys % max(items, 1)).astype(np.int32), values
+    keys %= max(items, 1)
+    return starts, keys.astype(np.int32), values

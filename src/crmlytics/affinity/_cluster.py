@@ -54,10 +54,13 @@ def _mined(
 
     max_bytes, too_many = limit
     found = _spark.frequent_itemsets(lines.to_native(), keys, "item", min_count=floor, basket_count=basket_count)
-    found = found.cache()
-    if found.count() * BYTES_AN_ITEMSET > max_bytes:
-        raise ResultTooLargeError(too_many)
-    table = found.toArrow().combine_chunks()
+    found = found.cache()  # counted, then fetched: mined once
+    try:
+        if found.count() * BYTES_AN_ITEMSET > max_bytes:
+            raise ResultTooLargeError(too_many)
+        table = found.toArrow().combine_chunks()
+    finally:
+        found.unpersist()
     sets, counts = table["items"].combine_chunks(), table["freq"].to_numpy()
     starts = sets.offsets.to_numpy().astype(np.int64)
     codes, item_ids = _codes(starts, sets.values, counts)

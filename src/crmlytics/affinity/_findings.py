@@ -97,11 +97,11 @@ class Finding:
         return text
 
     def _bundle(self) -> str:
-        known = "one" if len(self.antecedent) == 2 else "some"
+        known = "one of the two" if len(self.antecedent) == 2 else "some of them"
         return (
-            f"{_listed([*self.antecedent, self.consequent])} are a bundle to try: who buys {_listed(self.antecedent)} "
-            f"also buys {self.consequent} {_times(self.lift)} as often as usual: {self._both_of()}, and at best "
-            f"{_percent(self.simpler_share)} of the {self.unit} with {known} of them."
+            f"{_listed([*self.antecedent, self.consequent])} often go together. Who buys {_listed(self.antecedent)} "
+            f"also buys {self.consequent} {_times(self.lift)} as often as usual: {self._both_of()}. With {known} it is "
+            f"{_percent(self.simpler_share)} at best."
         )
 
     def _near_certain(self) -> str:

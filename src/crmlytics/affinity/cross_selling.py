@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crmlytics._frames import enter
-from crmlytics._validation import as_moment
+from crmlytics._validation import as_moment, check_choice, check_count
+from crmlytics.affinity._baskets import ITEM_ROLES
+from crmlytics.affinity.itemsets import frequent_itemsets
+from crmlytics.affinity.recommending import RuleRecommender, rules_above_chance
+from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
     import datetime as dt
 
+CALLER = "cross_sell_table"
 NAMES = {"confidence": "owning_share", "basket_count": "customer_count"}  # a basket is a customer
 
 
@@ -21,9 +28,10 @@ def cross_sell_table(
     n: int = 3,
     item: str = "product_id",
     min_support: float = 0.01,
+    min_customer_count: int = 30,
     min_confidence: float = 0.1,
     max_len: int | None = 2,
-    rank_by: str = "confidence",
+    rank_by: str = "added_value",
     margin: Any = None,
 ) -> Any:
     """Suggest to each customer what others own who own the same things.
@@ -42,13 +50,16 @@ def cross_sell_table(
     min_support : float or int, default 0.01
         The least share (or number) of customers who own all items of a rule. Customers own more than an order holds:
         a support that suits orders finds too much here.
+    min_customer_count : int, default 30
+        The least number of them, however few customers there are: a suggestion to many should not rest on a few.
     min_confidence : float, default 0.1
         The least share of the owners of the reason who own the suggestion.
     max_len : int or None, default 2
         The most items of a rule, reason and suggestion together. Customers own so much that there are very many longer
         reasons, each with fewer owners: the best of them looks better than it is.
-    rank_by : str, default "confidence"
-        Any measure of :meth:`RuleSet.measure`, or ``"associated_margin"`` with margins.
+    rank_by : str, default "added_value"
+        Any measure of :meth:`RuleSet.measure`, or ``"associated_margin"`` with margins. By ``"confidence"`` nearly
+        everybody is offered the best-sellers they lack.
     margin : mapping or Products, optional
         What an item earns from a customer who owns it: item id to amount, or products with ``price`` and ``cost``.
 
@@ -68,7 +79,7 @@ def cross_sell_table(
     Raises
     ------
     SchemaError
-        When no rule reaches ``min_support`` and ``min_confidence``.
+        When no rule reaches ``min_support``, ``min_customer_count`` and ``min_confidence``.
     ResultTooLargeError
         When more sets of items reach ``min_support`` than memory holds.
 
@@ -85,23 +96,24 @@ def cross_sell_table(
     ...     "product_id": ["phone", "case", "phone", "case", "phone", "radio"],
     ...     "timestamp": pd.to_datetime(["2024-01-01"] * 6),
     ... })
-    >>> table = cross_sell_table(orders, as_of="2024-02-01")
+    >>> table = cross_sell_table(orders, as_of="2024-02-01", min_customer_count=2)
     >>> table[["customer_id", "rank", "product_id", "owning_share", "because"]].round(2)
        customer_id  rank product_id  owning_share    because
     0            3     1       case          0.67  ['phone']
     """
-    from crmlytics.affinity.recommending import RuleRecommender
-
-    caller = "cross_sell_table"
-    known = Transactions.bind(transactions).before(as_moment(as_of, caller=caller))
-    recommender = RuleRecommender(
-        min_support=min_support,
-        min_confidence=min_confidence,
-        max_len=max_len,
-        rank_by=rank_by,
-        basket="customer_id",
-        item=item,
-    )
-    suggested = recommender.fit(known, margin=margin).recommend(known, n=n)
-    plan, engine = enter(suggested, caller=caller)
+    check_choice(item, ITEM_ROLES, name="item", caller=CALLER)
+    check_count(min_customer_count, name="min_customer_count", caller=CALLER)
+    known = Transactions.bind(transactions).before(as_moment(as_of, caller=CALLER))
+    known.need("customer_id", "timestamp", item, caller=CALLER)
+    itemsets = frequent_itemsets(known, min_support, max_len=max_len, basket="customer_id", item=item)
+    rules = rules_above_chance(itemsets, min_confidence)
+    rules = rules.take(np.flatnonzero(rules.both_count >= min_customer_count))
+    if not len(rules):
+        msg = (
+            f"{CALLER}: no rule has a support of {min_support}, {min_customer_count:,} customers or more, a confidence "
+            f"of {min_confidence} and a lift above 1. Lower min_customer_count, min_support or min_confidence."
+        )
+        raise SchemaError(msg)
+    recommender = RuleRecommender(rank_by=rank_by)._fit(rules, margin, caller=CALLER)  # noqa: SLF001  names this caller
+    plan, engine = enter(recommender._recommend(known, n, caller=CALLER), caller=CALLER)  # noqa: SLF001
     return engine.to_native(plan.rename(NAMES))

@@ -175,13 +175,16 @@ def _names(rules: RuleSet, rows: NDArray[np.int32], labels: list[str]) -> list[l
 
 
 def _leads_to(rules: RuleSet, antecedent: int, told: int, labels: list[str]) -> list[str]:
-    """Name the other single items that a single item goes with often, the most baskets beyond chance first."""
+    """Name the other single items that a single item goes with often, the most telling first.
+
+    That is leverage times lift: leverage alone names the best-sellers, lift alone what is rare.
+    """
     tree = rules.itemsets.tree
     others = rules.take(np.flatnonzero((rules.antecedent == antecedent) & (rules.consequent != told)))
     strong = (others.measure("lift") >= STRONG_LIFT) & (others.both_count >= FEW)
     strong &= (tree.parent[others.consequent] < 0) & (tree.parent[antecedent] < 0)
     others = others.take(np.flatnonzero(strong))
-    order = np.lexsort((others.consequent, -others.measure("leverage")))
+    order = np.lexsort((others.consequent, -(others.measure("leverage") * others.measure("lift")).round(9)))
     return [labels[code] for code in tree.item[others.consequent[order]]]
 
 

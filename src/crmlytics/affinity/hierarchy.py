@@ -203,5 +203,6 @@ def _coded(
 ) -> Baskets:
     """Return the baskets with these entries instead, in the codes that :func:`read_baskets` would give."""
     coded, item_ids = recoded(codes, *ids)
-    starts, items, values = packed(basket, coded, values, (len(baskets), len(item_ids)))
+    of_basket = basket.astype(np.int32)
+    starts, items, values = packed(of_basket, coded, values, (len(baskets), len(item_ids)))
     return replace(baskets, starts=starts, items=items, item_ids=item_ids, values=values)

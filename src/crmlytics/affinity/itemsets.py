@@ -13,6 +13,7 @@ from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._cluster import is_on_cluster, mine_on_cluster
 from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._mining import Wanted, mine_in_memory
+from crmlytics.affinity._names import item_names
 from crmlytics.affinity.hierarchy import lifted, parents_of, read_hierarchy
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Products, Transactions
@@ -83,17 +84,21 @@ class Itemsets:
         """Return how many itemsets there are."""
         return len(self.rows)
 
-    def to_frame(self) -> Any:
+    def to_frame(self, *, names: Any = None) -> Any:
         """Return the itemsets as a table of the kind that came in, the most frequent first.
 
         Columns: ``itemset`` (List of ids, sorted), ``length`` (Int64), ``basket_count`` (Int64), ``support`` (Float64,
         the share of all baskets).
+
+        With ``names``, a mapping from item id to name, the lists hold names (String, in the order of the ids; an item
+        without one is called by its id).
         """
+        labels = None if names is None else item_names(self, names, caller="Itemsets.to_frame")
         rows = self.rows[self._order()]
         count = self.tree.count[rows].astype(np.int64)
         starts, codes = self.tree.members(rows, order=self.id_order())
         columns = {
-            "itemset": list_column(starts, codes, self.item_ids),
+            "itemset": list_column(starts, codes, self.item_ids if labels is None else np.array(labels, object)),
             "length": np.diff(starts),
             "basket_count": count,
             "support": count / max(self.basket_count, 1),

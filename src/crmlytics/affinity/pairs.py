@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._periods import period_grid
 from crmlytics._validation import check_amount, check_count, check_fraction, warn
 from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._lists import table_with_lists
-from crmlytics.affinity._rule_baskets import ratio_of
+from crmlytics.affinity._rule_baskets import EPOCH, period_numbers, ratio_of
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from numpy.typing import NDArray
 
     from crmlytics._kernels.co_purchase import Pairs
@@ -31,6 +34,7 @@ def pair_table(
     min_ratio: float = 1.1,
     min_customer_count: int = 10,
     alpha: float = 0.05,
+    period: str | dt.timedelta | None = None,
 ) -> Any:
     """Ask of every two items whether the same customers put them into the same basket, or into different ones.
 
@@ -56,6 +60,10 @@ def pair_table(
         Complements and substitutes are called so if at least so many customers bought both: one is a habit.
     alpha : float
         The share of false ones to be expected among the pairs called complements or substitutes.
+    period : {"month", "quarter", "year"} or a number of days or weeks such as "28d", optional
+        Compare only baskets of the same period, so that what is bought in different seasons is not taken for
+        substitutes; needs ``timestamp``. Periods of days are counted back from the last day of the data. The shorter
+        the period, the fewer baskets of a customer can be compared, and the fewer pairs are left.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def pair_table(
     Raises
     ------
     SchemaError
-        When ``basket`` is all that a customer bought.
+        When ``basket`` is all that a customer bought, or ``period`` is not known.
 
     Warns
     -----
@@ -91,10 +99,14 @@ def pair_table(
     that of any other two items, and in an assortment of very few items there is nothing to compare with.
 
     Only customers who bought both items, and had a choice of baskets, say anything: substitutes are what the same
-    customers buy in different baskets. In simulated baskets of independent items and very
-    unlike sizes 5.4% of pairs had a p-value below 0.05. A substitute is a hint, not a proof: two package sizes of a
-    product and two seasons' fruits look alike. Customers who buy much buy more of everything: a ``customer_lift`` a
+    customers buy in different baskets. In simulated baskets of independent items and very unlike sizes 5.4% of pairs
+    had a p-value below 0.05. A substitute is a hint, not a proof: two package sizes of a product look alike and, where
+    no ``period`` is given, two seasons' fruits. Customers who buy much buy more of everything: a ``customer_lift`` a
     little above 1 means little.
+
+    In the gifts of Online Retail (UCI) 548 pairs are called substitutes, most of them things sold in different months.
+    Within quarters one is left: half of the pairs cannot be compared there, and of the others the median ratio is 0.74,
+    not 0.32, in too few baskets to be beyond doubt.
 
     Examples
     --------
@@ -121,12 +133,13 @@ def pair_table(
         raise SchemaError(msg)
     table = Transactions.bind(transactions)
     table.need("customer_id", caller=CALLER)
-    baskets = read_baskets(table, basket=basket, item=item, caller=CALLER)
-    pairs = _counted(baskets, min_expected)
+    baskets = read_baskets(table, basket=basket, item=item, days=period is not None, caller=CALLER)
+    pairs = _counted(baskets, min_expected, None if period is None else _periods(baskets, period))
     if not len(pairs.first):
         warn(
             f"{CALLER}: none of the {pairs.skipped:,} pairs that could meet is expected in {min_expected:g} baskets of "
-            "customers with comparable ones. Take a broader item (item='category') or a longer time."
+            "customers with comparable ones. Take a broader item (item='category') or a longer time"
+            f"{'' if period is None else ', or longer periods'}."
         )
     columns = _columns(baskets, pairs, item, (alpha, min_ratio, min_customer_count))
     return table_with_lists(table.engine, columns)
@@ -135,11 +148,18 @@ def pair_table(
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _counted(baskets: Baskets, min_expected: float) -> Pairs:
+def _counted(baskets: Baskets, min_expected: float, period: NDArray[np.int64] | None) -> Pairs:
     from crmlytics._kernels.co_purchase import pair_counts
 
     owner = np.asarray(baskets.customer)
-    return pair_counts(baskets.starts, baskets.items, owner, len(baskets.item_ids), min_expected)
+    return pair_counts(baskets.starts, baskets.items, owner, len(baskets.item_ids), min_expected, period=period)
+
+
+def _periods(baskets: Baskets, period: Any) -> NDArray[np.int64]:
+    """Return the number of the period of each basket; periods of days end with the last day on which one was bought."""
+    day = np.asarray(baskets.day, np.int64)
+    end = EPOCH + (day.max() + 1 if len(day) else 1)
+    return period_numbers(baskets, period_grid(period, as_of=end.astype("datetime64[us]").item(), caller=CALLER))
 
 
 def _columns(baskets: Baskets, pairs: Pairs, item: str, limits: tuple[float, float, int]) -> dict[str, NDArray[Any]]:

@@ -18,7 +18,8 @@ from crmlytics.affinity._margins import margin_amounts
 from crmlytics.affinity._rule_order import strongest_first
 from crmlytics.affinity.hierarchy import in_codes_of, read_baskets_of
 from crmlytics.affinity.itemsets import frequent_itemsets
-from crmlytics.affinity.rules import RuleSet, association_rules
+from crmlytics.affinity.measures import measure_named
+from crmlytics.affinity.rules import IMPROVEMENT, RuleSet, association_rules
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
@@ -45,9 +46,9 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         The least share of the baskets with the reason that hold the suggestion.
     max_len : int or None, default 4
         The most items of a rule, reason and suggestion together.
-    rank_by : str, default "confidence"
+    rank_by : str, default "added_value"
         Which of the rules that fire come first: any measure of :meth:`RuleSet.measure`, or ``"associated_margin"``
-        when margins are given to :meth:`fit`.
+        when margins are given to :meth:`fit`. See the notes for why not by confidence.
     fill_with_popular : bool, default False
         Whether places that no rule fills go to the items that most baskets hold. Their reason is empty.
     basket : {"order_id", "customer_id"} or ("customer_id", "1d"), default "order_id"
@@ -75,6 +76,13 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
     those that suggest several items at once. Ties go to the rule with more baskets, then to the shorter one, then by
     item ids. Rules mined with a hierarchy fire for what stands above the items of a cart as well.
 
+    Added value, P(suggestion | reason) - P(suggestion), asks what this cart makes likelier than it is anyway. By
+    confidence best-sellers come first whatever is in the cart, by lift rare goods that few will take. In Complete
+    Journey (product types, carts of five or more in the last quarter, rules of the months before) one hidden item was
+    among five suggestions in 12.6% of the carts by added value, 12.2% by confidence, 10.3% by leverage and 7.5% by lift
+    or by popularity; milk came first in 44% of them, and in 60% by confidence. Among broad categories confidence
+    guessed a little better, 23.7% to 22.9%.
+
     A suggestion says what baskets with the same items held. Whether showing it sells more only an experiment can tell,
     in which some customers, drawn at random, do not see it: many would have bought the item anyway.
 
@@ -97,7 +105,7 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         min_support: float = 0.001,
         min_confidence: float = 0.1,
         max_len: int | None = 4,
-        rank_by: str = "confidence",
+        rank_by: str = "added_value",
         fill_with_popular: bool = False,
         basket: str | tuple[str, str] = "order_id",
         item: str = "product_id",
@@ -128,13 +136,15 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         -------
         RuleRecommender
         """
+        return self._fit(X, margin, caller="RuleRecommender.fit")
+
+    def _fit(self, X: Any, margin: Any, *, caller: str) -> Self:
         from crmlytics._kernels.rule_matching import trie_of
 
-        caller = "RuleRecommender.fit"
         if self.rank_by == ASSOCIATED_MARGIN and margin is None:
             msg = (
-                f'{caller}: rank_by="{ASSOCIATED_MARGIN}" needs margins. Type fit(X, margin={{item_id: amount, ...}}), '
-                "or margin=Products(...) with price and cost."
+                f'{caller}: rank_by="{ASSOCIATED_MARGIN}" needs margins. Add margin={{item_id: amount, ...}}, or '
+                "margin=Products(...) with price and cost."
             )
             raise SchemaError(msg)
         rules = _with_one_consequent(X, caller=caller) if isinstance(X, RuleSet) else self._mined(X, caller=caller)
@@ -181,9 +191,11 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         DataQualityWarning
             When no item of any basket is known: perhaps the ids are of another kind.
         """
+        return self._recommend(baskets, n, caller="RuleRecommender.recommend")
+
+    def _recommend(self, baskets: Any, n: int, *, caller: str) -> Any:
         from crmlytics._kernels.rule_matching import best_rules
 
-        caller = "RuleRecommender.recommend"
         check_is_fitted(self, "trie_")
         most = min(check_count(n, name="n", caller=caller), max(self.trie_.item_total, 1))
         carts = self._read(baskets, caller=caller)
@@ -201,17 +213,14 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         itemsets = frequent_itemsets(
             X, min_support=self.min_support, max_len=self.max_len, basket=self.basket, item=self.item
         )
-        rules = association_rules(itemsets, min_confidence=self.min_confidence, max_consequent_len=1)
-        above_chance = (
-            rules.both_count * itemsets.basket_count > rules.antecedent_count * rules.consequent_count
-        )  # lift > 1, exactly
-        if not above_chance.any() and not self.fill_with_popular:
+        rules = rules_above_chance(itemsets, self.min_confidence)
+        if not len(rules) and not self.fill_with_popular:
             msg = (
                 f"{caller}: no rule has a support of {self.min_support}, a confidence of {self.min_confidence} and a "
                 "lift above 1. Lower min_support or min_confidence."
             )
             raise SchemaError(msg)
-        return rules.take(np.flatnonzero(above_chance))
+        return rules
 
     def _read(self, baskets: Any, *, caller: str) -> _Carts:
         itemsets = self.rules_.itemsets
@@ -343,6 +352,13 @@ def _members(itemsets: Itemsets, rows: NDArray[np.int32], id_order: NDArray[np.i
     return list_column(np.concatenate([[0], np.cumsum(lengths)]), codes, itemsets.item_ids)
 
 
+def rules_above_chance(itemsets: Itemsets, min_confidence: float) -> RuleSet:
+    """Make the rules that suggest one item, and whose lift is above 1, exactly."""
+    rules = association_rules(itemsets, min_confidence=min_confidence, max_consequent_len=1)
+    above = rules.both_count * itemsets.basket_count > rules.antecedent_count * rules.consequent_count
+    return rules.take(np.flatnonzero(above))
+
+
 def _with_one_consequent(rules: RuleSet, *, caller: str) -> RuleSet:
     single = np.flatnonzero(rules.itemsets.tree.parent[rules.consequent] < 0)
     if not len(single):
@@ -353,6 +369,8 @@ def _with_one_consequent(rules: RuleSet, *, caller: str) -> RuleSet:
 
 def _by_preference(rules: RuleSet, rank_by: str, margins: NDArray[np.float64] | None, *, caller: str) -> RuleSet:
     """Sort rules, the best first; by margin, those whose suggestion has no known margin are left out."""
+    if rank_by not in {ASSOCIATED_MARGIN, IMPROVEMENT}:
+        measure_named(rank_by, caller=caller)
     if rank_by != ASSOCIATED_MARGIN or margins is None:
         return rules.top(max(len(rules), 1), by=rank_by)
     suggested = rules.itemsets.tree.item[rules.consequent]

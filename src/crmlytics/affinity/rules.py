@@ -13,7 +13,9 @@ import numpy as np
 
 from crmlytics._validation import check_count, did_you_mean
 from crmlytics.affinity._lists import list_column, table_with_lists
+from crmlytics.affinity._names import item_names
 from crmlytics.affinity._rule_order import candidates_of, strongest_first
+from crmlytics.affinity._rules_in_tables import positions_in
 from crmlytics.affinity.measures import measure_named, measure_values
 from crmlytics.exceptions import ResultTooLargeError, SchemaError
 
@@ -192,7 +194,8 @@ class RuleSet:
         """Keep the rules that are more confident than every more general one (``improvement`` above zero).
 
         What arules calls ``is.redundant``, decided on whole numbers of baskets. More general rules count whether or
-        not they are in this set.
+        not they are in this set. A rule that is better by a hair stays: ``.at_least(improvement=0.05)`` asks for five
+        points of confidence.
         """
         both, antecedent = self._best_general_counts(only_to_decide=True)
         return self.take(np.flatnonzero(self.both_count * antecedent > both * self.antecedent_count))
@@ -242,20 +245,56 @@ class RuleSet:
                 kept &= rows_with(wanted, tree.item, tree.parent)[rows]
         return self.take(np.flatnonzero(kept))
 
+    def matching(self, table: Any) -> RuleSet:
+        """Keep the rules that stand in a table, in its order, each once.
+
+        So that what was learnt from a table goes on with the rules: ``rules.matching(tested[tested.is_significant])``
+        has the rules that passed, with the counts of the baskets in which *they* were found.
+
+        Parameters
+        ----------
+        table : dataframe
+            With ``antecedent`` and ``consequent`` (lists of item ids, in any order): rows of :meth:`to_frame`,
+            :func:`significant_rules`, :func:`contrast_table`, :func:`rule_trend_table` or :func:`describe_rules`.
+            Only the ids count, so the table may be about other baskets.
+
+        Raises
+        ------
+        SchemaError
+            When a row is no rule of this set, such as one with names instead of ids.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from crmlytics.affinity import association_rules, frequent_itemsets
+        >>> lines = pd.DataFrame({"order_id": [1, 1, 2], "product_id": ["bread", "jam", "bread"]})
+        >>> rules = association_rules(frequent_itemsets(lines, min_support=1))
+        >>> table = rules.to_frame()
+        >>> rules.matching(table[table["confidence"] == 1])
+        RuleSet: 1 rules from 3 itemsets of product_id in 2 baskets (.to_frame(), .top(10))
+        """
+        return self.take(positions_in(self, table))
+
     def take(self, rows: NDArray[np.integer[Any]]) -> RuleSet:
         """Return the rules at these positions, in this order."""
         return replace(self, both=self.both[rows], antecedent=self.antecedent[rows], consequent=self.consequent[rows])
 
-    def to_frame(self, measures: Sequence[str] = ("support", "confidence", "lift", "leverage")) -> Any:
+    def to_frame(
+        self, measures: Sequence[str] = ("support", "confidence", "lift", "leverage"), *, names: Any = None
+    ) -> Any:
         """Return the rules as a table of the kind of dataframe that came in, one row a rule, in their order.
 
         Columns: ``antecedent``, ``consequent`` (List of item ids, sorted), ``basket_count`` (Int64, the baskets that
         hold all items of the rule), ``antecedent_count``, ``consequent_count`` (Int64, those that hold that side), and
         the ``measures`` (Float64) in the order asked for.
+
+        With ``names``, a mapping from item id to name, the lists hold names (String, in the order of the ids; an item
+        without one is called by its id). Such a table is for reading: :meth:`matching` needs the ids.
         """
+        labels = None if names is None else item_names(self.itemsets, names, caller="RuleSet.to_frame")
         columns = {
-            "antecedent": self._ids(self.antecedent),
-            "consequent": self._ids(self.consequent),
+            "antecedent": self._ids(self.antecedent, labels),
+            "consequent": self._ids(self.consequent, labels),
             "basket_count": self.both_count,
             "antecedent_count": self.antecedent_count,
             "consequent_count": self.consequent_count,
@@ -282,9 +321,9 @@ class RuleSet:
         }
         return f"<p>{html.escape(repr(self))}</p>{_html_table(columns)}"
 
-    def _ids(self, rows: NDArray[np.int32]) -> Any:
-        starts, codes = self.itemsets.tree.members(rows, order=self.itemsets.id_order())
-        return list_column(starts, codes, self.itemsets.item_ids)
+    def _ids(self, rows: NDArray[np.int32], labels: list[str] | None = None) -> Any:
+        members = self.itemsets.tree.members(rows, order=self.itemsets.id_order())
+        return list_column(*members, self.itemsets.item_ids if labels is None else np.array(labels, object))
 
     def _best_general_counts(self, *, only_to_decide: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         from crmlytics._kernels.itemset_index import index_of

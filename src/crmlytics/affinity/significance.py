@@ -31,7 +31,7 @@ HOLDOUT_CORRECTIONS = ("holm", "benjamini_hochberg")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleTests:
-    """The tests of some rules, one a rule: counts of the baskets they were made in, and the p-values."""
+    """The tests of some rules, one a rule: counts of the baskets and customers they were made in, and the p-values."""
 
     both: NDArray[np.int64]
     antecedent: NDArray[np.int64]
@@ -40,6 +40,7 @@ class RuleTests:
     p_value: NDArray[np.float64]
     adjusted: NDArray[np.float64]
     tested_count: NDArray[np.float64]
+    customer_count: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +91,10 @@ def significant_rules(
     dataframe of the kind that came in, one row per rule, the smallest adjusted p-value first, then the greatest lift
         ``antecedent``, ``consequent`` (List of ids, sorted); ``basket_count``, ``antecedent_count``,
         ``consequent_count`` (Int64, baskets with both sides, with each), ``confidence``, ``lift`` (Float64), all of the
-        baskets tested in: those of the holdout, if given; ``p_value``; ``adjusted_p_value`` (Float64, compare with
-        ``alpha``); ``is_significant`` (Boolean); ``tested_count`` (Float64, for how many rules it was corrected: it can
-        pass what whole numbers hold).
+        baskets tested in: those of the holdout, if given; ``customer_count`` (Int64, customers of the holdout with a
+        basket that holds both sides: where it is small, the rule is a few households'; null without a holdout or
+        customers); ``p_value``; ``adjusted_p_value`` (Float64, compare with ``alpha``); ``is_significant`` (Boolean);
+        ``tested_count`` (Float64, for how many rules it was corrected: it can pass what whole numbers hold).
 
     Raises
     ------
@@ -102,6 +104,10 @@ def significant_rules(
 
     Notes
     -----
+    *What a significant rule means*: among customers' baskets the sides are associated. The reason may be that the same
+    households buy both, in whatever basket, or that large baskets hold everything. Whether a customer puts the two into
+    the same basket beyond that is what :func:`pair_table` asks.
+
     *Search space* (G. Webb, "Layered critical values", 2008): of all items in the baskets, frequent or not, m choose L
     antecedents of L items and consequents of the rest are possible. The p-value, of Fisher's exact test, is multiplied
     by that number and by the number of sizes searched (with ``max_len=None`` by 2^L for L items, which sums to one over
@@ -243,7 +249,8 @@ def _in_holdout(rules: RuleSet, holdout: Transactions | Any, correction: str) ->
     adjusted = getattr(multiple_testing, correction)(p_value)
     both, antecedent, consequent = (moments.sums[:, number] for number in (BOTH, ANTECEDENT, CONSEQUENT))
     tested = np.full(len(rules), float(len(rules)))
-    return RuleTests(both, antecedent, consequent, len(baskets), p_value, adjusted, tested)
+    customers = None if customer is None else moments.clusters[:, BOTH]
+    return RuleTests(both, antecedent, consequent, len(baskets), p_value, adjusted, tested, customers)
 
 
 def _search_spaces(rules: RuleSet) -> NDArray[np.float64]:
@@ -281,6 +288,7 @@ def _table(rules: RuleSet, tested: RuleTests, alpha: float) -> Any:
         "consequent_count": tested.consequent,
         "confidence": measure_values("confidence", *counts, tested.basket_count),
         "lift": lift,
+        "customer_count": _counts_or_missing(tested.customer_count, len(rules)),
         "p_value": tested.p_value,
         "adjusted_p_value": tested.adjusted,
         "is_significant": tested.adjusted <= alpha,
@@ -289,6 +297,12 @@ def _table(rules: RuleSet, tested: RuleTests, alpha: float) -> Any:
     sorted_columns = {name: values[order] for name, values in columns.items()}
     table = rule_columns(rules.take(order)) | sorted_columns
     return table_with_lists(rules.itemsets.engine, table)
+
+
+def _counts_or_missing(counts: NDArray[np.int64] | None, size: int) -> Any:
+    import pandas as pd
+
+    return pd.array([pd.NA] * size, dtype="Int64") if counts is None else counts  # Arrow reads it, too
 
 
 # -- splitting -----------------------------------------------------------------------------------------------------

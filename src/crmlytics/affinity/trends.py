@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 LEAST_PERIODS = 3
 LABEL_LETTERS = 40
+MANY_LINES = 5  # from which on no corner is free for a legend
 
 
 def rule_trend_table(
@@ -200,12 +201,15 @@ def plot_rule_trend(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
-        A line a rule; a hollow dot marks a period that is not complete.
+        A line a rule; a hollow dot marks a period that is not complete. From five rules on they are named on the right
+        of the picture.
     """
     rows = to_pandas(table, caller="plot_rule_trend")
-    ax = tidy(new_axes(ax))
     rules = [f"{_label(a)} → {_label(c)}" for a, c in zip(rows["antecedent"], rows["consequent"], strict=True)]
-    for colour, rule in zip(PALETTE, dict.fromkeys(rules), strict=False):
+    distinct = list(dict.fromkeys(rules))[: len(PALETTE)]
+    is_beside = len(distinct) >= MANY_LINES
+    ax = tidy(new_axes(ax, size=(11, 4.5) if is_beside else (8, 4.5)))
+    for colour, rule in zip(PALETTE, distinct, strict=False):
         drawn = rows[[name == rule for name in rules]]
         shown = rule if len(rule) <= LABEL_LETTERS else f"{rule[: LABEL_LETTERS - 1]}…"
         confidence = drawn["confidence"].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
@@ -214,7 +218,8 @@ def plot_rule_trend(table: Any, *, ax: Axes | None = None) -> Axes:
             ax.plot(place, height, "o", color=colour, markerfacecolor=colour if complete else "white")
     if rules:
         label_periods(ax, rows[[name == rules[0] for name in rules]])
-        ax.legend(frameon=False, fontsize=9)
+        where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if is_beside else {}
+        ax.legend(frameon=False, fontsize=9, **where)
     ax.set_ylim(bottom=0)
     percent_axis(ax.yaxis)
     ax.set_ylabel("Confidence")
