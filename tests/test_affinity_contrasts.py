@@ -1,6 +1,7 @@
 """What contrasts and trends of rules promise: exact counts in groups, and no alarm about a few customers' habits."""
 
 import datetime as dt
+import warnings
 from itertools import combinations
 
 import matplotlib as mpl
@@ -242,7 +243,7 @@ def test_periods_are_groups_too_and_the_same_customers_may_be_in_several():
     sales = pd.DataFrame(sales_of([(c, 100 * n, ["t", "m"] if (c + n) % 2 else ["t"]) for c in range(20)
                                    for n in range(2)]))  # fmt: skip
     table = contrast_table(rules_of(sales), sales, period="quarter", as_of="2024-07-01")
-    assert table["segment"].tolist() == ["2024-01", "2024-04"]
+    assert table["segment"].tolist() == ["2024-Q1", "2024-Q2"]
     assert table["antecedent_count"].tolist() == [20, 20]
     assert table["confidence"].tolist() == [0.5, 0.5]
     assert table["p_value"].tolist() == [1.0, 1.0]
@@ -252,6 +253,27 @@ def test_periods_are_groups_too_and_the_same_customers_may_be_in_several():
     # 5 of 20 and 15 of 20; 10 customers changed, each adds (1/20)^2; 10 did not and add nothing; t on 19 degrees
     expected = 2 * stats.t.sf(0.5 / (10**0.5 / 20), 19)
     assert table["p_value"].tolist() == pytest.approx([expected, expected])
+
+
+@pytest.mark.parametrize(
+    ("period", "names"),
+    [
+        ("month", ["2024-01", "2025-01"]),  # not "2024", as years are called
+        ("quarter", ["2024-Q1", "2025-Q1"]),
+        ("year", ["2024", "2025"]),
+        ("200d", ["2023-12-15", "2025-01-18"]),
+    ],
+)
+def test_no_period_is_named_like_one_of_another_length(period, names):
+    sales = pd.DataFrame(sales_of([(c, day, ["t", "m"]) for c in range(3) for day in (1, 390)]))
+    table = contrast_table(rules_of(sales), sales, period=period, as_of="2025-08-06")
+    assert table["segment"].tolist() == names
+
+
+def test_autumn_is_the_fourth_quarter():
+    sales = pd.DataFrame(sales_of([(c, day, ["t", "m"]) for c in range(3) for day in (181, 182, 366 - 1)]))
+    table = contrast_table(rules_of(sales), sales, period="quarter", as_of="2025-01-01")
+    assert table["segment"].tolist() == ["2024-Q2", "2024-Q3", "2024-Q4"]
 
 
 def test_before_as_of_only():
@@ -342,6 +364,9 @@ def test_a_row_for_every_rule_and_month_on_every_kind(frame):
     ]
 
 
+DAYS = [*range(0, 330, 30), 359]  # one of each of twelve periods of 30 days, from the first day to the last
+
+
 def changing(months=12, customers=30):
     """Rule r1 rises, f1 fades, s1 holds in half of the baskets; each customer comes once a month."""
     baskets = []
@@ -350,7 +375,7 @@ def changing(months=12, customers=30):
             share = (month + 1) / (months + 2)
             lot = (7 * c + 11 * month) % customers / customers
             kinds = (("r", lot < share), ("f", lot > share), ("s", (c + month) % 2 == 0))
-            baskets += [(c, 30 * month, [f"{k}1", "m"] if hit else [f"{k}1"]) for k, hit in kinds]
+            baskets += [(c, DAYS[month], [f"{k}1", "m"] if hit else [f"{k}1"]) for k, hit in kinds]
     return sales_of(baskets)
 
 
@@ -388,9 +413,9 @@ def test_slope_and_both_tests_equal_weighted_least_squares_written_out():
 
 
 def test_a_single_customer_or_a_single_month_makes_no_trend():
-    steady = [(c, 30 * n, ["t", "m"] if (c + n) % 2 else ["t"]) for c in range(20) for n in range(12)]
-    eager = [(99, 30 * n, ["t", "m"] if n > 5 else ["t"]) for n in range(12) for _ in range(20)]
-    peak = [(100 + c, 330, ["t", "m"]) for c in range(200)]
+    steady = [(c, DAYS[n], ["t", "m"] if (c + n) % 2 else ["t"]) for c in range(20) for n in range(12)]
+    eager = [(99, DAYS[n], ["t", "m"] if n > 5 else ["t"]) for n in range(12) for _ in range(20)]
+    peak = [(100 + c, DAYS[-1], ["t", "m"]) for c in range(200)]
     for odd in (eager, peak):
         sales = pd.DataFrame(sales_of(steady + odd))
         row = rule_movement_table(rules_of(sales), sales, as_of="2024-12-26", period="30d").iloc[0]
@@ -402,6 +427,39 @@ def test_customers_may_be_unknown():
     sales = pd.DataFrame(changing()).drop(columns="customer_id")
     table = rule_movement_table(rules_of(sales), sales, as_of="2024-12-26", period="30d")
     assert sorted(table["confidence_movement"]) == ["fading", "rising", "steady"]
+
+
+def daily(days):
+    return pd.DataFrame(sales_of([(day % 7, day, ["t", "m"] if day % 2 else ["t"]) for day in days]))
+
+
+def test_months_after_the_last_basket_are_not_complete_and_a_warning_says_so():
+    sales = daily(range(100))  # up to 2024-04-09
+    rules = rules_of(sales)
+    say = r"as_of is 2025-01-01, but the last basket is of 2024-04-09: .* not complete\. Give as_of=\"2024-04-10\""
+    with pytest.warns(DataQualityWarning, match=f"rule_trend_table: {say}"):
+        table = rule_trend_table(rules, sales, as_of="2025-01-01")
+    assert table["is_complete"].tolist() == [True] * 3 + [False] * 9
+    assert table["period_basket_count"].tolist() == [31, 29, 31, 9] + [0] * 8
+    with pytest.warns(DataQualityWarning, match=f"rule_movement_table: {say}"):
+        late = rule_movement_table(rules, sales, as_of="2025-01-01")
+    assert late.equals(rule_movement_table(rules, sales, as_of="2024-04-10"))
+
+
+@pytest.mark.parametrize(("day_count", "is_cut_off"), [(121, False), (115, False), (114, True)])
+def test_up_to_six_silent_days_a_month_is_complete(day_count, is_cut_off):
+    sales = daily(range(day_count))  # 121 days: up to 2024-04-30
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        table = rule_trend_table(rules_of(sales), sales, as_of="2024-05-20")
+    assert [str(warning.message)[:25] for warning in told] == ["rule_trend_table: as_of i"] * is_cut_off
+    assert table["is_complete"].tolist() == [True, True, True, not is_cut_off, False]
+
+
+def test_a_month_that_is_not_over_may_be_silent():
+    sales = daily(range(92))  # up to 2024-04-01
+    table = rule_trend_table(rules_of(sales), sales, as_of="2024-04-30")  # and no warning, which would be an error
+    assert table["is_complete"].tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize("build", [rule_trend_table, rule_movement_table])
@@ -424,7 +482,7 @@ def test_the_future_and_the_order_of_lines_change_nothing(build):
 def test_periods_add_up_to_the_counts_of_the_rules(drawn):
     sales = pd.DataFrame(sales_of([(0, 0, ["m", "t"]), (0, 150, ["m", "t"]), *drawn]))
     rules = rules_of(sales)
-    table = rule_trend_table(rules, sales, as_of="2024-12-01")
+    table = rule_trend_table(rules, sales, as_of=sales["timestamp"].max() + pd.Timedelta(days=1))
     totals = table[["basket_count", "antecedent_count"]].to_numpy().reshape(len(rules), -1, 2).sum(axis=1)
     assert totals.tolist() == np.stack([rules.both_count, rules.antecedent_count], axis=1).tolist()
 
@@ -442,12 +500,21 @@ def test_the_plot_draws_a_line_a_rule_and_hollow_dots_for_open_months(frame):
     plt.close("all")
 
 
+def test_the_plot_reads_names_and_tells_items_of_one_name_apart(frame):
+    sales = frame(sales_of([(1, day, ["m", "a", "b"]) for day in (1, 40, 80)]))
+    rules = association_rules(frequent_itemsets(sales, 1, max_len=2), consequent="m")
+    table = rule_trend_table(rules, sales, as_of="2024-03-22")
+    ax = plot_rule_trend(table, names={"a": "Tea", "b": "Tea", "m": "Milk"})
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Tea (a) → Milk", "Tea (b) → Milk"]
+    plt.close("all")
+
+
 @pytest.mark.parametrize(("count", "is_beside"), [(4, False), (5, True), (8, True)])
 def test_many_lines_are_named_beside_the_picture(count, is_beside):
     sales = pd.DataFrame(sales_of([(1, day, ["m", *"abcdefgh"[:count]]) for day in (1, 40, 80)]))
     ax = plot_rule_trend(
         rule_trend_table(
-            association_rules(frequent_itemsets(sales, 1, max_len=2), consequent="m"), sales, as_of="2024-04-01"
+            association_rules(frequent_itemsets(sales, 1, max_len=2), consequent="m"), sales, as_of="2024-03-22"
         )
     )
     ax.figure.canvas.draw()
@@ -496,6 +563,29 @@ def test_refusals_of_trends_say_what_to_type():
     ever = association_rules(frequent_itemsets(sales, min_support=1, basket="customer_id"), consequent="m")
     with pytest.raises(SchemaError, match=r"has no period. Find rules with basket='order_id'"):
         rule_trend_table(ever, sales, as_of="2024-04-10")
+
+
+def test_tables_are_not_taken_for_rules_nor_rules_for_tables():
+    sales = pd.DataFrame(sales_of(MONTHS))
+    rules = rules_of(sales)
+    for build in (contrast_table, rule_trend_table, rule_movement_table):
+        message = rf"{build.__name__}: expected a RuleSet, got DataFrame. Give the rules before .to_frame\(\)"
+        with pytest.raises(SchemaError, match=message):
+            build(rules.to_frame(), sales, as_of="2024-04-10")
+    with pytest.raises(
+        SchemaError, match=r"rule_trend_table: expected a RuleSet, got Itemsets. Type association_rules"
+    ):
+        rule_trend_table(rules.itemsets, sales, as_of="2024-04-10")
+    with pytest.raises(
+        MissingColumnsError,
+        match=r"plot_rule_trend needs the columns \['period_start', 'is_complete'\].*Give what rule_t",
+    ):
+        plot_rule_trend(rules.to_frame())
+    table = rule_trend_table(rules, sales, as_of="2024-04-10")
+    with pytest.raises(SchemaError, match="plot_rule_trend: there are no rules to draw"):
+        plot_rule_trend(table[table["confidence"] > 1])
+    with pytest.raises(SchemaError, match="plot_rule_trend: names has none of the items, such as 'm', 't'; it has 1"):
+        plot_rule_trend(table, names={1: "Tea"})
 
 
 # -- real data -----------------------------------------------------------------------------------------------------

@@ -43,6 +43,12 @@ def sides(rules):
     return {(tuple(row[0]), tuple(row[1])) for row in records(rules.to_frame(measures=["confidence"]))}
 
 
+def numbered():
+    sales = pd.DataFrame({"order_id": [1, 1, 2], "product_id": [10, 9, 10]})
+    products = pd.DataFrame({"product_id": [9, 10], "category": ["TEA", "MILK"]})
+    return association_rules(frequent_itemsets(sales, min_support=1, hierarchy=products))
+
+
 # -- itemsets ------------------------------------------------------------------------------------------------------
 
 
@@ -350,6 +356,30 @@ def test_equals_the_definition(baskets, ratio, sizes):
     assert sorted(rows.index(row) for row in zip(kept.antecedent, kept.consequent, strict=True)) == [
         rows.index(row) for row in zip(kept.antecedent, kept.consequent, strict=True)
     ]
+
+
+def test_numbers_find_the_items_that_a_hierarchy_made_text():
+    rules = numbered()
+    assert sides(rules.with_items(consequent=10)) == sides(rules.with_items(consequent="10")) != sides(rules)
+    asked = association_rules(rules.itemsets, antecedent=[np.int64(9)], consequent=10)
+    assert sides(asked) == {(("9",), ("10",))}
+    with pytest.raises(SchemaError, match=r"consequent='11' is in no frequent itemset"):
+        rules.with_items(consequent=11)
+
+
+@pytest.mark.parametrize(
+    "names", [{9: "Ceylon", 10: "Milk"}, {"9": "Ceylon", "10": "Milk"}, pd.Series(["Ceylon", "Milk"], [9, 10])]
+)
+def test_names_by_number_are_found_in_a_hierarchy(names):
+    rules = numbered()
+    read = rules.with_items(antecedent=9).with_items(consequent=10).to_frame(names=names)
+    assert list(read["antecedent"][0]) == ["Ceylon"]
+    assert list(read["consequent"][0]) == ["Milk"]
+
+
+def test_refuses_a_table_of_rules():
+    with pytest.raises(SchemaError, match=r"without_implied: expected a RuleSet, got DataFrame. Give the rules before"):
+        without_implied(numbered().to_frame())
 
 
 def test_refuses_rules_without_a_hierarchy_and_a_ratio_below_one():

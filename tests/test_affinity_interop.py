@@ -11,6 +11,8 @@ from mlxtend.preprocessing import TransactionEncoder
 from crmlytics._kernels.tree_of_sets import MissingSetError, tree_of_sets
 from crmlytics.affinity.interop import from_mlxtend, rules_from_mlxtend, to_mlxtend
 from crmlytics.affinity.itemsets import frequent_itemsets
+from crmlytics.affinity.rules import association_rules as make_rules
+from crmlytics.affinity.significance import significant_rules
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 BASKETS = [["tea", "milk", "jam"], ["tea", "milk"], ["tea"], ["jam", "bread"], ["bread"], ["tea", "milk", "bread"]]
@@ -105,6 +107,36 @@ def test_itemsets_of_mlxtend_come_back_as_if_mined_here(baskets, count):
         pd.testing.assert_frame_equal(back.to_frame(), ours.to_frame())
 
 
+def test_significance_needs_to_know_how_many_items_there_were():
+    baskets = [["tea", "milk"]] * 30 + [["jam"]] * 30 + [["bread"], ["cake"]]
+    theirs = their_itemsets(baskets, 5)  # of tea, milk and jam
+    unknown = from_mlxtend(theirs, basket_count=62)
+    assert unknown.distinct_item_count is None
+    refusal = r"significant_rules: .* Give from_mlxtend\(\.\.\., item_count=<.*>\), or test on other customers with holdout="
+    with pytest.raises(SchemaError, match=refusal):
+        significant_rules(make_rules(unknown))
+    known = from_mlxtend(theirs, basket_count=62, item_count=one_hot(baskets).shape[1])
+    tested = significant_rules(make_rules(known))
+    assert tested["tested_count"].tolist() == [40, 40]  # 5 consequents, 4 antecedents, 2 for the size
+    assert tested.equals(significant_rules(make_rules(frequent_itemsets(order_lines(baskets), min_support=5))))
+
+
+def test_itemsets_without_the_number_of_items_are_tested_on_other_customers():
+    rules = make_rules(from_mlxtend(their_itemsets(BASKETS, 3), basket_count=6))
+    holdout = order_lines([["tea", "milk"], ["jam"], ["tea"]]).assign(customer_id=[1, 1, 2, 3])
+    assert significant_rules(rules, holdout=holdout)["tested_count"].tolist() == [2, 2]
+
+
+def test_fewer_items_than_the_itemsets_hold_are_refused():
+    theirs = their_itemsets(BASKETS, 2)
+    refusal = r"item_count=3 is less than the 4 items .* item_count=onehot\.shape\[1\]"
+    with pytest.raises(SchemaError, match=refusal):
+        from_mlxtend(theirs, basket_count=6, item_count=3)
+    with pytest.raises(SchemaError, match=r"item_count must be a whole number of at least 1, got 4\.0"):
+        from_mlxtend(theirs, basket_count=6, item_count=4.0)
+    assert from_mlxtend(theirs, basket_count=6, item_count=4).distinct_item_count == 4
+
+
 def test_column_numbers_of_mlxtend_are_ids_too():
     theirs = fpgrowth(one_hot(BASKETS), min_support=0.5)
     assert from_mlxtend(theirs, basket_count=6).item_ids.tolist() == [0, 2, 3]
@@ -176,6 +208,13 @@ def test_rules_that_the_itemsets_do_not_know_are_refused():
     rules = their_rules(their_itemsets(BASKETS, 1), 6, metric="support", min_threshold=0)
     with pytest.raises(SchemaError, match=r"a rule needs the itemset \[.*\], which itemsets does not have"):
         rules_from_mlxtend(rules, from_mlxtend(their_itemsets(BASKETS, 3), basket_count=6))
+
+
+def test_a_table_is_not_taken_for_itemsets():
+    itemsets = their_itemsets(BASKETS, 3)
+    rules = their_rules(itemsets, 6, min_threshold=0)
+    with pytest.raises(SchemaError, match=r"rules_from_mlxtend: expected Itemsets, got DataFrame"):
+        rules_from_mlxtend(rules, itemsets)
 
 
 def test_rules_of_other_baskets_are_refused():

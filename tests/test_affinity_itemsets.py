@@ -79,6 +79,14 @@ def test_top_k_are_the_most_frequent(baskets, top_k, min_len):
     assert best.items() <= every.items()
 
 
+@given(baskets=random_baskets, top_k=st.integers(1, 9), kind=st.sampled_from(["closed", "maximal"]))
+def test_top_k_of_closed_and_maximal_itemsets_are_the_most_frequent_of_these(baskets, top_k, kind):
+    every = KINDS[kind](itemsets_of(baskets, 2))
+    best = found(frequent_itemsets(pd.DataFrame(lines_of(baskets)), 2, kind=kind, top_k=top_k))
+    assert best.items() <= every.items()
+    assert sorted(best.values()) == sorted(every.values())[-top_k:]
+
+
 @given(baskets=random_baskets, seed=st.integers(0, 99))
 def test_the_order_of_the_lines_and_repeated_lines_change_nothing(baskets, seed):
     lines = pd.DataFrame(lines_of(baskets))
@@ -120,6 +128,13 @@ def test_a_share_is_the_decimal_that_was_written(share, baskets, least):
         lines = pd.DataFrame({"order_id": range(baskets), "product_id": ["x"] * count + ["y"] * (baskets - count)})
         kept = found(frequent_itemsets(lines, share))
         assert (frozenset("x") in kept) is (count == least)
+
+
+@given(count=st.integers(1, 999), baskets=st.integers(1, 999))
+def test_a_share_that_was_computed_from_counts_is_that_count(count, baskets):
+    count = min(count, baskets)
+    lines = pd.DataFrame({"order_id": range(baskets), "product_id": "x"})
+    assert frequent_itemsets(lines, count / baskets).min_count == count
 
 
 # -- what a basket is --------------------------------------------------------------------------------------------------
@@ -166,6 +181,17 @@ def test_what_was_returned_is_not_in_the_basket(frame):
     }  # fmt: skip
 
 
+def test_a_number_that_is_not_known_neither_adds_nor_takes_away(frame):
+    lines = {"order_id": [1, 1, 1, 2], "product_id": ["tea", "tea", "tea", "milk"], "quantity": [3.0, -1.0, None, 1.0]}
+    assert found(frequent_itemsets(frame(lines), 1)) == {frozenset({"tea"}): 1, frozenset({"milk"}): 1}
+
+
+def test_nothing_but_returns_is_told():
+    lines = pd.DataFrame({"order_id": [1], "product_id": ["tea"], "quantity": [-1]})
+    with pytest.warns(DataQualityWarning, match="frequent_itemsets: no basket holds anything: every item was returned"):
+        assert len(frequent_itemsets(lines, 1)) == 0
+
+
 def test_online_retail_credit_notes_are_no_baskets(shared_data):
     data = pd.read_parquet(shared_data / "online_retail.parquet")
     with warnings.catch_warnings(action="ignore", category=DataQualityWarning):
@@ -179,6 +205,13 @@ def test_online_retail_credit_notes_are_no_baskets(shared_data):
     pairs = sold.drop_duplicates(["InvoiceNo", "StockCode"]).groupby("StockCode")["InvoiceNo"].agg(set)
     for items, count in found(itemsets).items():
         assert len(set.intersection(*(pairs[item] for item in items))) == count
+
+
+def test_a_column_of_lists_is_refused_with_its_repair():
+    carts = pd.DataFrame({"order_id": [1, 2], "product_id": [["tea", "milk"], ["tea"]]})
+    with pytest.raises(SchemaError, match=r"column 'product_id' holds lists.*Type frame.explode\('product_id'\)"):
+        frequent_itemsets(carts, 1)
+    assert found(frequent_itemsets(carts.explode("product_id"), 2)) == {frozenset({"tea"}): 2}
 
 
 def test_lines_without_an_item_are_told(frame):
@@ -273,6 +306,7 @@ def test_stops_before_the_memory_is_gone_and_says_what_to_do(kind, allowed):
         ({"min_support": 1, "item": "brand"}, "item must be one of"),
         ({"min_support": 1, "item": "category"}, r"frequent_itemsets needs \['category'\]"),
         ({"min_support": 1, "max_memory": "2 TB"}, r'max_memory="500MB"'),
+        ({"top_k": 5, "kind": "maximal"}, "what is maximal depends on min_support. Give it too"),
         ({"top_k": 0}, "top_k must be a whole number of at least 1"),
     ],
 )

@@ -1,5 +1,7 @@
 """What margins promise: counted by hand on every frame, equal to brute force, nothing weighed without being asked."""
 
+import warnings
+
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
@@ -69,6 +71,28 @@ def test_margin_as_a_share_of_the_amount():
     table = margin_table(frequent_itemsets(sales, 2), sales, margin=1)
     amounts = [(("milk",), 66.0), (("tea",), 15.0), (("milk", "tea"), 15.0)]
     assert rows(table, "itemset", "basket_margin_amount") == amounts
+
+
+@pytest.mark.parametrize("kind", ["all", "closed", "maximal"])
+@given(baskets=st.lists(st.sets(st.integers(0, 6), min_size=1), min_size=1, max_size=12))
+def test_counts_of_every_kind_of_itemsets_are_those_that_were_mined(kind, baskets):
+    pairs = [(number, item) for number, basket in enumerate(baskets) for item in basket]
+    sales = pd.DataFrame({"order_id": [n for n, _ in pairs], "product_id": [i for _, i in pairs], "amount": 1.0})
+    itemsets = frequent_itemsets(sales, 1, kind=kind)
+    found = dict(rows(margin_table(itemsets, sales, margin=1.0), "itemset", "basket_count"))
+    assert found == dict(rows(itemsets.to_frame(), "itemset", "basket_count"))
+
+
+def test_transactions_with_other_ids_are_refused():
+    sales = pd.DataFrame({"order_id": [1, 1, 2], "product_id": ["10", "11", "10"], "amount": 1.0})
+    itemsets = frequent_itemsets(sales, 1)
+    with pytest.raises(SchemaError, match="none of the 2 items of the itemsets was bought in these transactions"):
+        margin_table(itemsets, sales.assign(product_id=[10, 11, 10]), margin=0.3)
+
+
+def test_what_was_only_returned_has_no_margin():
+    sales = pd.DataFrame({"order_id": [1, 2], "product_id": ["a", "b"], "quantity": [1, -1], "amount": [2.0, -2.0]})
+    assert item_margins(sales, margin=0.5) == {"a": 1.0}
 
 
 def test_lines_of_days_and_categories():
@@ -154,7 +178,8 @@ def test_equals_brute_force_whatever_the_order_of_the_lines(sales, data):
     names = ["order_id", "product_id", "quantity", "gain"]
     table = pd.DataFrame(sales, columns=names)
     table = table.assign(amount=table["quantity"] * 10.0, cost=table["quantity"] * 10.0 - table["gain"] / 8)
-    found = frequent_itemsets(table, min_support=1)
+    with warnings.catch_warnings(action="ignore", category=DataQualityWarning):  # everything may have been returned
+        found = frequent_itemsets(table, min_support=1)
     if not len(found):
         return
     whole = by_brute_force(sales, [])[3]

@@ -177,6 +177,18 @@ def test_planted_complements_and_substitutes_are_the_strongest():
     assert (table["relation"] != "unrelated").sum() <= 6
 
 
+def test_complements_and_substitutes_have_limits_of_their_own():
+    lines = simulated(1, planted=True)
+    table = pair_table(lines, alpha=0.99).query("adjusted_p_value <= 0.99 and customer_count >= 10")  # all but certain
+    expected = np.select([table["ratio"] >= 1.1, table["ratio"] <= 2 / 3], ["complement", "substitute"], "unrelated")
+    assert table["relation"].tolist() == expected.tolist()
+    assert set(expected[(table["ratio"] > 0.67) & (table["ratio"] < 0.9)]) == {"unrelated"}  # 1 / 1.1 is not the limit
+    above, below = table.loc[table["ratio"] > 1].iloc[1], table.loc[table["ratio"] < 1].iloc[-2]
+    found = pair_table(lines, alpha=0.99, min_ratio=above["ratio"], max_ratio=below["ratio"]).loc[table.index]
+    assert (found["relation"] == "complement").equals(table["ratio"] >= above["ratio"])  # at the limit: included
+    assert (found["relation"] == "substitute").equals(table["ratio"] <= below["ratio"])
+
+
 def test_what_different_customers_buy_is_no_substitute():
     """Two kinds of customers, one buys a and one buys b: nothing says that the one replaces the other."""
     one, two = [["a", "x"], ["a", "y"], ["x", "z"], ["y", "z"]], [["b", "x"], ["b", "y"], ["x", "z"], ["y", "z"]]
@@ -252,6 +264,9 @@ def test_refusals_say_what_to_type():
         pair_table(sales, alpha=5)
     with pytest.raises(SchemaError, match=r"pair_table: min_expected must be a number above zero, got 0"):
         pair_table(sales, min_expected=0)
+    for limits in ({"min_ratio": 0.9}, {"max_ratio": 1.1}):
+        with pytest.raises(SchemaError, match=r"min_ratio must be 1 or more and max_ratio 1 or less, got min_ratio="):
+            pair_table(sales, **limits)
     with pytest.raises(MissingColumnsError, match=r"pair_table needs \['timestamp'\]"):
         pair_table(sales, period="quarter")
     with pytest.raises(SchemaError, match=r'pair_table: period must be "month", "quarter", .*got .season'):
@@ -298,9 +313,11 @@ def test_complete_journey_two_gallons_of_milk_replace_and_pasta_calls_for_sauce(
         customer_id="household_id", order_id="basket_id", timestamp="transaction_timestamp", amount="sales_value",
         category="product_category",
     ).before(dt.datetime(2018, 1, 1))  # fmt: skip
-    narrow = pair_table(tx, item="category").set_index(["category", "other_category"])
+    narrow = pair_table(tx, item="category", max_ratio=0.8).set_index(["category", "other_category"])
     assert narrow.loc[("DRY NOODLES/PASTA", "PASTA SAUCE"), "relation"] == "complement"
     assert narrow.loc[("DELI MEATS", "LUNCHMEAT"), "relation"] == "substitute"
+    bread = narrow.loc[("BAKED BREAD/BUNS/ROLLS", "FLOUR & MEALS")]
+    assert (bread["relation"], bread["adjusted_p_value"] < 0.001, bread["ratio"] < 1) == ("unrelated", True, True)
     substitutes = pair_table(tx).query("relation == 'substitute'")
     assert tuple(substitutes.iloc[-1][["product_id", "other_product_id", "relation"]]) == (
         995242,

@@ -8,6 +8,8 @@ from itertools import combinations
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,6 +232,23 @@ def test_products_give_price_less_cost_and_unknown_is_null():
     assert rows(table[["product_id", "associated_margin_amount"]]) == [("milk", pytest.approx(0.5)), ("lemon", None)]
 
 
+@pytest.mark.parametrize("unknown", [float("nan"), np.nan, None])
+def test_a_margin_that_is_nan_is_not_known(unknown):
+    table = fitted({"milk": 3.0, "lemon": unknown}).recommend(["tea"])
+    assert rows(table[["product_id", "associated_margin_amount"]]) == [("milk", pytest.approx(0.5)), ("lemon", None)]
+    with pytest.raises(SchemaError, match=r"margin has none of the items, such as .* it has nothing"):
+        fitted({"lemon": unknown})
+
+
+@pytest.mark.parametrize("kind", ["float64", "Float64"])
+def test_margins_can_be_a_series(kind):
+    margin = pd.Series({"milk": 3.0, "lemon": None}, dtype=kind)
+    table = fitted(margin).recommend(["tea"])
+    assert rows(table[["product_id", "associated_margin_amount"]]) == [("milk", pytest.approx(0.5)), ("lemon", None)]
+    with pytest.raises(SchemaError, match="margin has 'milk' more than once in its index"):
+        fitted(pd.Series([1.0, 2.0], index=["milk", "milk"]))
+
+
 def test_says_what_is_wrong_with_margins():
     with pytest.raises(SchemaError, match=r"rank_by=\"associated_margin\" needs margins\. Add margin="):
         fitted(rank_by="associated_margin")
@@ -281,6 +300,27 @@ def test_says_when_there_is_nothing_to_recommend_by():
     with pytest.raises(SchemaError, match=r"no rule has a support of 3, .* Lower min_support or min_confidence"):
         fitted(min_support=3)
     assert fitted(min_support=3, fill_with_popular=True).recommend([[]])["product_id"].tolist() == ["tea"]
+
+
+def test_says_when_there_are_no_rules():
+    none = association_rules(frequent_itemsets(pd.DataFrame(ORDERS), 3))
+    with pytest.raises(
+        SchemaError, match=r"RuleRecommender\.fit: there are no rules to recommend by\. .*lower min_supp"
+    ):
+        RuleRecommender().fit(none)
+    with pytest.raises(SchemaError, match=r"fit: expected a RuleSet, got Itemsets. Type association_rules\("):
+        RuleRecommender().fit(none.itemsets)
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.Series, pl.Series, lambda ids: pa.chunked_array([ids]), tuple])
+def test_a_cart_can_be_an_array_or_a_series(kind):
+    expected = rows(fitted().recommend(["tea", "rice"]))
+    assert expected
+    assert rows(fitted().recommend(kind(["tea", "rice"]))) == expected
+    assert rows(fitted().recommend([kind(["tea", "rice"])])) == expected
+    orders = pd.DataFrame(ORDERS).assign(product_id=[1, 2, 2, 1, 1, 3, 4])
+    numbered = RuleRecommender(min_support=1).fit(orders)
+    assert rows(numbered.recommend(kind([1, 4]))) == rows(numbered.recommend([1, 4])) != []
 
 
 def test_says_what_a_cart_is():
@@ -399,6 +439,11 @@ def test_letters_offer_what_is_likelier_for_the_owner_before_what_everybody_owns
         ("lemon", pytest.approx(40 / 51)),
         ("milk", pytest.approx(50 / 51)),
     ]
+
+
+def test_cross_selling_says_when_nothing_lies_before_as_of(frame):
+    with pytest.raises(SchemaError, match=r"cross_sell_table: no line lies before as_of=2009-01-01 00:00. Check as_of"):
+        cross_sell_table(frame(BOUGHT), as_of="2009-01-01")
 
 
 def test_cross_selling_says_what_it_needs():

@@ -18,7 +18,7 @@ from mlxtend.frequent_patterns import association_rules as mlxtend_rules
 from crmlytics._frames import enter
 from crmlytics._kernels.itemset_index import index_of, rows_of_sets, rows_without
 from crmlytics._kernels.itemset_tree import ItemsetTree
-from crmlytics._kernels.rules import split_count
+from crmlytics._kernels.rules import COUNT_LIMIT, TooManyRulesError, split_count
 from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity.contrasts import contrast_table
 from crmlytics.affinity.itemsets import Itemsets, frequent_itemsets
@@ -393,6 +393,17 @@ def test_tables_are_read_by_names_on_every_kind(frame):
     assert cells(itemsets.to_frame(names=names))[-1]["itemset"] == ["Green tea", "2", "Milk"]
 
 
+def test_items_of_one_name_are_told_apart_by_their_ids():
+    itemsets = mined([{1, 2, 3}])
+    names = {1: "Mailout", 2: " Mailout ", 3: "Milk"}
+    assert cells(itemsets.to_frame(names=names))[-1]["itemset"] == ["Mailout (1)", "Mailout (2)", "Milk"]
+
+
+def test_a_single_measure_needs_no_list():
+    rules = association_rules(breakfasts())
+    assert rules.to_frame("lift").equals(rules.to_frame(["lift"]))
+
+
 def test_names_that_name_nothing_or_twice_are_refused():
     rules = association_rules(breakfasts())
     with pytest.raises(SchemaError, match=r"RuleSet.to_frame: names has none of the items, such as 'tea'"):
@@ -414,6 +425,51 @@ def test_too_many_rules_are_counted_and_refused():
     with pytest.raises(ResultTooLargeError, match=message):
         association_rules(itemsets, min_confidence=0.55, max_consequent_len=2, max_rules=4)
     assert len(association_rules(itemsets, min_confidence=0.55, max_consequent_len=2, max_rules=5)) == 5
+
+
+def test_the_refusal_says_what_building_the_rules_and_a_table_of_them_would_take():
+    itemsets = frequent_itemsets(LINES) rules, of 64 and 190 bytes
+    with pytest.raises(ResultTooLargeError) as refusal:
+        association_rules(itemsets, min_confidence=0, max_rules=39_799)
+    assert str(refusal.value) == (
+        "association_rules: 39,800 of the 39,800 rules that these itemsets can be split into reach min_confidence=0; "
+        "max_rules=39,799. Building them would take about 3 MB, and a table of them about 8 MB. Ask for fewer, for "
+        "example with min_confidence=0.5, consequent=[...] or itemsets of a higher min_support; or allow them with "
+        "max_rules=39_800."
+    )
+
+
+def test_beyond_the_limit_of_counting_nothing_is_said_that_is_not_known(monkeypatch):
+    def stop_counting(*_, **__):
+        raise TooManyRulesError(COUNT_LIMIT + 195_008)
+
+    monkeypatch.setattr("crmlytics._kernels.rules.find_rules", stop_counting)
+    with pytest.raises(ResultTooLargeError) as refusal:
+        association_rules(breakfasts(), min_confidence=0.5, max_rules=COUNT_LIMIT)
+    assert str(refusal.value) == (
+        "association_rules: more than 1,000,000,000 of the 9 rules that these itemsets can be split into reach "
+        "min_confidence=0.5; max_rules=1,000,000,000. Ask for fewer, for example with min_confidence=0.75, "
+        "consequent=[...] or itemsets of a higher min_support."
+    )
+
+
+def test_more_rules_than_are_counted_cannot_be_allowed():
+    with pytest.raises(
+        SchemaError, match=r"max_rules must be at most 1_000_000_000, .*, got 1_000_000_001\. .* raise min_confidence"
+    ):
+        association_rules(breakfasts(), max_rules=COUNT_LIMIT + 1)
+    assert len(association_rules(breakfasts(), max_rules=COUNT_LIMIT)) == 9
+
+
+def test_tables_and_rules_are_not_taken_for_itemsets():
+    itemsets = breakfasts()
+    with pytest.raises(
+        SchemaError,
+        match=r"association_rules: expected Itemsets, got DataFrame. Give the itemsets before .to_frame\(\)",
+    ):
+        association_rules(itemsets.to_frame())
+    with pytest.raises(SchemaError, match=r"expected Itemsets, got RuleSet. Type rules.itemsets"):
+        association_rules(association_rules(itemsets))
 
 
 def test_itemsets_without_their_subsets_are_refused():

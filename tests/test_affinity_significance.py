@@ -368,7 +368,7 @@ def test_a_planted_rule_is_found_among_repeat_customers():
 def test_the_order_of_the_rows_changes_nothing():
     baskets, owner = habitual(np.random.default_rng(1), 30, 5, np.array([0.2, 0.4, 0.6]), habit=0.3)
     lines = pd.DataFrame(order_lines(baskets, owner))
-    rules = mined(baskets)
+    rules = mined(baskets[1:])
     shuffled = lines.sample(frac=1, random_state=2)
     pd.testing.assert_frame_equal(significant_rules(rules, holdout=lines), significant_rules(rules, holdout=shuffled))
 
@@ -468,6 +468,26 @@ def test_arguments_that_make_no_sense_are_refused():
         significant_rules(rules, alpha=5)
     with pytest.raises(SchemaError, match="significant_rules: none of the 3 items of the rules was bought"):
         significant_rules(rules, holdout=pd.DataFrame(order_lines(["q r", "s"])))
+
+
+def test_the_data_the_rules_were_found_in_are_no_holdout():
+    baskets = ["tea milk"] * 9 + ["jam tea"] + ["jam"] * 10
+    rules, owners = mined(baskets), [number // 2 for number in range(21)]
+    for lines in (order_lines(baskets), order_lines(baskets[::-1], owners)):
+        with pytest.raises(
+            SchemaError, match=r"holdout has 20 baskets .* same data.*split_by_customer\(transactions\)"
+        ):
+            significant_rules(rules, holdout=pd.DataFrame(lines))
+    for other in (["pen"], ["tea"], ["tea milk"]):  # one basket more: of none, of one, of all of the counts
+        assert len(significant_rules(rules, holdout=pd.DataFrame(order_lines(baskets + other)))) == len(rules)
+    moved = [*baskets[1:], "milk"]  # as many baskets, with other counts
+    assert len(significant_rules(rules, holdout=pd.DataFrame(order_lines(moved)))) == len(rules)
+
+
+def test_a_table_of_rules_is_not_rules():
+    rules = mined(["a b", "a b", "c"])
+    with pytest.raises(SchemaError, match=r"significant_rules: expected a RuleSet, got DataFrame.*before \.to_frame"):
+        significant_rules(rules.to_frame())
 
 
 def test_splits_that_cannot_be_are_refused():

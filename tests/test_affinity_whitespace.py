@@ -106,6 +106,25 @@ def test_customers_without_a_segment_are_counted_and_left_out(segment):
     ]
 
 
+def test_what_was_sent_back_for_less_money_is_not_owned(frame):
+    """3 sent the phone back at 50 less; 1 got more than the price of two cases back for one, and owns the other."""
+    sales = {
+        "customer_id": [1, 2, 3, 3, 1, 1],
+        "order_id": [1, 2, 3, 4, 5, 6],
+        "timestamp": SALES["timestamp"][:6],
+        "category": ["phone", "phone", "phone", "phone", "case", "case"],
+        "quantity": [1, None, 1, -1, 2, -1],  # how many 2 bought is not known, and they returned none
+        "amount": [300.0, 500.0, 500.0, -450.0, 40.0, -50.0],
+    }
+    found = records(whitespace_table(frame(sales), frame(SEGMENTS), as_of=AS_OF, min_customer_count=2))
+    assert found == [
+        ("silver", "phone", 4, 0, 0.0, 400.0, 1.0, 4, 1600.0),  # worth what the owners, 1 and 2, spent
+        ("gold", "case", 2, 1, 0.5, -10.0, 0.5, 0, 0.0),
+        ("gold", "phone", 2, 2, 1.0, 400.0, 1.0, 0, 0.0),
+        ("silver", "case", 4, 0, 0.0, -10.0, 0.5, 2, 0.0),  # a loss is no potential
+    ]
+
+
 CELLS = st.tuples(st.integers(1, 6), st.sampled_from("abc"), st.integers(-2, 3))
 
 
@@ -153,12 +172,17 @@ def test_says_what_is_wrong_with_the_segments():
     sales, segments = pd.DataFrame(SALES), pd.DataFrame(SEGMENTS)
     with pytest.raises(MissingColumnsError, match=r"segments needs the columns \['segment'\], got .*'group'"):
         whitespace_table(sales, segments.rename(columns={"segment": "group"}), as_of=AS_OF)
-    with pytest.raises(SchemaError, match="2 rows of segments repeat a customer_id; expected one row per customer"):
+    with pytest.raises(SchemaError, match=r"expected one row each, but \[1, 2\] appear more than once"):
         whitespace_table(sales, pd.concat([segments, segments.head(2)]), as_of=AS_OF)
     with pytest.raises(SchemaError, match="customer_id is String in segments and Int64 in transactions"):
         whitespace_table(sales, segments.astype({"customer_id": str}), as_of=AS_OF)
     with pytest.raises(SchemaError, match="segments is a Polars table and transactions a pandas table"):
         whitespace_table(sales, make_frame(SEGMENTS, "polars"), as_of=AS_OF)
+
+
+def test_says_when_nothing_lies_before_as_of(frame):
+    with pytest.raises(SchemaError, match=r"whitespace_table: no line lies before as_of=2009-01-01 00:00. Check as_of"):
+        whitespace_table(frame(SALES), frame(SEGMENTS), as_of="2009-01-01")
 
 
 def test_says_which_argument_is_wrong():

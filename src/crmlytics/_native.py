@@ -118,6 +118,9 @@ def _settle_id(values: Any, where: str) -> Any:
             return values.astype("Int64")
         case "floating" | "mixed-integer-float" | "empty":
             return values.astype(float)
+        case "mixed" if any(isinstance(value, (list, tuple, set, frozenset)) for value in values.dropna()):
+            msg = f"{where} holds lists, expected one row for each value. Type frame.explode({values.name!r})."
+            raise SchemaError(msg)
         case "mixed-integer" | "mixed" if all(isinstance(value, (str, int)) for value in values.dropna().unique()):
             return values.map(str, na_action="ignore")  # spreadsheets: 22423 beside "85123A"
         case "string":

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemsetTree:
-    """Itemsets, one a row; a parent stands before its children, and item codes rise along every path.
+    """Itemsets, one a row; a parent stands before its children.
+
+    In a tree of all itemsets item codes rise along every path; in one of closed or maximal itemsets they need not.
 
     Attributes
     ----------

@@ -65,7 +65,7 @@ class Stack(NamedTuple):
 
 
 def sum_values(tree: ItemsetTree, baskets: Valued) -> Sums:
-    """Count the baskets of every row of the tree and add up their values.
+    """Count the baskets of every row of the tree, in which codes must rise along paths, and add up their values.
 
     The walk goes depth first with the baskets that hold an itemset; its children are found among the items behind.
     """

@@ -35,7 +35,8 @@ KINDS = {"all": ALL, "closed": CLOSED, "maximal": MAXIMAL}
 TASKS_A_THREAD = 24  # enough that no thread waits long for the last one
 NO_LIMIT = 2**30
 RESULTS, STACK = 0, 1  # what memory is held for
-BYTES_A_ROW = 32  # four numbers as it is found, and as many when the parts are joined
+BYTES_A_ROW = 48  # four numbers as it is found, as many when the parts are joined, and which rows answer
+LARGEST = 2**31 - 1  # places and rows are 32-bit numbers
 
 
 class Columns(NamedTuple):
@@ -93,6 +94,8 @@ class TooManyItemsetsError(Exception):
 
 def columns_of(starts: NDArray[np.int64], items: Ints, item_total: int, ancestors: Ints | None = None) -> Columns:
     """Turn baskets, item codes that rise within ``items[starts[b]:starts[b + 1]]``, into columns of items."""
+    if starts[-1] > LARGEST:
+        raise TooManyItemsetsError
     sizes = np.diff(starts)
     firsts = np.zeros(item_total + 1, np.int64)
     np.cumsum(np.bincount(items, minlength=item_total), out=firsts[1:])
@@ -154,6 +157,8 @@ def _joined(parts: list[Ints], item_total: int, basket_count: int) -> tuple[Item
     for rows in parts:
         rows[rows[:, 1] >= 0, 1] += offset
         offset += len(rows)
+        if offset > LARGEST:
+            raise TooManyItemsetsError
     parts = parts or [np.empty((0, 4), np.int32)]
     item, parent, count, answers = (np.concatenate([rows[:, k] for rows in parts]) for k in range(4))
     return ItemsetTree(item, parent, count, item_total, basket_count), np.flatnonzero(answers).astype(np.int32)
@@ -206,7 +211,7 @@ def _with_room(stack: Stack, entries: int, words: int, slot: int, shared: Contro
     """Return the stack, in larger copies of its arrays if they are too short; unless there is no memory left."""
     bits, codes, sizes = stack
     if entries * words > len(bits):
-        if _is_over(16 * entries * words, STACK, slot, shared):
+        if _is_over(24 * entries * words, STACK, slot, shared):  # while it is copied, the old one is there, too
             return stack
         bits = np.empty(2 * entries * words, np.uint64)
         _copy(stack.bits, bits)

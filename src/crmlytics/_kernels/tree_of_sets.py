@@ -65,6 +65,17 @@ def tree_of_sets(
     return tree, row_of
 
 
+def prefix_tree(
+    starts: NDArray[np.int64], codes: NDArray[np.int32], item_total: int, basket_count: int
+) -> tuple[ItemsetTree, NDArray[np.int32]]:
+    """Build a tree in which codes rise along every path, for sets in any order and without their counts.
+
+    Returns the tree, with all prefixes of the sets and counts of 0, and the row of each set.
+    """
+    item, parent, row_of = _levels(starts, _sorted_within(starts, codes, item_total), item_total)
+    return ItemsetTree(item, parent, np.zeros(len(item), np.int32), item_total, basket_count), row_of
+
+
 def _sorted_within(starts: NDArray[np.int64], codes: NDArray[np.int32], item_total: int) -> NDArray[np.int64]:
     """Return the codes with those of each set rising."""
     which = np.repeat(np.arange(len(starts) - 1), np.diff(starts))

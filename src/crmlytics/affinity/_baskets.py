@@ -112,9 +112,9 @@ def read_baskets(
 
 def basket_days(basket: Any, *, caller: str) -> int | None:
     """Check what a basket is; return the days of a basket of days, else None."""
-    if isinstance(basket, tuple) and len(basket) == 2 and basket[0] == "customer_id":
+    if isinstance(basket, (tuple, list)) and len(basket) == 2 and basket[0] == "customer_id":
         return as_days(basket[1], name="basket", caller=caller)
-    if basket in {"order_id", "customer_id"}:
+    if isinstance(basket, str) and basket in {"order_id", "customer_id"}:
         return None
     msg = (
         f'{caller}: basket must be "order_id", "customer_id" (all a customer bought) or a customer\'s days such as '
@@ -259,7 +259,7 @@ def _entries(
     values: Any = np.bincount(entry, lines["value"], len(keys)) if "value" in lines else None
     if "units" not in lines:
         return keys, values
-    units = np.asarray(lines["units"], dtype=np.float64)
+    units = np.nan_to_num(np.asarray(lines["units"], dtype=np.float64))  # an unknown number neither adds nor takes
     largest = np.bincount(entry, np.abs(units), len(keys))
     returned = np.bincount(entry, units < 0, len(keys)) > 0
     bought = ~returned | (np.bincount(entry, units, len(keys)) > ROUNDING * largest)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from narwhals.stable.v2.dependencies import is_pandas_series
 
 from crmlytics._frames import collect
 from crmlytics.exceptions import SchemaError
@@ -25,6 +26,7 @@ def margin_amounts(margin: Any, itemsets: Itemsets, *, caller: str) -> NDArray[n
     amounts = _mapping(margin, itemsets.item, caller=caller)
     if itemsets.hierarchy is not None:  # ids are text beside what stands above them
         amounts = {str(item_id): amount for item_id, amount in amounts.items()}
+    amounts = {item_id: amount for item_id, amount in amounts.items() if not _is_unknown(amount)}
     for item_id, amount in amounts.items():
         if isinstance(amount, bool) or not isinstance(amount, numbers.Real) or not np.isfinite(float(amount)):
             msg = f"{caller}: margin[{item_id!r}] must be an amount per basket, got {amount!r}."
@@ -37,13 +39,28 @@ def margin_amounts(margin: Any, itemsets: Itemsets, *, caller: str) -> NDArray[n
     return found
 
 
+def _is_unknown(amount: Any) -> bool:
+    return amount is None or (isinstance(amount, numbers.Real) and bool(np.isnan(float(amount))))
+
+
+def _of_series(margin: Any, *, caller: str) -> dict[Any, Any]:
+    """Read a pandas Series of amounts whose index has the item ids."""
+    if not margin.index.is_unique:
+        again = margin.index[margin.index.duplicated()][0]
+        msg = f"{caller}: margin has {again!r} more than once in its index. Expected one amount per item."
+        raise SchemaError(msg)
+    return dict(margin.dropna().items())
+
+
 def _mapping(margin: Any, item: str, *, caller: str) -> Mapping[Any, Any]:
     if isinstance(margin, Mapping):
         return margin
+    if is_pandas_series(margin):
+        return _of_series(margin, caller=caller)
     if not isinstance(margin, Products):
         msg = (
-            f"{caller}: margin must be a mapping such as {{item_id: amount}} or Products(...) with price and cost, "
-            f"got {type(margin).__name__}."
+            f"{caller}: margin must be a mapping such as {{item_id: amount}}, a pandas Series by item id, or "
+            f"Products(...) with price and cost, got {type(margin).__name__}."
         )
         raise SchemaError(msg)
     if item != "product_id":

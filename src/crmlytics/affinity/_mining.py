@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BYTES_AN_ENTRY = 16  # of what is read: where each item of each basket stands
 NO_LIMIT = 2**30
+DENOMINATOR = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Wanted:
             return 1
         if isinstance(self.min_support, numbers.Integral):
             return int(self.min_support)
-        return max(1, math.ceil(Fraction(repr(float(self.min_support))) * basket_count))
+        share = Fraction(repr(float(self.min_support))).limit_denominator(DENOMINATOR)  # 5/6 is five sixths
+        return max(1, math.ceil(share * basket_count))
 
     def fitting(self, tree: ItemsetTree, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         """Keep the rows of itemsets that are long enough, and not too long."""
@@ -97,7 +99,11 @@ def mine_in_memory(baskets: Baskets, wanted: Wanted, parent_of: dict[str, str] |
         return tree, wanted.fitting(tree, rows)
 
     try:
-        tree, rows = mined_at(floor) if wanted.top_k is None else _most_frequent(mined_at, wanted, counts, floor)
+        if wanted.top_k is not None and wanted.kind != "maximal":
+            tree, rows = _most_frequent(mined_at, wanted, counts, floor)
+        else:  # what is maximal depends on the threshold
+            tree, rows = mined_at(floor)
+            rows = rows if wanted.top_k is None else wanted.top(tree, rows)
     except TooManyItemsetsError:
         raise ResultTooLargeError(wanted.too_many(floor, len(baskets), caller)) from None
     return Mined(tree, rows, baskets.item_ids[len(counts) - tree.item_total :], floor, len(counts))

@@ -10,10 +10,10 @@ import numpy as np
 from crmlytics._plots import INK, MUTED, RULE, percent_axis, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_count
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._names import item_names
 from crmlytics.affinity._rule_graph import Edge, edges_of, layout
 from crmlytics.affinity.measures import measure_values
-from crmlytics.affinity.rules import RuleSet
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from crmlytics.affinity._rule_graph import Places
     from crmlytics.affinity.itemsets import Itemsets
+    from crmlytics.affinity.rules import RuleSet
 
     Floats = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def plot_rules(rules: RuleSet, *, colour: str = "lift", ax: Axes | None = None) 
         A point is a rule. Where several fall on the same spot only the one with the greatest ``colour`` is drawn, so
         that hundreds of thousands are quick. Support is on a log scale where it is wide.
     """
-    _check_rules(rules, caller="plot_rules")
+    _check_drawable(rules, caller="plot_rules")
     support, confidence, shade = (rules.measure(name) for name in ("support", "confidence", colour))
     is_wide = support.max() > WIDE * support.min()
     drawn = _one_a_spot(np.log(support) if is_wide else support, confidence, shade)
@@ -128,7 +129,7 @@ def plot_lift_matrix(rules: RuleSet, *, n: int = 20, names: Any = None, ax: Axes
         Colours are on a log scale around 1: twice as often is as far from it as half as often.
     """
     caller = "plot_lift_matrix"
-    _check_rules(rules, caller=caller)
+    _check_drawable(rules, caller=caller)
     n = check_count(n, name="n", caller=caller, least=2)
     labels = item_names(rules.itemsets, names, caller=caller)
     codes = _first_items(rules, n)
@@ -190,17 +191,15 @@ def plot_parallel_coordinates(rules: RuleSet, *, n: int = 20, names: Any = None,
 # -- choosing what is drawn ----------------------------------------------------------------------------------------
 
 
-def _check_rules(rules: Any, *, caller: str) -> None:
-    if not isinstance(rules, RuleSet):
-        msg = f"{caller}: expected a RuleSet, got {type(rules).__name__}. Give the rules before .to_frame()."
-        raise SchemaError(msg)
+def _check_drawable(rules: Any, *, caller: str) -> None:
+    check_rules(rules, caller=caller)
     if not len(rules):
         msg = f"{caller}: there are no rules to draw. Mine with a lower min_support or min_confidence."
         raise SchemaError(msg)
 
 
 def _first(rules: RuleSet, n: Any, *, caller: str) -> RuleSet:
-    _check_rules(rules, caller=caller)
+    _check_drawable(rules, caller=caller)
     return rules.take(np.arange(min(len(rules), check_count(n, name="n", caller=caller))))
 
 

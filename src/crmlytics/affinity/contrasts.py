@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crmlytics._frames import collect
-from crmlytics._periods import period_grid, period_labels
+from crmlytics._periods import period_grid
 from crmlytics._validation import as_moment, check_fraction, warn
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._lists import table_with_lists
 from crmlytics.affinity._rule_baskets import (
     LEAST_EXPECTED,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._periods import PeriodGrid
     from crmlytics.affinity._baskets import Baskets
     from crmlytics.affinity.rules import RuleSet
 
@@ -66,7 +68,8 @@ def contrast_table(
     Returns
     -------
     dataframe of the kind the rules came from, one row per rule (in the order of ``rules``) and segment (sorted)
-        ``antecedent``, ``consequent`` (List of ids), ``segment`` (String; the start of a period),
+        ``antecedent``, ``consequent`` (List of ids), ``segment`` (String; a period as ``"2024-02"``,
+        ``"2024-Q1"``, ``"2024"`` or, of days, its first day),
         ``segment_basket_count`` (Int64, all baskets of the segment), ``basket_count``, ``antecedent_count`` (Int64,
         those with all items of the rule, and with its antecedent),
         ``confidence`` (Float64, ``basket_count / antecedent_count``),
@@ -109,6 +112,7 @@ def contrast_table(
     0     new        0.25             1.00     True
     1     old        1.00             0.25     True
     """
+    check_rules(rules, caller=CALLER)
     check_fraction(alpha, name="alpha", caller=CALLER)
     table = Transactions.bind(transactions)
     if as_of is not None:
@@ -161,11 +165,18 @@ def _grouped(
         grid = period_grid(period, as_of=as_moment(as_of, caller=CALLER), caller=CALLER)
         baskets = baskets_for(rules, table, days=True, caller=CALLER)
         numbers, place = np.unique(period_numbers(baskets, grid), return_inverse=True)
-        return baskets, place.astype(np.int32), period_labels(grid.start(int(number)) for number in numbers)
+        return baskets, place.astype(np.int32), [_period_name(grid, int(number)) for number in numbers]
     table.need("customer_id", caller=CALLER)
     baskets = baskets_for(rules, table, caller=CALLER)
     group, names = _segment_of_baskets(baskets, segments, table)
     return baskets, group, names
+
+
+def _period_name(grid: PeriodGrid, number: int) -> str:
+    """Name a period so that none is taken for another, nor a quarter for its first month."""
+    start = grid.start(number)
+    quarter = f"{start.year:04}-Q{start.month // 3 + 1}"
+    return {0: f"{start:%Y-%m-%d}", 1: f"{start:%Y-%m}", 3: quarter, 12: f"{start:%Y}"}[grid.months]
 
 
 def _segment_of_baskets(baskets: Baskets, segments: Any, table: Transactions) -> tuple[NDArray[np.int32], list[str]]:

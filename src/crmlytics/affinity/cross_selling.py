@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._frames import enter
+from crmlytics._frames import collect, enter
 from crmlytics._validation import as_moment, check_choice, check_count
 from crmlytics.affinity._baskets import ITEM_ROLES
 from crmlytics.affinity.itemsets import frequent_itemsets
@@ -60,8 +60,9 @@ def cross_sell_table(
     rank_by : str, default "added_value"
         Any measure of :meth:`RuleSet.measure`, or ``"associated_margin"`` with margins. By ``"confidence"`` nearly
         everybody is offered the best-sellers they lack.
-    margin : mapping or Products, optional
-        What an item earns from a customer who owns it: item id to amount, or products with ``price`` and ``cost``.
+    margin : mapping, pandas Series or Products, optional
+        What an item earns from a customer who owns it: item id to amount (NaN: not known), amounts with item ids as
+        their index, or products with ``price`` and ``cost``.
 
     Returns
     -------
@@ -79,7 +80,8 @@ def cross_sell_table(
     Raises
     ------
     SchemaError
-        When no rule reaches ``min_support``, ``min_customer_count`` and ``min_confidence``.
+        When no line lies before ``as_of``, or no rule reaches ``min_support``, ``min_customer_count`` and
+        ``min_confidence``.
     ResultTooLargeError
         When more sets of items reach ``min_support`` than memory holds.
 
@@ -103,8 +105,11 @@ def cross_sell_table(
     """
     check_choice(item, ITEM_ROLES, name="item", caller=CALLER)
     check_count(min_customer_count, name="min_customer_count", caller=CALLER)
-    known = Transactions.bind(transactions).before(as_moment(as_of, caller=CALLER))
-    known.need("customer_id", "timestamp", item, caller=CALLER)
+    moment = as_moment(as_of, caller=CALLER)
+    known = Transactions.bind(transactions).before(moment)
+    lines = known.need("customer_id", "timestamp", item, caller=CALLER)
+    if not len(collect(lines.head(1))):
+        raise SchemaError(f"{CALLER}: no line lies before as_of={moment:%Y-%m-%d %H:%M}. Check as_of and the data.")
     itemsets = frequent_itemsets(known, min_support, max_len=max_len, basket="customer_id", item=item)
     rules = rules_above_chance(itemsets, min_confidence)
     rules = rules.take(np.flatnonzero(rules.both_count >= min_customer_count))

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._validation import check_count
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._findings import FEW, Finding
 from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._margins import margin_amounts
 from crmlytics.affinity._names import item_names
-from crmlytics.affinity.rules import RuleSet
-from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from crmlytics.affinity.rules import RuleSet
 
     Floats = NDArray[np.float64]
 
@@ -38,7 +39,8 @@ def describe_rules(rules: RuleSet, *, n: int = 10, names: Any = None, margin: An
     n : int, default 10
         How many findings at most.
     names : mapping, optional
-        Item id to the name that is read; an item without one is called by its id.
+        Item id to the name that is read; an item without one is called by its id, items that share one by
+        name and id.
     margin : mapping or Products, optional
         What an item earns when it is in a basket: item id to amount, or products with ``price`` and ``cost``.
 
@@ -88,9 +90,7 @@ def describe_rules(rules: RuleSet, *, n: int = 10, names: Any = None, margin: An
     Who buys milk also buys tea 2.1 times as often as usual: 30 of 35 baskets (86%), 16 more than by chance. The other
     way round it is 75%.
     """
-    if not isinstance(rules, RuleSet):
-        msg = f"{CALLER}: expected a RuleSet, got {type(rules).__name__}. Give the rules before .to_frame()."
-        raise SchemaError(msg)
+    check_rules(rules, caller=CALLER)
     n = check_count(n, name="n", caller=CALLER)
     labels = item_names(rules.itemsets, names, caller=CALLER)
     earned = None if margin is None else margin_amounts(margin, rules.itemsets, caller=CALLER)

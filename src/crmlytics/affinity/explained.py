@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crmlytics._validation import check_amount
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity.hierarchy import ancestors_of
 from crmlytics.exceptions import SchemaError
 
@@ -70,6 +71,7 @@ def without_implied(rules: RuleSet, *, ratio: float = 1.1) -> RuleSet:
     0  ['category: DAIRY']    0.666667
     """
     caller = "without_implied"
+    check_rules(rules, caller=caller)
     if check_amount(ratio, name="ratio", caller=caller) < 1:
         msg = f"{caller}: ratio must be at least 1, such as ratio=1.1 (a tenth more than expected), got {ratio!r}."
         raise SchemaError(msg)

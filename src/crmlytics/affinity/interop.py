@@ -10,6 +10,7 @@ import numpy as np
 from crmlytics._frames import Implementation, enter
 from crmlytics._validation import check_choice, check_count
 from crmlytics.affinity._baskets import ITEM_ROLES, encode
+from crmlytics.affinity._checks import check_itemsets
 from crmlytics.affinity.itemsets import Itemsets
 from crmlytics.affinity.rules import RuleSet
 from crmlytics.exceptions import MissingColumnsError, SchemaError
@@ -82,7 +83,9 @@ def to_mlxtend(found: Itemsets | RuleSet) -> Any:
     return pd.DataFrame({"support": support, "itemsets": _sets(found, found.rows[order])})
 
 
-def from_mlxtend(frame: Any, *, basket_count: int, item: str = "product_id") -> Itemsets:
+def from_mlxtend(
+    frame: Any, *, basket_count: int, item_count: int | None = None, item: str = "product_id"
+) -> Itemsets:
     """Take over frequent itemsets that mlxtend found, to make rules of them with :func:`association_rules`.
 
     Parameters
@@ -93,20 +96,24 @@ def from_mlxtend(frame: Any, *, basket_count: int, item: str = "product_id") -> 
     basket_count : int
         How many baskets were mined: the rows of the one-hot table. mlxtend knows shares only; counts are whole numbers
         again with it.
+    item_count : int, optional
+        How many different items the baskets held, frequent or not: the columns of the one-hot table, ``onehot.shape[1]``
+        (not the rows of ``frame``). Only :func:`significant_rules` without a holdout needs it, to correct for all rules
+        that were possible.
     item : {"product_id", "category", "channel", "partner_id"}
         What the items are: names the columns of what is made from these itemsets.
 
     Returns
     -------
     Itemsets
-        Of ``kind="all"``. Their ``min_count`` is the least count seen and ``distinct_item_count`` counts the frequent
-        items: mlxtend's frame does not say how many others there were.
+        Of ``kind="all"``. Their ``min_count`` is the least count seen, and ``distinct_item_count`` is ``item_count``:
+        mlxtend's frame does not say how many infrequent items there were.
 
     Raises
     ------
     SchemaError
-        When a support is no whole number of baskets, a part of an itemset is missing, an itemset is there twice, or an
-        id is neither a whole number nor text.
+        When a support is no whole number of baskets, a part of an itemset is missing, an itemset is there twice, an id
+        is neither a whole number nor text, or ``item_count`` is less than the items of the itemsets.
 
     Examples
     --------
@@ -131,9 +138,10 @@ def from_mlxtend(frame: Any, *, basket_count: int, item: str = "product_id") -> 
     sets = frame["itemsets"].tolist()
     counts = _whole_counts(frame["support"], sets, basket_count, caller=caller)
     tree, item_ids = _tree(sets, counts, basket_count, caller=caller)
+    item_count = _all_items(item_count, len(item_ids), caller=caller)
     return Itemsets(
         tree=tree, rows=np.arange(len(tree), dtype=np.int32), item_ids=item_ids,
-        min_count=int(tree.count.min(initial=basket_count)), max_len=None, distinct_item_count=len(item_ids),
+        min_count=int(tree.count.min(initial=basket_count)), max_len=None, distinct_item_count=item_count,
         kind="all", item=item, basket="order_id", engine=engine.without_table,
     )  # fmt: skip
 
@@ -169,6 +177,7 @@ def rules_from_mlxtend(frame: Any, itemsets: Itemsets) -> RuleSet:
     from crmlytics._kernels.itemset_index import index_of, rows_of_sets
 
     caller = "rules_from_mlxtend"
+    check_itemsets(itemsets, caller=caller)
     _pandas_engine(frame, ("antecedents", "consequents", "support"), caller=caller)
     sides = [frame["antecedents"].tolist(), frame["consequents"].tolist()]
     sides.insert(0, [(*antecedent, *consequent) for antecedent, consequent in zip(*sides, strict=True)])
@@ -228,6 +237,19 @@ def _pandas_engine(frame: Any, columns: Collection[str], *, caller: str) -> Any:
         msg = f"{caller} needs the columns {missing}, as mlxtend names them, got {list(frame.columns)}."
         raise MissingColumnsError(msg)
     return engine
+
+
+def _all_items(item_count: int | None, frequent: int, *, caller: str) -> int | None:
+    if item_count is None:
+        return None
+    item_count = check_count(item_count, name="item_count", caller=caller)
+    if item_count < frequent:
+        msg = (
+            f"{caller}: item_count={item_count:,} is less than the {frequent:,} items of the itemsets. Expected how many "
+            "different items the baskets held, the columns of the one-hot table: item_count=onehot.shape[1]."
+        )
+        raise SchemaError(msg)
+    return item_count
 
 
 def _flat(sets: list[Collection[Any]]) -> tuple[NDArray[np.int64], list[Any]]:

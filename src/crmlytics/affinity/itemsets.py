@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._validation import as_bytes, check_choice, check_count
+from crmlytics._validation import as_bytes, check_choice, check_count, warn
 from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._cluster import is_on_cluster, mine_on_cluster
 from crmlytics.affinity._lists import list_column, table_with_lists
@@ -44,8 +44,8 @@ class Itemsets:
         The least number of baskets an itemset was kept for.
     max_len : int or None
         The most items an itemset could have; None: as many as there are.
-    distinct_item_count : int
-        How many items the baskets hold, frequent or not: the search was over all of them.
+    distinct_item_count : int or None
+        How many items the baskets hold, frequent or not: the search was over all of them. None where nobody said.
     kind : {"all", "closed", "maximal"}
         Which itemsets these are.
     item : str
@@ -63,7 +63,7 @@ class Itemsets:
     item_ids: NDArray[Any]
     min_count: int
     max_len: int | None
-    distinct_item_count: int
+    distinct_item_count: int | None
     kind: str
     item: str
     basket: Basket
@@ -210,6 +210,8 @@ def frequent_itemsets(
     else:
         parent_of = None if hierarchy is None else read_hierarchy(hierarchy, table, item=item, caller=CALLER)
         baskets = read_baskets(table, basket=basket, item=item, caller=CALLER)
+        if not len(baskets):
+            warn(f"{CALLER}: no basket holds anything: every item was returned, or no line is left (see .audit).")
         baskets = baskets if parent_of is None else lifted(baskets, parent_of, caller=CALLER)
         mined = mine_in_memory(baskets, wanted, parent_of, caller=CALLER)
     return Itemsets(
@@ -234,11 +236,15 @@ def _check(wanted: Wanted) -> None:
         check_count(wanted.max_len, name="max_len", caller=CALLER, least=wanted.min_len)
     if wanted.top_k is not None:
         check_count(wanted.top_k, name="top_k", caller=CALLER)
+        if wanted.kind == "maximal" and wanted.min_support is None:
+            msg = f"{CALLER}: what is maximal depends on min_support. Give it too, such as min_support=0.01."
+            raise SchemaError(msg)
 
 
 def _check_support(min_support: Any) -> None:
     is_count = isinstance(min_support, numbers.Integral) and not isinstance(min_support, bool)
-    if (is_count and min_support >= 1) or (isinstance(min_support, float) and 0 < min_support <= 1):
+    is_share = isinstance(min_support, numbers.Real) and not isinstance(min_support, (bool, numbers.Integral))
+    if (is_count and min_support >= 1) or (is_share and 0 < float(min_support) <= 1):
         return
     msg = (
         f"{CALLER}: min_support must be a whole number of baskets such as min_support=100, or a share of them between "

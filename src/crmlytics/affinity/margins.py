@@ -12,6 +12,7 @@ import numpy as np
 from crmlytics._frames import collect
 from crmlytics._validation import check_fraction, warn
 from crmlytics.affinity._baskets import read_baskets
+from crmlytics.affinity._checks import check_itemsets
 from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity.hierarchy import in_codes_of
 from crmlytics.exceptions import SchemaError
@@ -89,6 +90,7 @@ def margin_table(
     3  ['milk' 'tea']             2            3.0          0.15
     """
     caller = "margin_table"
+    itemsets = check_itemsets(itemsets, caller=caller)
     if min_margin_share is not None:
         check_fraction(min_margin_share, name="min_margin_share", caller=caller)
     baskets = _valued_baskets(transactions, margin, basket=itemsets.basket, item=itemsets.item, caller=caller)
@@ -100,7 +102,14 @@ def margin_table(
             "nothing. Check amount and cost: cost is that of the line, not of one unit."
         )
         raise SchemaError(msg)
-    sums = _sums(itemsets, in_codes_of(baskets, itemsets), totals)
+    coded = in_codes_of(baskets, itemsets)
+    if len(itemsets) and not len(coded.items):
+        msg = (
+            f"margin_table: none of the {len(itemsets.item_ids):,} items of the itemsets was bought in these "
+            f"transactions. Compare the ids: {itemsets.item} is such as {itemsets.item_ids[-1]!r} in the itemsets."
+        )
+        raise SchemaError(msg)
+    sums = _sums(itemsets, coded, totals)
     return _table(itemsets, sums, whole, len(baskets), min_margin_share)
 
 
@@ -124,7 +133,8 @@ def item_margins(
     Returns
     -------
     dict
-        From item id to the mean margin per basket with the item, in the currency of ``amount``; sorted by id.
+        From item id to the mean margin per basket with the item, in the currency of ``amount``; sorted by id. Items
+        that were only ever returned are in no basket, and not in it.
 
     Examples
     --------
@@ -135,8 +145,10 @@ def item_margins(
     """
     baskets = _valued_baskets(transactions, margin, basket=basket, item=item, caller="item_margins")
     sums = np.bincount(baskets.items, baskets.values, len(baskets.item_ids))
-    means = (sums / np.bincount(baskets.items, minlength=len(sums))).tolist()
-    return dict(sorted(zip(baskets.item_ids.tolist(), means, strict=True)))
+    held = np.bincount(baskets.items, minlength=len(sums))
+    sold = np.flatnonzero(held)  # what was only ever returned is in no basket
+    means = (sums[sold] / held[sold]).tolist()
+    return dict(sorted(zip(baskets.item_ids[sold].tolist(), means, strict=True)))
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -217,10 +229,13 @@ def _basket_totals(baskets: Baskets) -> NDArray[np.float64]:
 def _sums(itemsets: Itemsets, baskets: Baskets, totals: NDArray[np.float64]) -> Sums:
     """Return the sums of the rows of the tree that are itemsets asked for."""
     from crmlytics._kernels.itemset_values import Sums, Valued, sum_values
+    from crmlytics._kernels.tree_of_sets import prefix_tree
 
+    tree, rows = itemsets.tree, itemsets.rows
+    if itemsets.kind != "all":  # their codes do not rise along the paths of the tree
+        tree, rows = prefix_tree(*tree.members(rows), tree.item_total, tree.basket_count)
     values = np.zeros(0) if baskets.values is None else baskets.values
-    sums = sum_values(itemsets.tree, Valued(baskets.starts, baskets.items, values, totals))
-    rows = itemsets.rows
+    sums = sum_values(tree, Valued(baskets.starts, baskets.items, values, totals))
     return Sums(sums.basket_count[rows], sums.own[rows], sums.total[rows])
 
 

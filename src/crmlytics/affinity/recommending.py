@@ -8,16 +8,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from narwhals.stable.v2.dependencies import is_into_series
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._validation import check_count, warn
 from crmlytics.affinity._baskets import Baskets, basket_days
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._margins import margin_amounts
 from crmlytics.affinity._rule_order import strongest_first
 from crmlytics.affinity.hierarchy import in_codes_of, read_baskets_of
-from crmlytics.affinity.itemsets import frequent_itemsets
+from crmlytics.affinity.itemsets import Itemsets, frequent_itemsets
 from crmlytics.affinity.measures import measure_named
 from crmlytics.affinity.rules import IMPROVEMENT, RuleSet, association_rules
 from crmlytics.exceptions import SchemaError
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from crmlytics._frames import Engine
     from crmlytics._kernels.rule_matching import RuleTrie
-    from crmlytics.affinity.itemsets import Itemsets
 
 ASSOCIATED_MARGIN = "associated_margin"
 COLLECTIONS = (list, tuple, set, frozenset)
@@ -128,9 +129,9 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
             ``min_confidence``, ``max_len``, ``basket`` and ``item`` of this recommender do not count.
         y : None
             Not used.
-        margin : mapping or Products, optional
-            What an item earns when it is in a basket: item id to amount, or products with ``price`` and ``cost``,
-            whose difference it is (one unit).
+        margin : mapping, pandas Series or Products, optional
+            What an item earns when it is in a basket: item id to amount (NaN: not known), amounts with item ids as
+            their index, or products with ``price`` and ``cost``, whose difference it is (one unit).
 
         Returns
         -------
@@ -147,7 +148,8 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
                 "margin=Products(...) with price and cost."
             )
             raise SchemaError(msg)
-        rules = _with_one_consequent(X, caller=caller) if isinstance(X, RuleSet) else self._mined(X, caller=caller)
+        is_found = isinstance(X, (RuleSet, Itemsets))
+        rules = _with_one_consequent(X, caller=caller) if is_found else self._mined(X, caller=caller)
         self.margin_amounts_ = None if margin is None else margin_amounts(margin, rules.itemsets, caller=caller)
         self.rules_ = _by_preference(rules, self.rank_by, self.margin_amounts_, caller=caller)
         self.suggestions_ = _Suggestions.of(self.rules_, self.margin_amounts_, popular=self.fill_with_popular)
@@ -160,7 +162,7 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        baskets : list of item ids, list of such lists, Transactions or dataframe
+        baskets : list, Series or array of item ids, list of such, Transactions or dataframe
             One live cart, several, or the lines of many baskets. Items that are in no frequent itemset are passed over.
         n : int, default 5
 
@@ -223,7 +225,7 @@ class RuleRecommender(BaseEstimator):  # type: ignore[misc]
         return rules
 
     def _read(self, baskets: Any, *, caller: str) -> _Carts:
-        itemsets = self.rules_.itemsets
+        itemsets, baskets = self.rules_.itemsets, _as_list(baskets)
         if isinstance(baskets, (*COLLECTIONS, str, numbers.Integral)):
             lists = _as_carts(baskets, caller=caller)
             shown = [item_id for item_id, _ in zip(chain.from_iterable(lists), range(SHOWN), strict=False)]
@@ -251,14 +253,22 @@ class _Carts:
     engine: Engine
 
 
+def _as_list(ids: Any) -> Any:
+    """Read a Series or an array of one dimension as a list; leave alone what is neither."""
+    if is_into_series(ids):
+        return ids.to_pylist() if hasattr(ids, "to_pylist") else ids.to_list()  # Arrow calls it so
+    return ids.tolist() if isinstance(ids, np.ndarray) and ids.ndim == 1 else ids
+
+
 def _as_carts(baskets: Any, *, caller: str) -> list[Any]:
     """Read one cart or several as a list of carts."""
     if isinstance(baskets, COLLECTIONS):
-        nested = [isinstance(entry, COLLECTIONS) for entry in baskets]
+        lists = [_as_list(entry) for entry in baskets]
+        nested = [isinstance(entry, COLLECTIONS) for entry in lists]
         if nested and all(nested):
-            return list(baskets)
+            return lists
         if not any(nested):
-            return [baskets]
+            return [lists]
     msg = (
         f'{caller}: baskets must be a cart such as ["tea", "milk"], a list of such carts, or a table of order lines, '
         f"got {baskets!r:.80}."
@@ -360,6 +370,13 @@ def rules_above_chance(itemsets: Itemsets, min_confidence: float) -> RuleSet:
 
 
 def _with_one_consequent(rules: RuleSet, *, caller: str) -> RuleSet:
+    rules = check_rules(rules, caller=caller)
+    if not len(rules):
+        msg = (
+            f"{caller}: there are no rules to recommend by. Make some: lower min_support in frequent_itemsets(...) or "
+            "min_confidence in association_rules(...)."
+        )
+        raise SchemaError(msg)
     single = np.flatnonzero(rules.itemsets.tree.parent[rules.consequent] < 0)
     if not len(single):
         msg = f"{caller}: none of the {len(rules):,} rules suggests a single item. Make some: max_consequent_len=1."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._validation import check_count, did_you_mean
+from crmlytics.affinity._checks import check_itemsets
 from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._names import item_names
 from crmlytics.affinity._rule_order import candidates_of, strongest_first
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 IMPROVEMENT = "improvement"  # the one measure that takes more than the three counts of a rule
 SLACK = 1e-12  # of a bound on a measure, relative: what rounding does must not part equal rules
 SHOWN = 10
-BYTES_IN_SET, BYTES_IN_TABLE = 12, 150
+BYTES_TO_BUILD, BYTES_IN_TABLE = 64, 190  # a rule, measured at the peak
 MINE_ALL = 'Mine them all: frequent_itemsets(..., kind="all").'
 MISSING = f"the itemsets lack a subset of one of them, so that its count is not known. {MINE_ALL}"
 NO_P_VALUES = (
@@ -62,7 +63,7 @@ def association_rules(
     antecedent, consequent : item id or ids, optional
         The items that this side may consist of: a rule is kept if every item of the side is among them.
     max_rules : int, default 10,000,000
-        More rules than this are refused, before memory is taken for them.
+        More rules than this are refused, before memory is taken for them. At most 1,000,000,000.
 
     Returns
     -------
@@ -99,6 +100,7 @@ def association_rules(
     from crmlytics._kernels.rules import MissingSubsetError, Question, TooManyRulesError, counted, find_rules
 
     caller = "association_rules"
+    check_itemsets(itemsets, caller=caller)
     if itemsets.kind != "all":
         raise SchemaError(f"{caller}: {itemsets.kind} itemsets lack subsets whose counts a rule needs. {MINE_ALL}")
     question = Question(
@@ -106,7 +108,7 @@ def association_rules(
         check_count(max_consequent_len, name="max_consequent_len", caller=caller),
         _sides(itemsets, antecedent, consequent),
     )
-    max_rules = check_count(max_rules, name="max_rules", caller=caller)
+    max_rules = _check_max_rules(max_rules, caller=caller)
     tree = itemsets.tree
     try:
         found = find_rules(counted(tree, index_of(tree)), itemsets.rows, question, max_rules=max_rules)
@@ -280,16 +282,17 @@ class RuleSet:
         return replace(self, both=self.both[rows], antecedent=self.antecedent[rows], consequent=self.consequent[rows])
 
     def to_frame(
-        self, measures: Sequence[str] = ("support", "confidence", "lift", "leverage"), *, names: Any = None
+        self, measures: str | Sequence[str] = ("support", "confidence", "lift", "leverage"), *, names: Any = None
     ) -> Any:
         """Return the rules as a table of the kind of dataframe that came in, one row a rule, in their order.
 
         Columns: ``antecedent``, ``consequent`` (List of item ids, sorted), ``basket_count`` (Int64, the baskets that
         hold all items of the rule), ``antecedent_count``, ``consequent_count`` (Int64, those that hold that side), and
-        the ``measures`` (Float64) in the order asked for.
+        the ``measures`` (Float64), one or several, in the order asked for.
 
         With ``names``, a mapping from item id to name, the lists hold names (String, in the order of the ids; an item
-        without one is called by its id). Such a table is for reading: :meth:`matching` needs the ids.
+        without one is called by its id, items that share one by name and id). Such a table is for reading:
+        :meth:`matching` needs the ids.
         """
         labels = None if names is None else item_names(self.itemsets, names, caller="RuleSet.to_frame")
         columns = {
@@ -299,7 +302,7 @@ class RuleSet:
             "antecedent_count": self.antecedent_count,
             "consequent_count": self.consequent_count,
         }
-        columns |= {name: self.measure(name) for name in measures}
+        columns |= {name: self.measure(name) for name in ([measures] if isinstance(measures, str) else measures)}
         return table_with_lists(self.itemsets.engine, columns)
 
     def __repr__(self) -> str:
@@ -373,6 +376,8 @@ def _items_among(ids: Any, itemsets: Itemsets, *, name: str, caller: str) -> NDA
     codes = {item_id: code for code, item_id in enumerate(itemsets.item_ids.tolist())}
     among = np.zeros(len(codes), bool)
     for item_id in [ids] if isinstance(ids, (str, numbers.Number)) else ids:
+        if itemsets.hierarchy is not None and isinstance(item_id, numbers.Integral):
+            item_id = str(item_id)  # noqa: PLW2901  ids are text beside what stands above them
         if item_id not in codes:
             hint = did_you_mean(item_id, codes) if isinstance(item_id, str) else ""
             msg = (
@@ -402,19 +407,35 @@ def _check_number(value: Any, *, name: str, caller: str) -> float:
     return float(value)
 
 
+def _check_max_rules(value: Any, *, caller: str) -> int:
+    from crmlytics._kernels.rules import COUNT_LIMIT
+
+    max_rules = check_count(value, name="max_rules", caller=caller)
+    if max_rules > COUNT_LIMIT:
+        msg = (
+            f"{caller}: max_rules must be at most {COUNT_LIMIT:_}, beyond which rules are not counted, got "
+            f"{max_rules:_}. For fewer rules raise min_confidence or min_support, or name items in antecedent=, "
+            "consequent=."
+        )
+        raise SchemaError(msg)
+    return max_rules
+
+
 def _too_many(itemsets: Itemsets, question: Question, total: int, max_rules: int) -> str:
     from crmlytics._kernels.rules import COUNT_LIMIT, split_count
 
     splits = split_count(itemsets.tree.lengths()[itemsets.rows], question.max_consequent_len)
-    number = f"{total:,}" if total <= COUNT_LIMIT else f"more than {COUNT_LIMIT:,}"
     confidence = question.numerator / question.denominator
     shorter = "max_consequent_len=1, " if question.max_consequent_len > 1 else ""
+    number, memory, allow = f"more than {COUNT_LIMIT:,}", "", ""
+    if total <= COUNT_LIMIT:  # beyond, the number is where counting stopped
+        number, allow = f"{total:,}", f"; or allow them with max_rules={total:_}"
+        building, table = (f"{total * size / 1e6:,.0f} MB" for size in (BYTES_TO_BUILD, BYTES_IN_TABLE))
+        memory = f"Building them would take about {building}, and a table of them about {table}. "
     return (
         f"association_rules: {number} of the {splits:,} rules that these itemsets can be split into reach "
-        f"min_confidence={confidence:g}; max_rules={max_rules:,}. They would take {total * BYTES_IN_SET / 1e6:,.0f} MB "
-        f"and {total * BYTES_IN_TABLE / 1e6:,.0f} MB as a table. Ask for fewer, for example with "
-        f"min_confidence={(1 + confidence) / 2:.2g}, {shorter}consequent=[...] or itemsets of a higher min_support; "
-        f"or allow them with max_rules={total:_}."
+        f"min_confidence={confidence:g}; max_rules={max_rules:,}. {memory}Ask for fewer, for example with "
+        f"min_confidence={(1 + confidence) / 2:.2g}, {shorter}consequent=[...] or itemsets of a higher min_support{allow}."
     )
 
 

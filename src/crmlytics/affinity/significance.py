@@ -12,6 +12,7 @@ import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import check_choice, check_count, check_fraction
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._lists import table_with_lists
 from crmlytics.affinity._rule_baskets import baskets_for, rule_columns
 from crmlytics.affinity.measures import measure_values
@@ -99,8 +100,9 @@ def significant_rules(
     Raises
     ------
     SchemaError
-        A correction for the mined rules alone, without a holdout: these were chosen by the same data, from among all
-        possible rules, and a p-value that forgets it is no p-value.
+        Something else than a RuleSet. A holdout that is the data the rules were found in: as many baskets, and the same
+        counts of every rule. A correction for the mined rules alone, without a holdout: these were chosen by the same
+        data, from among all possible rules, and a p-value that forgets it is no p-value.
 
     Notes
     -----
@@ -134,6 +136,7 @@ def significant_rules(
     0   ['milk']    ['tea']   2.0            True           6.0
     1    ['tea']   ['milk']   2.0            True           6.0
     """
+    rules = check_rules(rules, caller=CALLER)
     alpha = check_fraction(alpha, name="alpha", caller=CALLER)
     correction = _checked_correction(correction, has_holdout=holdout is not None)
     tested = _in_all_baskets(rules) if holdout is None else _in_holdout(rules, holdout, correction)
@@ -242,6 +245,7 @@ def _in_holdout(rules: RuleSet, holdout: Transactions | Any, correction: str) ->
     baskets = baskets_for(rules, Transactions.bind(holdout), caller=CALLER)
     tree, entries, customer = rules.itemsets.tree, (baskets.starts, baskets.items), baskets.customer
     moments = cluster_moments(tree, rules.antecedent, rules.consequent, *entries, customer)
+    _refuse_mining_data(rules, moments.sums)
     p_value = clustered_p_values(moments)
     parts = part_tests(tree, rules.both, rules.antecedent)
     within = moments_within(tree, parts, rules.consequent, entries, customer)
@@ -253,15 +257,40 @@ def _in_holdout(rules: RuleSet, holdout: Transactions | Any, correction: str) ->
     return RuleTests(both, antecedent, consequent, len(baskets), p_value, adjusted, tested, customers)
 
 
+def _refuse_mining_data(rules: RuleSet, counts: NDArray[Any]) -> None:
+    """Refuse a holdout in which each rule has the very counts it was found with, of as many baskets."""
+    from crmlytics._kernels.rule_counts import ANTECEDENT, BASKETS, BOTH, CONSEQUENT
+
+    tree = rules.itemsets.tree
+    found = {BOTH: rules.both, ANTECEDENT: rules.antecedent, CONSEQUENT: rules.consequent}
+    same = all(np.array_equal(counts[:, number], tree.count[rows]) for number, rows in found.items())
+    if len(rules) and same and (counts[:, BASKETS] == tree.basket_count).all():
+        msg = (
+            f"{CALLER}: holdout has {tree.basket_count:,} baskets and the counts of every rule that the rules were "
+            "found with: it is the same data, and confirms whatever was found in them. Test on other customers: split "
+            "= affinity.split_by_customer(transactions), find the rules in split.explore, then "
+            "significant_rules(rules, holdout=split.holdout)."
+        )
+        raise SchemaError(msg)
+
+
 def _search_spaces(rules: RuleSet) -> NDArray[np.float64]:
     """Return for how many rules each is corrected: those of its size that are possible, times the sizes searched."""
     found = rules.itemsets
+    item_count = found.distinct_item_count
+    if item_count is None:
+        msg = (
+            f"{CALLER}: how many rules were possible is not known: the itemsets came without the number of items, "
+            "infrequent ones too. Give from_mlxtend(..., item_count=<different items in the baskets>), or test on other "
+            "customers with holdout=."
+        )
+        raise SchemaError(msg)
     lengths = found.tree.lengths()
     sizes = np.stack([lengths[rules.antecedent], lengths[rules.consequent]], axis=1)
     one_head = bool((sizes[:, 1] == 1).all())
     shapes, shape = np.unique(sizes, axis=0, return_inverse=True)
     spaces = [
-        float(_possible_rules(found.distinct_item_count, a, c) * _share_of_size(a, c, found.max_len, one_head=one_head))
+        float(_possible_rules(item_count, a, c) * _share_of_size(a, c, found.max_len, one_head=one_head))
         for a, c in shapes.tolist()
     ]
     return np.array(spaces, dtype=np.float64)[shape.reshape(-1)]

@@ -10,9 +10,12 @@ from crmlytics._frames import collect, to_pandas
 from crmlytics._periods import label_periods, period_grid
 from crmlytics._plots import PALETTE, percent_axis, tidy
 from crmlytics._plots import axes as new_axes
-from crmlytics._validation import as_moment, check_fraction
+from crmlytics._validation import as_moment, check_fraction, warn
+from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._lists import table_with_lists
+from crmlytics.affinity._names import names_of
 from crmlytics.affinity._rule_baskets import (
+    EPOCH,
     LEAST_EXPECTED,
     baskets_for,
     counts_by_group,
@@ -21,7 +24,7 @@ from crmlytics.affinity._rule_baskets import (
     ratio_of,
     rule_columns,
 )
-from crmlytics.exceptions import SchemaError
+from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from crmlytics.affinity.rules import RuleSet
 
 LEAST_PERIODS = 3
+SILENCE = np.timedelta64(7, "D")  # a closed Sunday is none
+DRAWN = ("antecedent", "consequent", "period_start", "is_complete", "confidence")
 LABEL_LETTERS = 40
 MANY_LINES = 5  # from which on no corner is free for a legend
 
@@ -64,7 +69,8 @@ def rule_trend_table(
     dataframe of the kind the rules came from, one row per rule (in the order of ``rules``) and period (in time)
         Every period from the first line to ``as_of`` is there. ``antecedent``, ``consequent`` (List of ids),
         ``period_start``, ``period_end`` (Datetime), ``is_complete`` (Boolean, false when the period is not over at
-        ``as_of``, or the data begin within it), ``period_basket_count`` (Int64, all baskets of the period),
+        ``as_of``, or the data begin within it, or end before it is over),
+        ``period_basket_count`` (Int64, all baskets of the period),
         ``basket_count``, ``antecedent_count`` (Int64, those with all items of the rule, and with its antecedent),
         ``support`` (Float64, ``basket_count / period_basket_count``), ``confidence`` (Float64,
         ``basket_count / antecedent_count``), ``lift`` (Float64, confidence over the consequent's share of the period's
@@ -75,6 +81,12 @@ def rule_trend_table(
     SchemaError
         When ``period`` is not known, no line lies before ``as_of``, or none of the items of the rules was bought.
 
+    Warns
+    -----
+    DataQualityWarning
+        When periods are over at ``as_of`` and the last basket lies seven days or more before their end: the data are
+        taken to end with its day, and later periods are not complete.
+
     Examples
     --------
     >>> import pandas as pd
@@ -84,12 +96,14 @@ def rule_trend_table(
     ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-01-09", "2024-01-09", "2024-02-05", "2024-02-05"]),
     ... })
     >>> rules = association_rules(frequent_itemsets(lines, min_support=2), consequent="milk")
-    >>> rule_trend_table(rules, lines, as_of="2024-03-01")[["period_start", "antecedent_count", "confidence"]]
+    >>> rule_trend_table(rules, lines, as_of="2024-02-10")[["period_start", "antecedent_count", "confidence"]]
       period_start  antecedent_count  confidence
     0   2024-01-01                 2         0.5
     1   2024-02-01                 1         1.0
     """
-    baskets, periods = _by_period(rules, transactions, as_of, period, caller="rule_trend_table")
+    caller = "rule_trend_table"
+    check_rules(rules, caller=caller)
+    baskets, periods = _by_period(rules, transactions, as_of, period, caller=caller)
     group = _places(baskets, periods)
     both, antecedent, consequent, basket_count = counts_by_group(rules, baskets, group, len(periods))
     numbers = {
@@ -139,7 +153,7 @@ def rule_movement_table(
     Raises
     ------
     SchemaError
-        When there are fewer than three complete periods, and as :func:`rule_trend_table`.
+        When there are fewer than three complete periods, and as :func:`rule_trend_table`, which warns as well.
 
     Notes
     -----
@@ -167,6 +181,7 @@ def rule_movement_table(
     0           168       0.459             0.076              rising
     """
     caller = "rule_movement_table"
+    check_rules(rules, caller=caller)
     check_fraction(alpha, name="alpha", caller=caller)
     baskets, periods = _by_period(rules, transactions, as_of, period, caller=caller)
     complete = periods[periods["is_complete"].astype(bool)]
@@ -188,13 +203,15 @@ def rule_movement_table(
     return table_with_lists(rules.itemsets.engine, rule_columns(rules) | columns)
 
 
-def plot_rule_trend(table: Any, *, ax: Axes | None = None) -> Axes:
+def plot_rule_trend(table: Any, *, names: Any = None, ax: Axes | None = None) -> Axes:
     """Draw how the confidence of rules went from period to period.
 
     Parameters
     ----------
     table : dataframe
         What :func:`rule_trend_table` returned. The first seven rules are drawn: filter the table for others.
+    names : mapping, optional
+        Item id to the name that is read.
     ax : matplotlib Axes, optional
         Where to draw; a new figure if not given.
 
@@ -204,8 +221,8 @@ def plot_rule_trend(table: Any, *, ax: Axes | None = None) -> Axes:
         A line a rule; a hollow dot marks a period that is not complete. From five rules on they are named on the right
         of the picture.
     """
-    rows = to_pandas(table, caller="plot_rule_trend")
-    rules = [f"{_label(a)} → {_label(c)}" for a, c in zip(rows["antecedent"], rows["consequent"], strict=True)]
+    rows = _drawable(table, caller="plot_rule_trend")
+    rules = _in_words(rows, names, caller="plot_rule_trend")
     distinct = list(dict.fromkeys(rules))[: len(PALETTE)]
     is_beside = len(distinct) >= MANY_LINES
     ax = tidy(new_axes(ax, size=(11, 4.5) if is_beside else (8, 4.5)))
@@ -216,10 +233,9 @@ def plot_rule_trend(table: Any, *, ax: Axes | None = None) -> Axes:
         ax.plot(range(len(drawn)), confidence, color=colour, label=shown)
         for place, (height, complete) in enumerate(zip(confidence, drawn["is_complete"], strict=True)):
             ax.plot(place, height, "o", color=colour, markerfacecolor=colour if complete else "white")
-    if rules:
-        label_periods(ax, rows[[name == rules[0] for name in rules]])
-        where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if is_beside else {}
-        ax.legend(frameon=False, fontsize=9, **where)
+    label_periods(ax, rows[[name == rules[0] for name in rules]])
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if is_beside else {}
+    ax.legend(frameon=False, fontsize=9, **where)
     ax.set_ylim(bottom=0)
     percent_axis(ax.yaxis)
     ax.set_ylabel("Confidence")
@@ -242,7 +258,23 @@ def _by_period(
     table = table.before(grid.as_of)
     periods = collect(grid.rows(table, table.need("timestamp", caller=caller), caller=caller)).to_pandas()
     baskets = baskets_for(rules, table, days=True, caller=caller)
+    periods = _known(periods, baskets, as_of=grid.as_of, caller=caller)
     return replace(baskets, day=period_numbers(baskets, grid)), periods
+
+
+def _known(periods: pd.DataFrame, baskets: Baskets, *, as_of: dt.datetime, caller: str) -> pd.DataFrame:
+    """Take no period for complete that the data do not reach: that they end is no reason for rules to fade."""
+    if not len(baskets):
+        return periods
+    ends, complete = periods["period_end"].to_numpy(dtype="M8[us]"), periods["is_complete"].to_numpy(dtype=bool)
+    last = EPOCH + int(np.max(np.asarray(baskets.day)))
+    if not (complete & (ends - (last + 1) >= SILENCE)).any():
+        return periods
+    warn(
+        f"{caller}: as_of is {as_of:%Y-%m-%d}, but the last basket is of {last}: periods that end after that day are "
+        f'not complete. Give as_of="{last + 1}".'
+    )
+    return periods.assign(is_complete=complete & (ends <= last + 1))
 
 
 def _places(baskets: Baskets, periods: pd.DataFrame) -> NDArray[np.int32]:
@@ -332,5 +364,23 @@ def _larger(by_customers: NDArray[np.float64], by_periods: NDArray[np.float64]) 
     return np.where(np.isnan(by_customers), np.nan, np.fmax(by_customers, by_periods))
 
 
-def _label(ids: Any) -> str:
-    return " + ".join(map(str, ids))
+def _drawable(table: Any, *, caller: str) -> pd.DataFrame:
+    rows = to_pandas(table, caller=caller)
+    if missing := [name for name in DRAWN if name not in rows.columns]:
+        msg = (
+            f"{caller} needs the columns {missing}, got {list(rows.columns)}. "
+            "Give what rule_trend_table(rules, transactions, as_of=...) returns."
+        )
+        raise MissingColumnsError(msg)
+    if not len(rows):
+        msg = f"{caller}: there are no rules to draw. Give the rows of at least one rule."
+        raise SchemaError(msg)
+    return rows
+
+
+def _in_words(rows: pd.DataFrame, names: Any, *, caller: str) -> list[str]:
+    """Write each row's rule by the names of its items."""
+    sides = [[list(ids) for ids in rows[name]] for name in ("antecedent", "consequent")]
+    distinct = np.array(sorted({item_id for side in sides for ids in side for item_id in ids})).tolist()
+    name_of = dict(zip(distinct, names_of(distinct, names, caller=caller), strict=True))
+    return [" → ".join(" + ".join(name_of[i] for i in ids) for ids in rule) for rule in zip(*sides, strict=True)]

@@ -43,9 +43,10 @@ def whitespace_table(
     Parameters
     ----------
     transactions : Transactions or dataframe, one row per order line
-        Needs ``customer_id``, ``timestamp``, ``amount`` and the column of ``item``. Lines without a product line are
-        left out. All that was bought before ``as_of`` counts: for what was bought within a year, give
-        ``transactions.between(...)``.
+        Needs ``customer_id``, ``timestamp``, ``amount`` and the column of ``item``. A customer owns something of a
+        product line if they bought more than they returned, by ``quantity`` where known, else by ``amount``. Lines
+        without a product line are left out. All that was bought before ``as_of`` counts: for what was bought within a
+        year, give ``transactions.between(...)``.
     segments : dataframe of the same kind, one row per customer
         Needs ``customer_id`` and ``segment``, such as :meth:`~crmlytics.rfm.RFMSegmenter.score_table` makes them. A
         customer of a segment who bought nothing counts as one who owns nothing.
@@ -72,13 +73,14 @@ def whitespace_table(
         ``benchmark_share`` (Float64, the owning share of the benchmark);
         ``gap_count`` (Int64, >= 0, owners missing to the benchmark: ``benchmark_share * customer_count - owner_count``,
         rounded down to whole customers);
-        ``potential_amount`` (Float64, >= 0, ``gap_count * amount_per_owner``, in the currency of ``amount``).
+        ``potential_amount`` (Float64, >= 0, ``gap_count * amount_per_owner``, in the currency of ``amount``; 0 where
+        owners got more back than they spent).
 
     Raises
     ------
     SchemaError
-        When a customer has two segments, no customer with a segment bought anything, or no segment is large enough to
-        be a benchmark.
+        When no line lies before ``as_of``, a customer has two segments, no customer with a segment bought anything, or
+        no segment is large enough to be a benchmark.
 
     Warns
     -----
@@ -113,16 +115,16 @@ def whitespace_table(
     least = check_count(min_customer_count, name="min_customer_count", caller=caller)
     moment = as_moment(as_of, caller=caller)
     table = Transactions.bind(transactions)
-    lines = table.before(moment).need("customer_id", item, "amount", caller=caller)
+    units = [role for role in ("quantity",) if table.has(role)]
+    lines = table.before(moment).need("customer_id", item, "amount", *units, caller=caller)
     segmented = enter_segments(segments, table, caller=caller)
     _warn_of_customers_without(lines, segmented, moment, caller=caller)
     customers = collect(segmented.group_by("segment").agg(customers=nw.len()).sort("segment"))
-    owned = gather(lines.filter(~is_no_id(item, lines.collect_schema()[item])), "customer_id", item)
     cells = (
-        owned.filter(nw.col("is_order") == 1)
+        _owned(lines.filter(~is_no_id(item, lines.collect_schema()[item])), item)
         .join(segmented, on="customer_id", how="inner")
         .group_by("segment", item)
-        .agg(owners=nw.len(), amount=nw.col("amount").sum())
+        .agg(owners=nw.len(), amount=nw.col("spent").sum())
     )
     grid = _Grid(customers, collect(cells), item)
     if not len(grid.items):
@@ -210,7 +212,7 @@ class _Grid:
         gap = np.maximum(best_owners * customers // best_customers - self.owners, 0)  # exact, in whole numbers
         overall = np.broadcast_to(self.amounts.sum(axis=0) / self.owners.sum(axis=0), self.owners.shape)
         per_owner = np.where(self.owners > 0, self.amounts / np.maximum(self.owners, 1), overall)
-        potential = gap * per_owner
+        potential = gap * np.maximum(per_owner, 0)
         row, column = (index.ravel() for index in np.indices(self.owners.shape))
         # rounded: sums of the same lines differ in their last digits by the order of the lines
         order = np.lexsort((column, row, -potential.ravel().round(6)))
@@ -233,11 +235,21 @@ class _Grid:
         return engine.from_columns(columns, nw.Schema({"segment": nw.String(), self.item: item_kind, **kinds}))
 
 
+def _owned(lines: nw.LazyFrame[Any], item: str) -> nw.LazyFrame[Any]:
+    """Return one row per customer and product line owned, with ``spent``: sent back for less money is sent back."""
+    is_counted = "quantity" in lines.collect_schema().names()
+    units = nw.col("quantity").cast(nw.Float64).fill_null(0) if is_counted else nw.col("amount")
+    lines = lines.with_columns(_paid=nw.col("amount"), amount=units)
+    return gather(lines, "customer_id", item, spent=nw.col("_paid").sum()).filter(nw.col("is_order") == 1)
+
+
 def _warn_of_customers_without(
     lines: nw.LazyFrame[Any], segmented: nw.LazyFrame[Any], moment: dt.datetime, *, caller: str
 ) -> None:
     buyers = lines.select("customer_id").unique()
     bought = collect(buyers.select(customers=nw.len())).row(0)[0]
+    if not bought:
+        raise SchemaError(f"{caller}: no line lies before as_of={moment:%Y-%m-%d %H:%M}. Check as_of and the data.")
     without = collect(buyers.join(segmented, on="customer_id", how="anti").select(customers=nw.len())).row(0)[0]
     if without:
         msg = f"{caller}: {without:,} of {bought:,} customers with lines before {moment} have no segment: left out."
