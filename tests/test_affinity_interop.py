@@ -112,7 +112,9 @@ def test_significance_needs_to_know_how_many_items_there_were():
     theirs = their_itemsets(baskets, 5)  # of tea, milk and jam
     unknown = from_mlxtend(theirs, basket_count=62)
     assert unknown.distinct_item_count is None
-    refusal = r"significant_rules: .* Give from_mlxtend\(\.\.\., item_count=<.*>\), or test on other customers with holdout="
+    refusal = (
+        r"significant_rules: .* Give from_mlxtend\(\.\.\., item_count=<.*>\), or test on other customers with holdout="
+    )
     with pytest.raises(SchemaError, match=refusal):
         significant_rules(make_rules(unknown))
     known = from_mlxtend(theirs, basket_count=62, item_count=one_hot(baskets).shape[1])

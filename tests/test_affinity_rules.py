@@ -428,7 +428,8 @@ def test_too_many_rules_are_counted_and_refused():
 
 
 def test_the_refusal_says_what_building_the_rules_and_a_table_of_them_would_take():
-    itemsets = frequent_itemsets(LINES) rules, of 64 and 190 bytes
+    lines = pd.DataFrame({"order_id": 1, "product_id": range(200)})
+    itemsets = frequent_itemsets(lines, min_support=1, max_len=2)  # 200 x 199 rules, of 64 and 190 bytes
     with pytest.raises(ResultTooLargeError) as refusal:
         association_rules(itemsets, min_confidence=0, max_rules=39_799)
     assert str(refusal.value) == (

@@ -6,7 +6,6 @@ hold the ``consequent`` more often. Its numbers are those of :class:`~crmlytics.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from crmlytics._kernels.rule_counts import (
     CONSEQUENT,
     ClusterMoments,
 )
-from crmlytics._kernels.working import thread_count
+from crmlytics._kernels.working import PARTS_A_THREAD, in_parts, thread_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,8 +103,8 @@ def moments_within(
     def fill(part: NDArray[np.int64]) -> None:
         _moments_within(part, *given, sums, clusters, products)
 
-    with ThreadPoolExecutor(thread_count()) as pool:
-        list(pool.map(fill, np.array_split(np.arange(len(withins)), 4 * thread_count())))
+    parts = np.array_split(np.arange(len(withins)), PARTS_A_THREAD * thread_count())
+    in_parts(fill, parts, label="parts of rules")
     return ClusterMoments(sums, clusters, products)
 
 

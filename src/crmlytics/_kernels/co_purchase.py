@@ -8,13 +8,12 @@ everything: in 3,500 pairs of independent items, bought in baskets of unlike siz
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from crmlytics._kernels.compiled import compiled
-from crmlytics._kernels.working import thread_count
+from crmlytics._kernels.working import PARTS_A_THREAD, in_parts, thread_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,12 +119,11 @@ def pair_counts(
 
     def part(first: int) -> tuple[NDArray[np.float64], int]:
         return _companions(
-            np.arange(first, item_total, workers), by_basket, by_stratum, by_customer, chances, min_expected
+            np.arange(first, item_total, step), by_basket, by_stratum, by_customer, chances, min_expected
         )
 
-    workers = thread_count()
-    with ThreadPoolExecutor(workers) as pool:
-        return _collected(list(pool.map(part, range(workers))))
+    step = PARTS_A_THREAD * thread_count()
+    return _collected(in_parts(part, range(step), label="pairs"))
 
 
 # -- inside --------------------------------------------------------------------------------------------------------

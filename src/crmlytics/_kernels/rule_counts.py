@@ -16,18 +16,15 @@ influence function). With a whole number a basket (``score``: a period, or 1 in 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crmlytics._kernels.compiled import bits_set, compiled
-from crmlytics._kernels.working import thread_count
+from crmlytics._kernels.working import PARTS_A_THREAD, in_parts, thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from crmlytics._kernels.itemset_tree import ItemsetTree
@@ -73,7 +70,9 @@ def count_itemsets(  # noqa: PLR0917
         _count(tree.item[needed], parent, order, starts, items, part, tree.item_total, counts)
         return counts
 
-    counts = sum(_in_threads(count, blocks), np.zeros((len(needed), group_count), np.int64))
+    workers = max(1, min(thread_count(), len(blocks)))  # each has counts of its own: no more than there are processors
+    parts = [np.ascontiguousarray(blocks[first::workers]) for first in range(workers)]
+    counts = sum(in_parts(count, parts, label="counting"), np.zeros((len(needed), group_count), np.int64))
     return counts[place[rows]]
 
 
@@ -148,18 +147,12 @@ def cluster_moments(  # noqa: PLR0917
     def fill(rules: NDArray[np.int64]) -> None:
         _moments(rules, consequent, *sides, *lists, runs, scores, totals, result.sums, result.clusters, result.products)
 
-    _in_threads(fill, np.argsort(consequent, kind="stable"))  # what is known of a consequent serves all its rules
+    by_consequent = np.argsort(consequent, kind="stable")  # what is known of a consequent serves all its rules
+    in_parts(fill, np.array_split(by_consequent, PARTS_A_THREAD * thread_count()), label="customers behind rules")
     return result
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
-
-
-def _in_threads(task: Callable[[Any], Any], parts: NDArray[np.int64]) -> list[Any]:
-    """Run a task that does not hold the interpreter's lock on slices of its work, as many as there are processors."""
-    workers = max(1, min(thread_count(), len(parts)))
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(task, [np.ascontiguousarray(parts[i::workers]) for i in range(workers)]))
 
 
 def _with_parents(parent: NDArray[np.int32], rows: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

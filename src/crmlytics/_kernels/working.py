@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 2.0  # shorter work shows no progress
 LOOK_EVERY_SECONDS = 0.1
 GO, STOP, FULL = 0, 1, 2
+PARTS_A_THREAD = 32
+P = TypeVar("P")
 R = TypeVar("R")
 
 
@@ -65,6 +68,18 @@ def run(tasks: Sequence[Callable[[], R]], shared: Controls, *, steps: int, label
             pool.shutdown(cancel_futures=True)
             raise
         return [future.result() for future in futures]
+
+
+def in_parts(task: Callable[[P], R], parts: Sequence[P], *, label: str) -> list[R]:
+    """Run a task on each part of its work. Ctrl-C waits for the parts that run: make them many and short."""
+    shared = controls(len(parts), 0)
+
+    def one(number: int) -> R:
+        answer = task(parts[number])
+        shared.done[number] = 1
+        return answer
+
+    return run([partial(one, number) for number in range(len(parts))], shared, steps=len(parts), label=label)
 
 
 def _watch(futures: list[Future[Any]], shared: Controls, *, steps: int, label: str) -> None:

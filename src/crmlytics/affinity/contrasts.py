@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._kernels.rule_counts import ClusterMoments
     from crmlytics._periods import PeriodGrid
     from crmlytics.affinity._baskets import Baskets
     from crmlytics.affinity.rules import RuleSet
@@ -252,13 +253,35 @@ def _spread(
         own[:, SCORED + BOTH], own[:, SCORED + ANTECEDENT] = one, -confidence[:, g] * one
         contrast[:, SCORED + BOTH], contrast[:, BOTH] = one + other, -other  # in the group: 1/a; in the rest: -1/a'
         contrast[:, SCORED + ANTECEDENT], contrast[:, ANTECEDENT] = -pooled * (one + other), pooled * other
-        spread.variance[:, g], spread.null_variance[:, g] = moments.variance(own), moments.variance(contrast)
+        spread.variance[:, g] = moments.variance(own)
+        alike = _variance_if_alike(moments, pooled, one, other)
+        spread.null_variance[:, g] = np.fmax(moments.variance(contrast), alike)
         spread.customers[:, g] = moments.clusters[:, SCORED + ANTECEDENT]
         spread.others[:, g] = moments.clusters[:, ANTECEDENT] - spread.customers[:, g]
     for g in range(both.shape[1]):  # customers of several periods: at least as many as the largest other one has
         largest = np.delete(spread.customers, g, axis=1).max(axis=1)
         spread.others[:, g] = np.maximum(spread.others[:, g], largest)
     return spread
+
+
+def _variance_if_alike(
+    moments: ClusterMoments, pooled: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the variance of a difference of confidences if all baskets, and all pairs of a customer's, are alike.
+
+    What a few baskets happened to hold does not make it small, as it does the sum of observed squares.
+    """
+    from crmlytics._kernels.rule_counts import ANTECEDENT, BOTH, SCORED
+
+    surplus, weight = np.zeros((len(pooled), 8)), np.zeros((len(pooled), 8))
+    surplus[:, BOTH], surplus[:, ANTECEDENT] = 1, -pooled
+    weight[:, SCORED + ANTECEDENT], weight[:, ANTECEDENT] = one + other, -other
+    single, count = pooled * (1 - pooled), moments.sums[:, ANTECEDENT]
+    pairs = moments.products[:, ANTECEDENT, ANTECEDENT] - count  # ordered pairs of two baskets of one customer
+    correlation = ratio_of(moments.variance(surplus) - count * single, pairs * single)
+    correlation = np.clip(np.nan_to_num(correlation), 0, 1)
+    together: NDArray[np.float64] = correlation * moments.variance(weight) + (1 - correlation) * (one + other)
+    return single * together
 
 
 def _p_values(difference: NDArray[np.float64], spread: Spread) -> NDArray[np.float64]:

@@ -83,9 +83,7 @@ def to_mlxtend(found: Itemsets | RuleSet) -> Any:
     return pd.DataFrame({"support": support, "itemsets": _sets(found, found.rows[order])})
 
 
-def from_mlxtend(
-    frame: Any, *, basket_count: int, item_count: int | None = None, item: str = "product_id"
-) -> Itemsets:
+def from_mlxtend(frame: Any, *, basket_count: int, item_count: int | None = None, item: str = "product_id") -> Itemsets:
     """Take over frequent itemsets that mlxtend found, to make rules of them with :func:`association_rules`.
 
     Parameters

@@ -102,7 +102,8 @@ def significant_rules(
     SchemaError
         Something else than a RuleSet. A holdout that is the data the rules were found in: as many baskets, and the same
         counts of every rule. A correction for the mined rules alone, without a holdout: these were chosen by the same
-        data, from among all possible rules, and a p-value that forgets it is no p-value.
+        data, from among all possible rules, and a p-value that forgets it is no p-value. Without a holdout, itemsets of
+        :func:`from_mlxtend` without ``item_count``: how many rules were possible is then not known.
 
     Notes
     -----
