@@ -147,11 +147,12 @@ def test_counted_by_hand_on_every_kind(kind):
     assert (old["confidence"], old["rest_confidence"]) == pytest.approx((2 / 3, 1 / 3))
     assert old["difference"] == pytest.approx(1 / 3)
     assert old["lift"] == pytest.approx((12 / 18) / (13 / 19))
-    # At the confidence of both, 1/2, each of 12 customers adds ((2 - 3/2) / 18)^2 = (1/36)^2 to the variance.
-    expected = 2 * stats.t.sf((1 / 3) / (12**0.5 / 36), 5)
+    # At the confidence of both, 1/2, each of 12 customers adds only ((2 - 3/2) / 18)^2 to the variance; it is not
+    # believed to be smaller than that of 36 independent baskets, 1/4 (1/18 + 1/18) = (1/6)^2.
+    expected = 2 * stats.t.sf((1 / 3) / (1 / 6), 5)
     assert (old["p_value"], new["p_value"]) == pytest.approx((expected, expected))
     assert old["adjusted_p_value"] == pytest.approx(2 * expected)
-    assert old["differs"] is True
+    assert (old["differs"], as_dicts(contrasted(kind, alpha=0.25))[1]["differs"]) == (False, True)
 
 
 def test_dtypes_and_missing_values_are_the_same_on_every_kind(kind):
@@ -223,20 +224,28 @@ def test_what_is_expected_in_fewer_than_five_baskets_is_not_tested():
     assert tested(9) == [False, False]
 
 
-@pytest.mark.parametrize("sizes", [(8, 12), (8, 10, 14)])
-def test_the_side_with_fewer_customers_sets_the_degrees_of_freedom(sizes):
+@pytest.mark.parametrize(("sizes", "which"), [((8, 12), {0}), ((8, 10, 14), {0, 1})])  # 0: the squares observed
+def test_the_larger_variance_and_the_side_with_fewer_customers_count(sizes, which):
     segment = np.repeat(np.arange(len(sizes)), sizes)
-    baskets = [(c, n, ["t", "m"] if (c * c + n) % 3 else ["t"]) for c in range(len(segment)) for n in range(4)]
+    baskets = [(c, n, ["t", "m"] if (c * c + c % 2 * n) % 3 else ["t"]) for c in range(len(segment)) for n in range(4)]
     frame = pd.DataFrame(sales_of(baskets))
     segments = pd.DataFrame({"customer_id": range(len(segment)), "segment": segment})
     table = contrast_table(rules_of(frame), frame, segments=segments)
     hits = np.array([sum(len(items) - 1 for c, _, items in baskets if c == k) for k in range(len(segment))])
+    size, share = len(segment), hits.mean() / 4
+    single = share * (1 - share)
+    alike = (((hits - 4 * share) ** 2).sum() - 4 * size * single) / (12 * size * single)  # of two of the same customer
+    larger = []
     for own, row in enumerate(as_dicts(table)):
         inside = segment == own
         pull = (hits - 4 * hits.sum() / len(baskets)) * np.where(inside, 1 / inside.sum(), -1 / (~inside).sum()) / 4
         freedom = min(inside.sum(), (~inside).sum()) - 1
-        expected = 2 * stats.t.sf(abs(row["difference"]) / (pull**2).sum() ** 0.5, freedom)
+        variances = (pull**2).sum(), single * (1 + 3 * alike) / 4 * (1 / inside.sum() + 1 / (~inside).sum())
+        larger.append(int(np.argmax(variances)))
+        expected = 2 * stats.t.sf(abs(row["difference"]) / max(variances) ** 0.5, freedom)
         assert row["p_value"] == pytest.approx(expected)
+    assert alike > 0.1
+    assert set(larger) == which
 
 
 def test_periods_are_groups_too_and_the_same_customers_may_be_in_several():
@@ -322,6 +331,40 @@ def test_habits_of_a_few_customers_are_no_difference_between_segments_and_no_tre
     assert shares[1] > 0.25  # what clustering by customer is for
     assert shares[2] < 0.07
     assert alarms <= 1
+
+
+def test_never_seen_in_a_small_segment_is_no_smaller_a_surprise_than_fishers():
+    """Of 20,000 customers 1,000 are in the segment: 5.25 of them are expected to buy jam, none does."""
+    jam = np.arange(20_000) >= 20_000 - 105
+    sales = pd.DataFrame(sales_of([(c, 0, ["t", "m"] if bought else ["t"]) for c, bought in enumerate(jam)]))
+    rules = association_rules(frequent_itemsets(sales, min_support=2), min_confidence=0.001, consequent="m")
+    segments = pd.DataFrame({"customer_id": range(20_000), "segment": np.where(np.arange(20_000) < 1_000, "a", "b")})
+    few, rest = as_dicts(contrast_table(rules, sales, segments=segments))
+    assert (few["basket_count"], few["antecedent_count"], rest["basket_count"]) == (0, 1_000, 105)
+    fisher = stats.fisher_exact([[0, 1_000], [105, 18_895]]).pvalue  # 0.011
+    assert fisher / 4 < few["p_value"] < fisher * 4
+
+
+@pytest.mark.parametrize("visits", [1, 6])
+def test_rare_rules_in_a_small_segment_raise_no_alarm(visits):
+    alarms, p_values = 0, []
+    shares = np.geomspace(0.005, 0.3, 60)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        customers = 2_400 // visits
+        habits = rng.beta(shares, 1 - shares, (customers, len(shares))) if visits > 1 else shares  # correlation 1/2
+        held = [rng.random((customers, len(shares))) < habits for _ in range(visits)]
+        baskets = [(c, n, [0, *np.flatnonzero(row) + 1]) for n, rows in enumerate(held) for c, row in enumerate(rows)]
+        sales = pd.DataFrame(sales_of(baskets))
+        rules = association_rules(frequent_itemsets(sales, min_support=2, max_len=2), min_confidence=0)
+        segment = np.where(np.arange(customers) < customers // 20, "small", "large")
+        segments = pd.DataFrame({"customer_id": range(customers), "segment": segment})
+        table = contrast_table(rules.with_items(antecedent=[0]), sales, segments=segments)
+        alarms += table["differs"].any()
+        p_values.append(table["p_value"].dropna())
+    assert alarms <= 1
+    assert len(pd.concat(p_values)) > 300
+    assert (pd.concat(p_values) < 0.05).mean() < 0.06
 
 
 def test_a_planted_difference_is_found():

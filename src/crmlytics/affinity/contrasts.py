@@ -86,12 +86,16 @@ def contrast_table(
 
     Notes
     -----
-    The test asks whether the confidence is that of all other segments. One customer's baskets are not independent:
-    the variance is the sum over customers of their squared contributions to the difference, at the confidence of all
-    segments together (a score test), and the reference is Student's t with as many degrees of freedom as the side with
-    fewer customers has, less one. A rule expected to hold, or to fail, in fewer than 5 baskets of a segment or of the
-    rest is not tested (``p_value`` missing). Adjusted by Holm's method over all rows tested. That rules were found in
-    the same data does no harm as long as they were not chosen for differing.
+    The test asks whether the confidence is that of all other segments. One customer's baskets are not independent: the
+    variance is the sum over customers of their squared contributions to the difference, at the confidence ``p`` of all
+    segments together (a score test). Where a rule happens to hold in few baskets of a segment that sum is far too
+    small; so it is at least the variance if any two baskets of a customer had the same correlation r, in all segments:
+    ``p (1 - p) ((1 - r) (1 / a + 1 / a') + r sum of (n / a - n' / a')^2)``, of customers with ``n`` of the ``a``
+    baskets with the antecedent in the segment and ``n'`` of ``a'`` in the rest. The reference is Student's t with as
+    many degrees of freedom as the side with fewer customers has, less one. Errs on the side of caution. A rule expected
+    to hold, or to fail, in fewer than 5 baskets of a segment or of the rest is not tested (``p_value`` missing).
+    Adjusted by Holm's method over all rows tested. That rules were found in the same data does no harm as long as they
+    were not chosen for differing.
 
     The interval is Wilson's with the number of baskets divided by the design effect of customers (A. Korn and B.
     Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts").

@@ -95,9 +95,9 @@ def from_mlxtend(frame: Any, *, basket_count: int, item_count: int | None = None
         How many baskets were mined: the rows of the one-hot table. mlxtend knows shares only; counts are whole numbers
         again with it.
     item_count : int, optional
-        How many different items the baskets held, frequent or not: the columns of the one-hot table, ``onehot.shape[1]``
-        (not the rows of ``frame``). Only :func:`significant_rules` without a holdout needs it, to correct for all rules
-        that were possible.
+        How many different items the baskets held, frequent or not: the columns of the one-hot table,
+        ``onehot.shape[1]``. Only :func:`significant_rules` without a holdout needs it, to correct for all rules that
+        were possible.
     item : {"product_id", "category", "channel", "partner_id"}
         What the items are: names the columns of what is made from these itemsets.
 
@@ -243,8 +243,8 @@ def _all_items(item_count: int | None, frequent: int, *, caller: str) -> int | N
     item_count = check_count(item_count, name="item_count", caller=caller)
     if item_count < frequent:
         msg = (
-            f"{caller}: item_count={item_count:,} is less than the {frequent:,} items of the itemsets. Expected how many "
-            "different items the baskets held, the columns of the one-hot table: item_count=onehot.shape[1]."
+            f"{caller}: item_count={item_count:,} is less than the {frequent:,} items of the itemsets. Expected how "
+            "many different items the baskets held, the columns of the one-hot table: item_count=onehot.shape[1]."
         )
         raise SchemaError(msg)
     return item_count

@@ -435,7 +435,8 @@ def _too_many(itemsets: Itemsets, question: Question, total: int, max_rules: int
     return (
         f"association_rules: {number} of the {splits:,} rules that these itemsets can be split into reach "
         f"min_confidence={confidence:g}; max_rules={max_rules:,}. {memory}Ask for fewer, for example with "
-        f"min_confidence={(1 + confidence) / 2:.2g}, {shorter}consequent=[...] or itemsets of a higher min_support{allow}."
+        f"min_confidence={(1 + confidence) / 2:.2g}, {shorter}consequent=[...] or itemsets of a higher "
+        f"min_support{allow}."
     )
 
 

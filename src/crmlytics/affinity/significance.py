@@ -282,8 +282,8 @@ def _search_spaces(rules: RuleSet) -> NDArray[np.float64]:
     if item_count is None:
         msg = (
             f"{CALLER}: how many rules were possible is not known: the itemsets came without the number of items, "
-            "infrequent ones too. Give from_mlxtend(..., item_count=<different items in the baskets>), or test on other "
-            "customers with holdout=."
+            "infrequent ones too. Give from_mlxtend(..., item_count=<different items in the baskets>), or test on "
+            "other customers with holdout=."
         )
         raise SchemaError(msg)
     lengths = found.tree.lengths()
