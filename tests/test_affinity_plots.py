@@ -75,7 +75,9 @@ def test_says_what_is_missing(plot, rules):
 
 @pytest.mark.parametrize("plot", ALL)
 def test_a_single_rule_is_enough(plot, rules):
-    plot(rules.top(1)).figure.canvas.draw()
+    ax = plot(rules.top(1))
+    ax.figure.canvas.draw()
+    assert ax.has_data() or ax.patches or ax.texts
 
 
 # -- support and confidence ----------------------------------------------------------------------------------------

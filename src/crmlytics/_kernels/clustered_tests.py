@@ -158,7 +158,7 @@ def _deflated_p_values(moments: ClusterMoments, shares: tuple[Values, Values, Va
 
 
 @compiled
-def _moments_within(  # noqa: PLR0917
+def _moments_within(
     groups: NDArray[np.int64],
     edges: NDArray[np.int64],
     within_starts: NDArray[np.int64],
@@ -246,7 +246,7 @@ def _runs(cluster: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int
 
 
 @compiled
-def _fold(  # noqa: PLR0917
+def _fold(
     left: NDArray[np.int32],
     right: NDArray[np.int32],
     runs: NDArray[np.int32],

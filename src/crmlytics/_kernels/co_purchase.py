@@ -167,7 +167,7 @@ def _effective(
 
 
 @compiled
-def _companions(  # noqa: PLR0917
+def _companions(
     firsts: NDArray[np.int64],
     by_basket: Held,
     by_stratum: Held,

@@ -65,7 +65,7 @@ def _shares(tree: ItemsetTree, ancestors: Ints) -> Numbers:
 
 
 @compiled
-def _unexpected(  # noqa: PLR0917
+def _unexpected(
     tree: Counted, rules: Rules, order: NDArray[np.int64], ancestors: Ints, shares: Numbers, ratio: float, widest: int
 ) -> NDArray[np.bool_]:
     slots = _slots_of(rules)
@@ -109,7 +109,7 @@ def _sides_above(codes: Ints, first: int, sets: Ints, tree: Counted, ancestors: 
 
 
 @compiled
-def _kept_above(  # noqa: PLR0917
+def _kept_above(
     sets: Ints, totals: tuple[int, int], ends: tuple[int, int], above: Ints, rules: Rules, slots: Ints,
     kept: NDArray[np.bool_],
 ) -> tuple[Ints, int]:  # fmt: skip
@@ -212,7 +212,7 @@ def _is_close(one: int, above: Ints) -> bool:
 
 
 @compiled
-def _is_expected(  # noqa: PLR0917
+def _is_expected(
     rule: int, other: int, levels: Ints, codes: Ints, first: int, tree: Counted, rules: Rules, shares: Numbers,
     ratio: float,
 ) -> bool:  # fmt: skip

@@ -130,7 +130,7 @@ def _found(wanted: NDArray[np.int64], hashes: NDArray[np.int64], slots: NDArray[
 
 
 @compiled
-def _rows_of_sets(  # noqa: PLR0917
+def _rows_of_sets(
     starts: NDArray[np.int64],
     codes: NDArray[np.int32],
     item: NDArray[np.int32],

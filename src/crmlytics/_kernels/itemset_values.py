@@ -77,7 +77,7 @@ def sum_values(tree: ItemsetTree, baskets: Valued) -> Sums:
 
 
 @compiled
-def _walk(item: Ints, children: Ints, firsts: Places, row_of: Ints, baskets: Valued, sums: Sums) -> None:  # noqa: PLR0917
+def _walk(item: Ints, children: Ints, firsts: Places, row_of: Ints, baskets: Valued, sums: Sums) -> None:
     """Go through the rows with children; those of row ``r`` are ``children[firsts[r + 1]:firsts[r + 2]]``."""
     total = len(baskets.starts) - 1
     stack = Stack(np.arange(total).astype(np.int32), baskets.starts[:-1].copy(), np.zeros(total))
@@ -104,7 +104,7 @@ def _walk(item: Ints, children: Ints, firsts: Places, row_of: Ints, baskets: Val
 
 
 @compiled
-def _add(stack: Stack, begin: int, end: int, row_of: Ints, baskets: Valued, sums: Sums) -> None:  # noqa: PLR0917
+def _add(stack: Stack, begin: int, end: int, row_of: Ints, baskets: Valued, sums: Sums) -> None:
     """Add each basket of an itemset to the sums of the children it holds."""
     for entry in range(begin, end):
         basket = stack.basket[entry]
@@ -117,7 +117,7 @@ def _add(stack: Stack, begin: int, end: int, row_of: Ints, baskets: Valued, sums
 
 
 @compiled
-def _fill(stack: Stack, begin: int, end: int, row_of: Ints, place: Places, baskets: Valued) -> None:  # noqa: PLR0917
+def _fill(stack: Stack, begin: int, end: int, row_of: Ints, place: Places, baskets: Valued) -> None:
     """Write the baskets of the children that have children themselves."""
     for entry in range(begin, end):
         basket = stack.basket[entry]

@@ -187,7 +187,7 @@ def _with_a_free_row(rows: Ints, used: int, slot: int, shared: Controls) -> Ints
 
 
 @compiled
-def _write(rows: Ints, row: int, code: int, parent: int, size: int, answers: int) -> None:  # noqa: PLR0917
+def _write(rows: Ints, row: int, code: int, parent: int, size: int, answers: int) -> None:
     rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3] = code, parent, size, answers
 
 
@@ -248,7 +248,7 @@ def _apart_from(row: int, rows: Ints, found: Ints, counts: Ints, ancestors: Ints
 
 
 @compiled
-def _companions(places: Ints, columns: Columns, counts: Ints, found: Ints, min_count: int, earlier: bool) -> int:  # noqa: FBT001, PLR0917
+def _companions(places: Ints, columns: Columns, counts: Ints, found: Ints, min_count: int, earlier: bool) -> int:
     """Count the items beside these places: the frequent ones stand in ``found``, rising; other counts are 0 again."""
     touched = 0
     items, begins, ends = columns.items, columns.begins, columns.ends  # a look into the tuple costs more than the work
@@ -271,8 +271,8 @@ def _companions(places: Ints, columns: Columns, counts: Ints, found: Ints, min_c
 
 
 @compiled
-def _first_class(  # noqa: PLR0917
-    places: Ints, columns: Columns, stack: Stack, found: Ints, counts: Ints, row_of: Ints, earlier: bool,  # noqa: FBT001
+def _first_class(
+    places: Ints, columns: Columns, stack: Stack, found: Ints, counts: Ints, row_of: Ints, earlier: bool,
     slot: int, shared: Controls,
 ) -> Stack:  # fmt: skip
     """Put what was found beside these places on the stack, with its places as bits; clear ``counts`` behind it."""
@@ -313,9 +313,7 @@ def _intersect(bits: Words, one: int, other: int, into: int, words: int) -> int:
 
 
 @compiled
-def _mine_all(  # noqa: PLR0917
-    first: int, last: int, slot: int, columns: Columns, question: Question, shared: Controls
-) -> Ints:
+def _mine_all(first: int, last: int, slot: int, columns: Columns, question: Question, shared: Controls) -> Ints:
     """Mine the sets whose rarest item is in a range; a row is item, parent, count, 1."""
     item_total = len(columns.firsts) - 1
     rows, used = np.empty((256, 4), np.int32), 0
@@ -347,7 +345,7 @@ def _mine_all(  # noqa: PLR0917
 
 
 @compiled
-def _put_last(  # noqa: PLR0917
+def _put_last(
     rows: Ints, used: int, parent: int, found: Ints, counts: Ints, slot: int, shared: Controls
 ) -> tuple[Ints, int]:
     """Write sets that are not extended."""
@@ -362,7 +360,7 @@ def _put_last(  # noqa: PLR0917
 
 
 @compiled
-def _search_bits(  # noqa: C901, PLR0917
+def _search_bits(  # noqa: C901
     rows: Ints, used: int, stack: Stack, limits: tuple[int, int, int],
     ancestors: Ints, question: Question, slot: int, shared: Controls,
 ) -> tuple[Ints, int, Stack]:  # fmt: skip
@@ -407,9 +405,7 @@ def _search_bits(  # noqa: C901, PLR0917
 
 
 @compiled
-def _mine_closed(  # noqa: PLR0917
-    first: int, last: int, slot: int, columns: Columns, question: Question, shared: Controls
-) -> Ints:
+def _mine_closed(first: int, last: int, slot: int, columns: Columns, question: Question, shared: Controls) -> Ints:
     """Mine the closed sets whose rarest item is in a range; a row is item, parent, count, whether it answers."""
     item_total = len(columns.firsts) - 1
     rows, used = np.empty((256, 4), np.int32), 0
@@ -448,8 +444,8 @@ def _mine_closed(  # noqa: PLR0917
 
 
 @compiled
-def _put_chain(  # noqa: PLR0917
-    rows: Ints, used: int, code: int, parent: int, size: int, answers: bool, always: Ints,  # noqa: FBT001
+def _put_chain(
+    rows: Ints, used: int, code: int, parent: int, size: int, answers: bool, always: Ints,
     slot: int, shared: Controls,
 ) -> tuple[Ints, int]:  # fmt: skip
     """Write a set and, one a row behind it, the items that are always with it; the last one is the closed set."""
@@ -464,7 +460,7 @@ def _put_chain(  # noqa: PLR0917
 
 
 @compiled
-def _search_closed(  # noqa: C901, PLR0917
+def _search_closed(  # noqa: C901
     rows: Ints, used: int, stack: Stack, limits: tuple[int, int, int, int, int],
     always: Ints, question: Question, slot: int, shared: Controls,
 ) -> tuple[Ints, int, Stack]:  # fmt: skip

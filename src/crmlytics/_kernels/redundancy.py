@@ -45,12 +45,12 @@ def most_confident_general_rules(
 
 
 @compiled
-def _improve(  # noqa: PLR0917
+def _improve(
     itemsets: Counted,
     rules: Rules,
     span: NDArray[np.int64],
     best: NDArray[np.int64],
-    only_to_decide: bool,  # noqa: FBT001
+    only_to_decide: bool,
     task: int,
     shared: Controls,
 ) -> bool:
@@ -81,7 +81,7 @@ def _keys_of(row: int, itemsets: Counted, keys: NDArray[np.int64]) -> int:
 
 
 @compiled
-def _walk_subsets(  # noqa: PLR0917
+def _walk_subsets(
     keys: NDArray[np.int64],
     walk: tuple[int, int, int, int],
     best: NDArray[np.int64],

@@ -34,7 +34,7 @@ WORDS = 8  # 64-bit words a block: an itemset's occurrences in 512 baskets are o
 NOISE = 1e-12  # of the sum of absolute terms: what is left of an exact 0 after rounding
 
 
-def count_itemsets(  # noqa: PLR0917
+def count_itemsets(
     tree: ItemsetTree,
     rows: NDArray[np.int32],
     starts: NDArray[np.int64],
@@ -102,7 +102,7 @@ class ClusterMoments:
         return np.where(total > NOISE * size, total, 0.0)
 
 
-def cluster_moments(  # noqa: PLR0917
+def cluster_moments(
     tree: ItemsetTree,
     antecedent: NDArray[np.int32],
     consequent: NDArray[np.int32],
@@ -187,7 +187,7 @@ def _blocks(
 
 
 @compiled
-def _count(  # noqa: PLR0917
+def _count(
     item: NDArray[np.int32],
     parent: NDArray[np.int32],
     order: NDArray[np.int64],
@@ -249,7 +249,7 @@ def _cluster_totals(runs: NDArray[np.int32], scores: NDArray[np.int64]) -> NDArr
 
 
 @compiled
-def _held_by(  # noqa: PLR0917
+def _held_by(
     first: int,
     end: int,
     codes: NDArray[np.int32],
@@ -276,7 +276,7 @@ def _held_by(  # noqa: PLR0917
 
 
 @compiled
-def _moments(  # noqa: PLR0917
+def _moments(
     rules: NDArray[np.int64],
     consequent: NDArray[np.int32],
     antecedent_starts: NDArray[np.int64],
@@ -323,13 +323,13 @@ def _number(margin: int) -> int:
 
 
 @compiled
-def _mark(  # noqa: PLR0917
+def _mark(
     found: NDArray[np.int32],
     runs: NDArray[np.int32],
     scores: NDArray[np.int64],
     held: NDArray[np.bool_],
     margins: NDArray[np.int64],
-    sign: bool,  # noqa: FBT001  numba has no keyword-only arguments
+    sign: bool,
 ) -> None:
     """Note the baskets with a consequent, and their numbers in each cluster, or take that back."""
     step = 1 if sign else -1
@@ -341,7 +341,7 @@ def _mark(  # noqa: PLR0917
 
 
 @compiled
-def _sum_margins(  # noqa: PLR0917
+def _sum_margins(
     some: NDArray[np.integer[Any]],
     first: int,
     margins: NDArray[np.int64],
@@ -369,7 +369,7 @@ def _sum_margins(  # noqa: PLR0917
 
 
 @compiled
-def _walk(  # noqa: PLR0917
+def _walk(
     found: NDArray[np.int32],
     runs: NDArray[np.int32],
     scores: NDArray[np.int64],

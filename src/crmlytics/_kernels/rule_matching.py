@@ -151,7 +151,7 @@ def _best_below(parent: NDArray[np.int32], antecedents: NDArray[np.int32]) -> ND
 
 
 @compiled
-def _match(  # noqa: PLR0917
+def _match(
     child_starts: NDArray[np.int64],
     child_items: NDArray[np.int32],
     child_nodes: NDArray[np.int32],
@@ -191,7 +191,7 @@ def _match(  # noqa: PLR0917
 
 
 @compiled
-def _add_children(  # noqa: PLR0917
+def _add_children(
     children: tuple[NDArray[np.int32], NDArray[np.int32]],
     in_cart: NDArray[np.int32],
     place: int,

@@ -112,7 +112,7 @@ def _room_for(total: int) -> Rules:
     return Rules(np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.int32))
 
 
-def _pass(  # noqa: PLR0917
+def _pass(
     itemsets: Counted,
     question: Question,
     parts: list[NDArray[np.int32]],
@@ -131,7 +131,7 @@ def _pass(  # noqa: PLR0917
 
 
 @compiled
-def _split_rows(  # noqa: PLR0917
+def _split_rows(
     itemsets: Counted,
     question: Question,
     rows: NDArray[np.int32],
@@ -188,7 +188,7 @@ def _choices(row: int, itemsets: Counted, question: Question, keys: NDArray[np.i
 
 
 @compiled
-def _split(  # noqa: PLR0917
+def _split(
     row: int,
     choices: tuple[int, int, int],
     keys: NDArray[np.int64],

@@ -66,6 +66,10 @@ def _mapping(margin: Any, item: str, *, caller: str) -> Mapping[Any, Any]:
     if item != "product_id":
         msg = f'{caller}: Products has margins by product_id, and item is "{item}". Give margin={{{item}: amount}}.'
         raise SchemaError(msg)
-    found = collect(margin.need("product_id", "price", "cost", caller=caller).drop_nulls())
-    gained = (found["price"] - found["cost"]).to_list()
-    return dict(zip(found["product_id"].to_list(), gained, strict=True))
+    return unit_margins(margin, caller=caller)
+
+
+def unit_margins(products: Products, *, caller: str) -> dict[Any, float]:
+    """Return what one unit of each product earns, its price less its cost, where both are known."""
+    found = collect(products.need("product_id", "price", "cost", caller=caller).drop_nulls())
+    return dict(zip(found["product_id"].to_list(), (found["price"] - found["cost"]).to_list(), strict=True))

@@ -77,10 +77,9 @@ def to_mlxtend(found: Itemsets | RuleSet) -> Any:
     if not isinstance(found, Itemsets):
         msg = f"to_mlxtend: expected Itemsets or a RuleSet, got {type(found).__name__}. Give it before .to_frame()."
         raise SchemaError(msg)
-    lengths, counts = found.tree.lengths()[found.rows], found.tree.count[found.rows]
-    order = np.lexsort((found.rows, lengths, -counts))  # as Itemsets.to_frame
-    support = counts[order] / max(found.basket_count, 1)
-    return pd.DataFrame({"support": support, "itemsets": _sets(found, found.rows[order])})
+    rows = found.rows[found.order()]
+    support = found.tree.count[rows] / max(found.basket_count, 1)
+    return pd.DataFrame({"support": support, "itemsets": _sets(found, rows)})
 
 
 def from_mlxtend(frame: Any, *, basket_count: int, item_count: int | None = None, item: str = "product_id") -> Itemsets:

@@ -94,7 +94,7 @@ class Itemsets:
         without one is called by its id).
         """
         labels = None if names is None else item_names(self, names, caller="Itemsets.to_frame")
-        rows = self.rows[self._order()]
+        rows = self.rows[self.order()]
         count = self.tree.count[rows].astype(np.int64)
         starts, codes = self.tree.members(rows, order=self.id_order())
         columns = {
@@ -111,7 +111,7 @@ class Itemsets:
         order[np.argsort(self.item_ids, kind="stable")] = np.arange(len(order), dtype=np.int32)
         return order
 
-    def _order(self) -> NDArray[np.int64]:
+    def order(self) -> NDArray[np.int64]:
         """Return how the rows stand in a table: the most frequent first, then the shortest, then as mined."""
         lengths, counts = self.tree.lengths()[self.rows].astype(np.int64), self.tree.count[self.rows]
         return np.lexsort((self.rows, lengths, -counts))

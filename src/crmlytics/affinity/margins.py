@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._frames import collect
 from crmlytics._validation import check_fraction, warn
 from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._checks import check_itemsets
 from crmlytics.affinity._lists import list_column, table_with_lists
+from crmlytics.affinity._margins import unit_margins
 from crmlytics.affinity.hierarchy import in_codes_of
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Products, Transactions, check_same_ids
@@ -215,10 +215,7 @@ def _from_products(products: Products, table: Transactions, item: str, *, caller
         )
         raise SchemaError(msg)
     check_same_ids([table, products], role="product_id", caller=caller)
-    found = collect(products.need("product_id", "price", "cost", caller=caller).drop_nulls())
-    earned = (found["price"] - found["cost"]).to_list()
-    unit = dict(zip(found["product_id"].to_list(), earned, strict=True))
-    return _Margin(nw.col("quantity"), ("quantity",), unit)
+    return _Margin(nw.col("quantity"), ("quantity",), unit_margins(products, caller=caller))
 
 
 def _basket_totals(baskets: Baskets) -> NDArray[np.float64]:
