@@ -19,7 +19,7 @@ from crmlytics._frames import enter
 from crmlytics._kernels.itemset_index import index_of, rows_of_sets, rows_without
 from crmlytics._kernels.itemset_tree import ItemsetTree
 from crmlytics._kernels.rules import COUNT_LIMIT, TooManyRulesError, split_count
-from crmlytics.affinity._lists import list_column, table_with_lists
+from crmlytics._lists import list_column, table_with_lists
 from crmlytics.affinity.contrasts import contrast_table
 from crmlytics.affinity.itemsets import Itemsets, frequent_itemsets
 from crmlytics.affinity.rules import RuleSet, association_rules

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from crmlytics import Transactions
+from crmlytics._baskets import read_baskets
 from crmlytics._kernels.clustered_tests import clustered_p_values, moments_within, part_tests
 from crmlytics._kernels.rule_counts import ClusterMoments, cluster_moments
-from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity.itemsets import frequent_itemsets
 from crmlytics.affinity.rules import RuleSet
 from crmlytics.affinity.significance import significant_rules, split_by_customer

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._baskets import basket_lines
 from crmlytics._frames import SPARK, collect
-from crmlytics.affinity._baskets import basket_lines
 from crmlytics.affinity._mining import Mined, Wanted
 from crmlytics.exceptions import ResultTooLargeError, SchemaError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Basket
     from crmlytics._kernels.itemset_tree import ItemsetTree
-    from crmlytics.affinity._baskets import Basket
     from crmlytics.tables import Transactions
 
 BYTES_AN_ITEMSET = 100  # as they come from the cluster, lists of ids

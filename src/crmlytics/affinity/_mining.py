@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Baskets
     from crmlytics._kernels.itemset_tree import ItemsetTree
-    from crmlytics.affinity._baskets import Baskets
 
     Found = tuple[ItemsetTree, NDArray[np.int32]]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._names import names_of
 from crmlytics._plots import INK, MUTED, RULE, percent_axis, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_count
 from crmlytics.affinity._checks import check_rules
-from crmlytics.affinity._names import item_names
 from crmlytics.affinity._rule_graph import Edge, edges_of, layout
 from crmlytics.affinity.measures import measure_values
 from crmlytics.exceptions import SchemaError
@@ -94,7 +94,7 @@ def plot_rule_graph(rules: RuleSet, *, n: int = 30, names: Any = None, ax: Axes 
         each of its consequent. The same rules always give the same picture.
     """
     rules = _first(rules, n, caller="plot_rule_graph")
-    labels = item_names(rules.itemsets, names, caller="plot_rule_graph")
+    labels = names_of(rules.itemsets.item_ids.tolist(), names, caller="plot_rule_graph")
     edges = edges_of(rules)
     places, (width, height) = layout(edges)
     ax = new_axes(ax, size=(width + 1.2, height + 0.6))
@@ -131,7 +131,7 @@ def plot_lift_matrix(rules: RuleSet, *, n: int = 20, names: Any = None, ax: Axes
     caller = "plot_lift_matrix"
     _check_drawable(rules, caller=caller)
     n = check_count(n, name="n", caller=caller, least=2)
-    labels = item_names(rules.itemsets, names, caller=caller)
+    labels = names_of(rules.itemsets.item_ids.tolist(), names, caller=caller)
     codes = _first_items(rules, n)
     lift = _pair_lift(rules.itemsets, codes)
     order = _grouped(np.nan_to_num(np.log2(lift)))
@@ -169,7 +169,7 @@ def plot_parallel_coordinates(rules: RuleSet, *, n: int = 20, names: Any = None,
         Every row is an item. The darker a line, the higher the lift; the wider, the higher the confidence.
     """
     rules = _first(rules, n, caller="plot_parallel_coordinates")
-    labels = item_names(rules.itemsets, names, caller="plot_parallel_coordinates")
+    labels = names_of(rules.itemsets.item_ids.tolist(), names, caller="plot_parallel_coordinates")
     items = _first_items(rules, None)
     together = _times_together(rules, items)
     items = items[_grouped(together)]

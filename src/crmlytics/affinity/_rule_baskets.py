@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics.affinity._lists import list_column
+from crmlytics._lists import list_column
 from crmlytics.affinity.hierarchy import read_baskets_of
 from crmlytics.exceptions import SchemaError
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Baskets
     from crmlytics._periods import PeriodGrid
-    from crmlytics.affinity._baskets import Baskets
     from crmlytics.affinity.rules import RuleSet
     from crmlytics.tables import Transactions
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crmlytics._frames import collect
+from crmlytics._lists import table_with_lists
 from crmlytics._periods import period_grid
 from crmlytics._validation import as_moment, check_fraction, warn
 from crmlytics.affinity._checks import check_rules
-from crmlytics.affinity._lists import table_with_lists
 from crmlytics.affinity._rule_baskets import (
     LEAST_EXPECTED,
     baskets_for,
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Baskets
     from crmlytics._kernels.rule_counts import ClusterMoments
     from crmlytics._periods import PeriodGrid
-    from crmlytics.affinity._baskets import Baskets
     from crmlytics.affinity.rules import RuleSet
 
 CALLER = "contrast_table"

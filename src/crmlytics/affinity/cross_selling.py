@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._baskets import ITEM_ROLES
 from crmlytics._frames import collect, enter
 from crmlytics._validation import as_moment, check_choice, check_count
-from crmlytics.affinity._baskets import ITEM_ROLES
 from crmlytics.affinity.itemsets import frequent_itemsets
 from crmlytics.affinity.recommending import RuleRecommender, rules_above_chance
 from crmlytics.exceptions import SchemaError

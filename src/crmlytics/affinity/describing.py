@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._lists import list_column, table_with_lists
+from crmlytics._names import names_of
 from crmlytics._validation import check_count
 from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._findings import FEW, Finding
-from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._margins import margin_amounts
-from crmlytics.affinity._names import item_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def describe_rules(rules: RuleSet, *, n: int = 10, names: Any = None, margin: An
     """
     check_rules(rules, caller=CALLER)
     n = check_count(n, name="n", caller=CALLER)
-    labels = item_names(rules.itemsets, names, caller=CALLER)
+    labels = names_of(rules.itemsets.item_ids.tolist(), names, caller=CALLER)
     earned = None if margin is None else margin_amounts(margin, rules.itemsets, caller=CALLER)
     chosen = rules.take(_choose(rules, n, earned))
     earns = np.full(len(labels), np.nan) if earned is None else earned

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._baskets import packed, read_baskets, recoded
 from crmlytics._frames import collect
 from crmlytics._validation import check_choice, warn
-from crmlytics.affinity._baskets import packed, read_baskets, recoded
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Products, check_same_ids
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics.affinity._baskets import Baskets
+    from crmlytics._baskets import Baskets
     from crmlytics.affinity.itemsets import Itemsets
     from crmlytics.tables import Transactions
 

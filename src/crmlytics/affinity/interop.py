@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._baskets import ITEM_ROLES, encode
 from crmlytics._frames import Implementation, enter
 from crmlytics._validation import check_choice, check_count
-from crmlytics.affinity._baskets import ITEM_ROLES, encode
 from crmlytics.affinity._checks import check_itemsets
 from crmlytics.affinity.itemsets import Itemsets
 from crmlytics.affinity.rules import RuleSet

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._baskets import read_baskets
+from crmlytics._lists import list_column, table_with_lists
+from crmlytics._names import names_of
 from crmlytics._validation import as_bytes, check_choice, check_count, warn
-from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._cluster import is_on_cluster, mine_on_cluster
-from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._mining import Wanted, mine_in_memory
-from crmlytics.affinity._names import item_names
 from crmlytics.affinity.hierarchy import lifted, parents_of, read_hierarchy
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Products, Transactions
@@ -21,9 +21,9 @@ from crmlytics.tables import Products, Transactions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Basket
     from crmlytics._frames import Engine
     from crmlytics._kernels.itemset_tree import ItemsetTree
-    from crmlytics.affinity._baskets import Basket
 
 CALLER = "frequent_itemsets"
 
@@ -93,7 +93,7 @@ class Itemsets:
         With ``names``, a mapping from item id to name, the lists hold names (String, in the order of the ids; an item
         without one is called by its id).
         """
-        labels = None if names is None else item_names(self, names, caller="Itemsets.to_frame")
+        labels = None if names is None else names_of(self.item_ids.tolist(), names, caller="Itemsets.to_frame")
         rows = self.rows[self.order()]
         count = self.tree.count[rows].astype(np.int64)
         starts, codes = self.tree.members(rows, order=self.id_order())

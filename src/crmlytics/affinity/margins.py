@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._baskets import read_baskets
+from crmlytics._lists import list_column, table_with_lists
 from crmlytics._validation import check_fraction, warn
-from crmlytics.affinity._baskets import read_baskets
 from crmlytics.affinity._checks import check_itemsets
-from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._margins import unit_margins
 from crmlytics.affinity.hierarchy import in_codes_of
 from crmlytics.exceptions import SchemaError
@@ -21,8 +21,8 @@ from crmlytics.tables import Products, Transactions, check_same_ids
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Basket, Baskets
     from crmlytics._kernels.itemset_values import Sums
-    from crmlytics.affinity._baskets import Basket, Baskets
     from crmlytics.affinity.itemsets import Itemsets
 
 DIGITS = 12  # of a share: what rounding does must neither drop a row at the threshold nor decide the order

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._baskets import read_baskets
+from crmlytics._lists import table_with_lists
 from crmlytics._periods import period_grid
 from crmlytics._validation import check_amount, check_count, check_fraction, warn
-from crmlytics.affinity._baskets import read_baskets
-from crmlytics.affinity._lists import table_with_lists
 from crmlytics.affinity._rule_baskets import EPOCH, period_numbers, ratio_of
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._baskets import Baskets
     from crmlytics._kernels.co_purchase import Pairs
-    from crmlytics.affinity._baskets import Baskets
 
 CALLER = "pair_table"
 

@@ -12,10 +12,10 @@ from narwhals.stable.v2.dependencies import is_into_series
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from crmlytics._baskets import Baskets, basket_days
+from crmlytics._lists import list_column, table_with_lists
 from crmlytics._validation import check_count, warn
-from crmlytics.affinity._baskets import Baskets, basket_days
 from crmlytics.affinity._checks import check_rules
-from crmlytics.affinity._lists import list_column, table_with_lists
 from crmlytics.affinity._margins import margin_amounts
 from crmlytics.affinity._rule_order import strongest_first
 from crmlytics.affinity.hierarchy import in_codes_of, read_baskets_of

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._lists import list_column, table_with_lists
+from crmlytics._names import names_of
 from crmlytics._validation import check_count, did_you_mean
 from crmlytics.affinity._checks import check_itemsets
-from crmlytics.affinity._lists import list_column, table_with_lists
-from crmlytics.affinity._names import item_names
 from crmlytics.affinity._rule_order import candidates_of, strongest_first
 from crmlytics.affinity._rules_in_tables import positions_in
 from crmlytics.affinity.measures import measure_named, measure_values
@@ -294,7 +294,7 @@ class RuleSet:
         without one is called by its id, items that share one by name and id). Such a table is for reading:
         :meth:`matching` needs the ids.
         """
-        labels = None if names is None else item_names(self.itemsets, names, caller="RuleSet.to_frame")
+        labels = None if names is None else names_of(self.itemsets.item_ids.tolist(), names, caller="RuleSet.to_frame")
         columns = {
             "antecedent": self._ids(self.antecedent, labels),
             "consequent": self._ids(self.consequent, labels),

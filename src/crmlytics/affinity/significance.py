@@ -11,9 +11,9 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
+from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_choice, check_count, check_fraction
 from crmlytics.affinity._checks import check_rules
-from crmlytics.affinity._lists import table_with_lists
 from crmlytics.affinity._rule_baskets import baskets_for, rule_columns
 from crmlytics.affinity.measures import measure_values
 from crmlytics.exceptions import DataQualityWarning, SchemaError

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._frames import collect, to_pandas
+from crmlytics._lists import table_with_lists
+from crmlytics._names import names_of
 from crmlytics._periods import label_periods, period_grid
 from crmlytics._plots import PALETTE, percent_axis, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import as_moment, check_fraction, warn
 from crmlytics.affinity._checks import check_rules
-from crmlytics.affinity._lists import table_with_lists
-from crmlytics.affinity._names import names_of
 from crmlytics.affinity._rule_baskets import (
     EPOCH,
     LEAST_EXPECTED,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from crmlytics.affinity._baskets import Baskets
+    from crmlytics._baskets import Baskets
     from crmlytics.affinity.rules import RuleSet
 
 LEAST_PERIODS = 3

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._baskets import ITEM_ROLES
 from crmlytics._binding import is_no_id
 from crmlytics._frames import collect, to_pandas
 from crmlytics._orders import gather
 from crmlytics._plots import INK, MUTED, percent_axis, short_number
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import as_moment, check_choice, check_count, warn
-from crmlytics.affinity._baskets import ITEM_ROLES
 from crmlytics.affinity._segments import enter_segments
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions

@@ -11,14 +11,7 @@ from crmlytics.exceptions import SchemaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crmlytics.affinity.itemsets import Itemsets
-
 SHOWN = 3  # ids in a message
-
-
-def item_names(itemsets: Itemsets, names: Any, *, caller: str) -> list[str]:
-    """Return the name of each item code, as :func:`names_of` gives them."""
-    return names_of(itemsets.item_ids.tolist(), names, caller=caller)
 
 
 def names_of(ids: Sequence[Any], names: Any, *, caller: str) -> list[str]:

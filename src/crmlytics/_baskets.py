@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ITEM_ROLES = ("product_id", "category", "channel", "partner_id")
 DENSE = 4  # whole numbers that leave at most three of four places empty are their own codes
+MICROSECONDS_A_DAY = 86_400_000_000
 ENOUGH = 10_000_000  # keeps a floor division positive: engines round negative ones differently
 
 
@@ -48,6 +49,8 @@ class Baskets:
         Days from 1970-01-01 to the last line of each basket, where asked for.
     values : float64 array, shape (items,), or None
         The sum of what was asked for (a margin, say) over the lines of each basket and item.
+    moment : int64 array, shape (baskets,), or None
+        Microseconds from 1970-01-01 to the last line of each basket, where days are asked for.
     """
 
     starts: NDArray[np.int64]
@@ -58,6 +61,7 @@ class Baskets:
     customer_ids: NDArray[Any] | None = None
     day: NDArray[np.int64] | None = None
     values: NDArray[np.float64] | None = None
+    moment: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return how many baskets there are."""
@@ -89,7 +93,7 @@ def read_baskets(
         The item ids whose codes are 0, 1, ...; other items are left out, baskets stay. Otherwise every item has a
         code, rare ones first and by id among equals.
     days : bool
-        Whether :attr:`Baskets.day` is wanted.
+        Whether :attr:`Baskets.day` and :attr:`Baskets.moment` are wanted.
     value, value_roles : expression and the roles it needs, optional
         What :attr:`Baskets.values` sums.
     caller : str
@@ -101,13 +105,15 @@ def read_baskets(
     item_code, item_ids = encode(lines["item"])
     basket_code, ids, owner, owner_ids = _basket_codes(lines, basket)
     keys, values = _entries(basket_code, item_code, len(item_ids), lines)
-    day = _last_of(np.asarray(lines["day"]), basket_code, len(ids)) if days else None
+    moment = _last_of(microseconds(lines["moment"]), basket_code, len(ids)) if days else None
     del lines, basket_code, item_code  # millions of lines: memory for what follows
     of_basket, kept = _without_empty(keys, len(item_ids), len(ids))
     keys %= max(len(item_ids), 1)
     codes, item_ids = recoded(keys, item_ids, known)
     starts, items, values = packed(of_basket, codes, values, (len(kept), len(item_ids)))
-    return Baskets(starts, items, item_ids, ids[kept], _picked(owner, kept), owner_ids, _picked(day, kept), values)
+    moment = _picked(moment, kept)
+    day = None if moment is None else moment // MICROSECONDS_A_DAY
+    return Baskets(starts, items, item_ids, ids[kept], _picked(owner, kept), owner_ids, day, values, moment)
 
 
 def basket_days(basket: Any, *, caller: str) -> int | None:
@@ -181,7 +187,7 @@ def _plan(
         keys = ["customer_id"]
     wanted = {"item": nw.col(item)} | {key: nw.col(key) for key in keys}
     moments = ["timestamp"] if days or length else []
-    wanted |= {"day": day_number(nw.col("timestamp"))} if moments else {}
+    wanted |= {"moment": nw.col("timestamp")} if days else {}
     wanted |= {"bucket": (day_number(nw.col("timestamp")) + ENOUGH * length) // length} if length else {}
     units = next((role for role in ("quantity", "amount") if table.has(role)), None)
     wanted |= {"units": nw.col(units)} if units and table.may_hold_returns else {}
@@ -240,9 +246,14 @@ def _picked(array: NDArray[Any] | None, kept: Keys) -> NDArray[Any] | None:
     return None if array is None else array[kept]
 
 
-def _last_of(day: NDArray[Any], basket_code: Codes, baskets: int) -> Keys:
+def microseconds(moments: NDArray[Any]) -> Keys:
+    """Return moments as whole microseconds since 1970-01-01."""
+    return moments.astype("datetime64[us]").astype(np.int64)
+
+
+def _last_of(moment: Keys, basket_code: Codes, baskets: int) -> Keys:
     last = np.full(baskets, np.iinfo(np.int64).min)
-    np.maximum.at(last, basket_code, day)
+    np.maximum.at(last, basket_code, moment)
     return last
 
 
