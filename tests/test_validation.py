@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmlytics._validation import as_days, as_moment, check_amount, check_choice, check_count, check_fraction
+from crmlytics._validation import (
+    as_days,
+    as_moment,
+    as_seconds,
+    check_amount,
+    check_choice,
+    check_count,
+    check_fraction,
+)
 from crmlytics.exceptions import SchemaError
 
 
@@ -59,6 +67,36 @@ def test_a_week_is_seven_days(days):
 def test_other_durations_are_refused(value):
     with pytest.raises(SchemaError, match=r'f: horizon must be a duration in days or weeks such as horizon="90d"'):
         as_days(value, caller="f")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("90s", 90),
+        ("30m", 30 * 60),
+        (" 12 h ", 12 * 60 * 60),
+        ("1d", 24 * 60 * 60),
+        ("2w", 14 * 24 * 60 * 60),
+        (dt.timedelta(days=2, seconds=5), 2 * 24 * 60 * 60 + 5),
+        (pd.Timedelta("45min"), 45 * 60),
+    ],
+)
+def test_short_durations_are_seconds(value, seconds):
+    assert as_seconds(value, caller="f") == seconds
+
+
+@given(days=st.integers(1, 5_000))
+def test_short_and_long_durations_agree_on_days(days):
+    assert as_seconds(f"{days}d", caller="f") == 24 * 60 * 60 * as_days(f"{days}d", caller="f")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["30", "0m", "-5m", "1.5h", "1 month", "30M", 1800, None, pd.NaT, dt.timedelta(milliseconds=500), "40000d", ""],
+)
+def test_other_short_durations_are_refused(value):
+    with pytest.raises(SchemaError, match=r'f: gap must be a duration such as gap="90s", "30m" \(minutes\).*longest'):
+        as_seconds(value, caller="f")
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, "0.2", True, None, float("nan")])

@@ -171,7 +171,12 @@ class Contract:
 
     def has(self, *roles: str) -> bool:
         """Whether every one of these roles has a column, or is computed from columns that are there."""
-        return set(roles) <= set(self._schema.names())
+        return set(roles) <= set(self.columns)
+
+    @property
+    def columns(self) -> list[str]:
+        """The canonical names of the roles that have a column, and the names of the attributes."""
+        return self._schema.names()
 
     def id_kind(self, name: str) -> str:
         """``'Int64'`` or ``'String'``: the kind an id has in results."""

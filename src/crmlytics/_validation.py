@@ -20,6 +20,8 @@ LONGEST_DAYS = 36_525  # a century
 SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMG]?B)\s*$")
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 DURATION = re.compile(r"^\s*(\d+)\s*([dw])\s*$")
+SHORT_DURATION = re.compile(r"^\s*(\d+)\s*([smhdw])\s*$")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def as_moment(value: Any, *, name: str = "as_of", caller: str) -> dt.datetime:
@@ -70,6 +72,26 @@ def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
         )
         raise SchemaError(msg)
     return days
+
+
+def as_seconds(value: Any, *, name: str = "gap", caller: str) -> int:
+    """Read a duration as whole seconds: ``"90s"``, ``"30m"`` (minutes), ``"12h"``, ``"1d"``, ``"2w"``, a ``timedelta``.
+
+    >>> as_seconds("30m", caller="doctest")
+    1800
+    """
+    seconds = None
+    if isinstance(value, str) and (found := SHORT_DURATION.match(value)):
+        seconds = int(found[1]) * SECONDS[found[2]]
+    elif isinstance(value, dt.timedelta) and not value.microseconds:
+        seconds = value.days * SECONDS["d"] + value.seconds
+    if seconds is None or not 1 <= seconds <= LONGEST_DAYS * SECONDS["d"]:
+        msg = (
+            f'{caller}: {name} must be a duration such as {name}="90s", "30m" (minutes), "12h" or "7d", got {value!r}. '
+            f"The longest is {LONGEST_DAYS}d."
+        )
+        raise SchemaError(msg)
+    return seconds
 
 
 def as_bytes(value: Any, *, name: str = "max_memory", caller: str) -> int:

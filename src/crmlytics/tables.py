@@ -345,6 +345,8 @@ class Events(Contract):
         Column of the moment of the event.
     amount, cost : str, optional
         Columns of the money an event brought and what it cost.
+
+    Other columns stay, under their own names, as attributes of the event.
     """
 
     moment_role: ClassVar[str | None] = "timestamp"
@@ -358,6 +360,9 @@ class Events(Contract):
     channel: str | None = role("channel", Kind.ID)
     amount: str | None = role("amount", Kind.NUMBER)
     cost: str | None = role("cost", Kind.NUMBER)
+
+    def _attribute_name(self, _: int, column: str) -> str | None:
+        return own_name(column, self._kinds())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,6 +9,7 @@ import numpy as np
 from crmlytics._frames import collect
 from crmlytics._lists import table_with_lists
 from crmlytics._periods import period_grid
+from crmlytics._segments import enter_segments
 from crmlytics._validation import as_moment, check_fraction, warn
 from crmlytics.affinity._checks import check_rules
 from crmlytics.affinity._rule_baskets import (
@@ -20,7 +21,6 @@ from crmlytics.affinity._rule_baskets import (
     ratio_of,
     rule_columns,
 )
-from crmlytics.affinity._segments import enter_segments
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 

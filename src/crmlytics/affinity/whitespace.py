@@ -13,8 +13,8 @@ from crmlytics._frames import collect, to_pandas
 from crmlytics._orders import gather
 from crmlytics._plots import INK, MUTED, percent_axis, short_number
 from crmlytics._plots import axes as new_axes
+from crmlytics._segments import enter_segments
 from crmlytics._validation import as_moment, check_choice, check_count, warn
-from crmlytics.affinity._segments import enter_segments
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions
 

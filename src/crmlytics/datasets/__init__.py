@@ -7,16 +7,19 @@ from crmlytics.datasets._bundled import (
     load_complete_journey,
     load_donations,
 )
+from crmlytics.datasets._events import SyntheticEvents, make_events
 from crmlytics.datasets._online_retail import load_online_retail
 from crmlytics.datasets._synthetic import SyntheticTransactions, make_transactions
 
 __all__ = [
     "CompleteJourney",
+    "SyntheticEvents",
     "SyntheticTransactions",
     "data_path",
     "load_cdnow",
     "load_complete_journey",
     "load_donations",
     "load_online_retail",
+    "make_events",
     "make_transactions",
 ]

@@ -11,22 +11,22 @@ from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Customers
 
 if TYPE_CHECKING:
-    from crmlytics.tables import Transactions
+    from crmlytics._contract import Contract
 
 
-def enter_segments(segments: Any, table: Transactions, *, caller: str) -> nw.LazyFrame[Any]:
+def enter_segments(segments: Any, table: Contract, *, caller: str) -> nw.LazyFrame[Any]:
     """Bring in who is in which segment; a customer without a segment is left out."""
-    customers = _customers(segments, caller=caller)
+    customers, lines = _customers(segments, caller=caller), type(table).__name__.lower()
     if customers.engine.implementation is not table.engine.implementation:
         msg = (
-            f"{caller}: segments is a {customers.engine.name} table and transactions a {table.engine.name} table. "
+            f"{caller}: segments is a {customers.engine.name} table and {lines} a {table.engine.name} table. "
             "Give both as the same kind of table."
         )
         raise SchemaError(msg)
     found, wanted = customers.id_kind("customer_id"), table.id_kind("customer_id")
     if found != wanted:
         msg = (
-            f"{caller}: customer_id is {found} in segments and {wanted} in transactions. "
+            f"{caller}: customer_id is {found} in segments and {wanted} in {lines}. "
             "Give both the same kind, for example with .astype(str) on both sides."
         )
         raise SchemaError(msg)
