@@ -26,8 +26,9 @@ def test_listing_names_loads_nothing_heavy():
     assert run(f"import sys, crmlytics; dir(crmlytics); print(*set({HEAVY}) & set(sys.modules))").split() == []
 
 
-def test_affinity_loads_neither_compiler_nor_scipy_before_anything_is_asked():
-    code = "import sys, crmlytics.affinity; print(*{'numba', 'scipy', 'matplotlib'} & set(sys.modules))"
+@pytest.mark.parametrize("topic", ["affinity", "sequences", "clickstream"])
+def test_a_topic_that_mines_loads_neither_compiler_nor_scipy_before_anything_is_asked(topic):
+    code = f"import sys, crmlytics.{topic}; print(*{{'numba', 'scipy', 'matplotlib'}} & set(sys.modules))"
     assert run(code).split() == []
 
 
@@ -37,7 +38,20 @@ def test_every_public_name_is_there_and_documented(name):
 
 
 @pytest.mark.parametrize(
-    "topic", ["rfm", "value", "revenue", "clv", "affinity", "scorecard", "report", "datasets", "testing"]
+    "topic",
+    [
+        "rfm",
+        "value",
+        "revenue",
+        "clv",
+        "affinity",
+        "sequences",
+        "clickstream",
+        "scorecard",
+        "report",
+        "datasets",
+        "testing",
+    ],
 )
 def test_every_public_function_of_a_topic_is_listed_and_documented(topic):
     module = importlib.import_module(f"crmlytics.{topic}")

@@ -9,7 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmlytics import affinity, clv, datasets, exceptions, report, revenue, rfm, scorecard, testing, value
+    from crmlytics import (
+        affinity,
+        clickstream,
+        clv,
+        datasets,
+        exceptions,
+        report,
+        revenue,
+        rfm,
+        scorecard,
+        sequences,
+        testing,
+        value,
+    )
     from crmlytics.report import write_report
     from crmlytics.scorecard import scorecard_table
     from crmlytics.tables import (
@@ -34,6 +47,7 @@ __all__ = [
     "Tickets",
     "Transactions",
     "affinity",
+    "clickstream",
     "clv",
     "datasets",
     "exceptions",
@@ -42,6 +56,7 @@ __all__ = [
     "rfm",
     "scorecard",
     "scorecard_table",
+    "sequences",
     "testing",
     "value",
     "write_report",

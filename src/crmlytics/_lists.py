@@ -28,6 +28,23 @@ def list_column(starts: NDArray[np.int64], codes: NDArray[np.int32], item_ids: N
     return pa.ListArray.from_arrays(offsets, ids.take(pa.array(codes)))
 
 
+def lists_of_lists(outer: NDArray[np.int64], lists: Any) -> Any:
+    """Return an Arrow array of lists of lists: row ``i`` holds ``lists[outer[i]:outer[i + 1]]``, in that order."""
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(pa.array(outer).cast(pa.int32()), lists)
+
+
+def text_of_lists(lists: Any, between: str, within: str) -> NDArray[Any]:
+    """Return lists of lists of words as text: ``within`` parts the words of an inner list, ``between`` these lists."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    inner = pa.ListArray.from_arrays(lists.offsets, pc.binary_join(lists.values, within))
+    text: NDArray[Any] = pc.binary_join(inner, between).to_numpy(zero_copy_only=False)
+    return text
+
+
 def table_with_lists(engine: Engine, columns: Mapping[str, Any]) -> Any:
     """Build a table of this engine's kind from NumPy arrays and Arrow arrays of lists.
 

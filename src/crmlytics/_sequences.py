@@ -144,7 +144,7 @@ def read_event_sequences(
     key_code, key_ids = encode(arrow["key"])
     moment = microseconds(arrow["moment"].to_numpy())
     codes, item_ids = recoded(item_code.astype(np.int64), item_ids, known)
-    order = np.lexsort((item_code, moment, key_code))
+    order = _in_order(key_code, moment, item_code)
     order = order[codes[order] >= 0]
     held, sequence = np.unique(key_code[order], return_inverse=True)
     return Sequences(
@@ -156,6 +156,16 @@ def read_event_sequences(
         item_ids=item_ids,
         unit="us",
     )
+
+
+def _in_order(key: NDArray[np.int32], moment: NDArray[np.int64], item: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the order by key, then moment, then item: by one number where it fits, which is quicker if in order."""
+    if not len(key):
+        return np.arange(0)
+    moments, items = int(np.ptp(moment)) + 1, int(item.max()) + 1
+    if (int(key.max()) + 1) * moments * items > np.iinfo(np.int64).max:
+        return np.lexsort((item, moment, key))
+    return np.argsort((key * np.int64(moments) + (moment - moment.min())) * items + item, kind="stable")
 
 
 def _without_gaps(arrow: Any, roles: dict[str, str], *, caller: str) -> Any:

@@ -15,5 +15,33 @@ def frequent_itemsets(lines: Any, keys: list[str], item: str, *, min_count: int,
     from pyspark.sql.functions import collect_set
 
     baskets = lines.groupBy(*keys).agg(collect_set(item).alias("items")).select("items")
-    share = (min_count - 0.5) / max(basket_count, 1)
-    return FPGrowth(itemsCol="items", minSupport=share).fit(baskets).freqItemsets
+    found = FPGrowth(itemsCol="items", minSupport=_share(min_count, basket_count)).fit(baskets).freqItemsets
+    return found.filter(found["freq"] >= min_count)
+
+
+def frequent_sequences(
+    lines: Any, key: str, order: list[str], *, joined: bool, max_len: int, min_count: int, sequence_count: int
+) -> Any:
+    """Mine sequential patterns on the cluster with MLlib's PrefixSpan: a Spark frame of ``sequence`` and ``freq``.
+
+    ``lines`` has one row per sequence (``key``), element (``order``, which also sorts them) and ``item``; where not
+    ``joined``, every row is an element of its own. The share is set as for itemsets. MLlib would stop at ten items.
+    """
+    from pyspark.ml.fpm import PrefixSpan
+    from pyspark.sql.functions import array, collect_list, collect_set, sort_array, struct, transform
+
+    if joined:
+        elements = lines.groupBy(key, *order).agg(sort_array(collect_set("item")).alias("items"))
+    else:
+        elements = lines.select(key, *order, array("item").alias("items"))
+    in_order = sort_array(collect_list(struct(*order, "items"))).alias("elements")
+    sequences = elements.groupBy(key).agg(in_order)
+    sequences = sequences.select(transform("elements", lambda element: element["items"]).alias("sequence"))
+    miner = PrefixSpan(minSupport=_share(min_count, sequence_count), maxPatternLength=max_len)
+    found = miner.findFrequentSequentialPatterns(sequences)
+    return found.filter(found["freq"] >= min_count)
+
+
+def _share(min_count: int, total: int) -> float:
+    """Return the share of which MLlib makes the least count; it takes none above one, where nothing can be found."""
+    return min((min_count - 0.5) / max(total, 1), 1.0)

@@ -55,9 +55,7 @@ class SequenceTree:
         """Return how many elements each pattern has."""
         return _steps(self.parent, self.joined)
 
-    def members(
-        self, rows: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_]]:
+    def members(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_]]:
         """Return the items of some rows, flat, in order.
 
         Those of ``rows[i]`` are ``codes[starts[i]:starts[i + 1]]``; where ``joined`` is false a new element begins.

@@ -1,0 +1,175 @@
+"""What is looked for, and mining it in memory."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crmlytics.exceptions import ResultTooLargeError
+from crmlytics.sequences._occurrences import arrays_of, as_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from crmlytics._kernels.sequence_tree import SequenceTree
+    from crmlytics._kernels.sequences import Question
+    from crmlytics._sequences import Sequences
+
+    Found = tuple[SequenceTree, NDArray[np.int32]]
+
+NO_LIMIT = 2**30
+DENOMINATOR = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The arguments of ``frequent_sequences`` that say which patterns are wanted.
+
+    ``limits`` are the least and the greatest gap and the window, in the unit of the sequences, -1 where there is none;
+    None where there is no limit at all.
+    """
+
+    min_support: Any
+    max_len: int | None
+    min_len: int
+    max_element_len: int | None
+    kind: str
+    top_k: int | None
+    max_bytes: int
+    limits: tuple[int, int, int] | None = None
+
+    def least_count(self, sequence_count: int) -> int:
+        """Return the fewest sequences that reach the support, a count or a share as it was written."""
+        if self.min_support is None:
+            return 1
+        if isinstance(self.min_support, numbers.Integral):
+            return int(self.min_support)
+        share = Fraction(repr(float(self.min_support))).limit_denominator(DENOMINATOR)  # 5/6 is five sixths
+        return max(1, math.ceil(share * sequence_count))
+
+    def question(self, min_count: int) -> Question:
+        """Ask for patterns of the lengths wanted; one item longer where only those can tell what is closed."""
+        from crmlytics._kernels.sequences import Question
+
+        more = 0 if self.kind == "all" else 1
+        lengths = (NO_LIMIT if most is None else most + more for most in (self.max_len, self.max_element_len))
+        return Question(min_count, *lengths)
+
+    def fitting(self, tree: SequenceTree) -> NDArray[np.int32]:
+        """Return the rows of patterns that are of the kind wanted, long enough, and not too long."""
+        rows = _rows_of_kind(tree, self.kind)
+        lengths = tree.lengths()[rows]
+        kept = (lengths >= self.min_len) & (lengths <= (self.max_len or NO_LIMIT))
+        if self.max_element_len is not None:
+            kept &= longest_elements(tree)[rows] <= self.max_element_len
+        return rows[kept]
+
+    def top(self, tree: SequenceTree, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Keep the ``top_k`` most frequent; among equals short ones and rare items first."""
+        order = np.lexsort((rows, tree.lengths()[rows], -tree.count[rows]))
+        return np.sort(rows[order[: self.top_k]])
+
+    def too_many(self, min_count: int, sequence_count: int, caller: str) -> str:
+        """Say that there are more patterns than memory for them, and what to type."""
+        return (
+            f"{caller}: the patterns in at least {min_count:,} of {sequence_count:,} sequences need more than "
+            f"max_memory={self.max_bytes / 1e6:,.0f} MB. Ask for fewer: a higher min_support, max_len=3, "
+            "max_element_len=1, max_gap='30d' or top_k=1000; or give more, such as max_memory='8GB'."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mined:
+    """What was found: see the attributes of ``SequencePatterns``."""
+
+    tree: SequenceTree
+    rows: NDArray[np.int32]
+    item_ids: NDArray[Any]
+    min_count: int
+
+
+def mine_in_memory(sequences: Sequences, wanted: Wanted, *, caller: str) -> Mined:
+    """Mine what is wanted from sequences whose item codes rise with frequency."""
+    from crmlytics._kernels.sequences import TooManySequencesError
+
+    floor = wanted.least_count(len(sequences))
+
+    def mined_at(min_count: int) -> Found:
+        tree = _tree(sequences, wanted, min_count)
+        return tree, wanted.fitting(tree)
+
+    try:
+        if wanted.top_k is not None and wanted.kind != "maximal":
+            tree, rows = _most_frequent(mined_at, wanted, _sequences_with_each(sequences), floor)
+        else:  # what is maximal depends on the threshold
+            tree, rows = mined_at(floor)
+            rows = rows if wanted.top_k is None else wanted.top(tree, rows)
+    except TooManySequencesError:
+        raise ResultTooLargeError(wanted.too_many(floor, len(sequences), caller)) from None
+    return Mined(tree, rows, sequences.item_ids, floor)
+
+
+def _tree(sequences: Sequences, wanted: Wanted, min_count: int) -> SequenceTree:
+    from crmlytics._kernels.sequence_gaps import mine_within
+    from crmlytics._kernels.sequences import mine
+
+    question = wanted.question(min_count)
+    if wanted.limits is None:
+        return mine(sequences, question, max_bytes=wanted.max_bytes)
+    given = (len(sequences.item_ids), question, as_limits(wanted.limits))
+    return mine_within(*arrays_of(sequences), *given, max_bytes=wanted.max_bytes)
+
+
+def _rows_of_kind(tree: SequenceTree, kind: str) -> NDArray[np.int32]:
+    if kind == "all":
+        return np.arange(len(tree), dtype=np.int32)
+    from crmlytics._kernels.sequence_kinds import closed_rows, maximal_rows
+
+    return closed_rows(tree) if kind == "closed" else maximal_rows(tree)
+
+
+def longest_elements(tree: SequenceTree) -> NDArray[np.int32]:
+    """Return how many items the largest element of each pattern has."""
+    starts, _, joined = tree.members(np.arange(len(tree), dtype=np.int32))
+    places = np.arange(len(joined))
+    place_in_element = places - np.maximum.accumulate(np.where(joined, 0, places)) + 1
+    longest = np.maximum.reduceat(place_in_element, starts[:-1]) if len(tree) else np.zeros(0)
+    return longest.astype(np.int32)
+
+
+def _most_frequent(mined_at: Callable[[int], Found], wanted: Wanted, counts: NDArray[np.int64], floor: int) -> Found:
+    """Lower the threshold until enough patterns are found, and keep the most frequent of them.
+
+    It begins at the count of the ``top_k``-th item, which the ``top_k``-th pattern reaches if single items are wanted.
+    """
+    from crmlytics._kernels.sequences import TooManySequencesError
+
+    top_k = wanted.top_k or 1
+    threshold = max(int(counts[-min(top_k, len(counts))]) if len(counts) else floor, floor)
+    too_many, too_few = floor - 1, threshold + 1
+    while True:
+        try:
+            tree, rows = mined_at(threshold)
+        except TooManySequencesError:
+            too_many = threshold
+            if too_few - too_many <= 1:
+                raise
+        else:
+            if len(rows) >= top_k or threshold == floor:
+                return tree, wanted.top(tree, rows)
+            too_few = threshold
+        threshold = max(floor, (too_many + too_few) // 2 if too_many >= floor else too_few // 2)
+
+
+def _sequences_with_each(sequences: Sequences) -> NDArray[np.int64]:
+    """Return in how many sequences each item is, the rarest first."""
+    of_item = np.repeat(np.arange(len(sequences)), np.diff(sequences.item_starts[sequences.starts]))
+    held = np.unique(of_item * max(len(sequences.item_ids), 1) + sequences.items)
+    return np.sort(np.bincount(held % max(len(sequences.item_ids), 1), minlength=len(sequences.item_ids)))
