@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_info
 
 from crmlytics import Products, Transactions
 from crmlytics._kernels.next_purchase import FEATURES, OWN, POPULAR, candidates_of
@@ -154,6 +155,23 @@ def test_foretold_odds_are_corrected_on_customers_not_seen():
     assert weighted.probability(features[:100]).mean() == pytest.approx(0.2 / (0.2 + 4 * 0.8), abs=0.02)
 
 
+def test_what_is_known_of_no_candidate_is_no_obstacle():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3000, 3)).astype(np.float32)
+    bought = rng.random(3000) < np.where(features[:, 0] > 0, 0.6, 0.1)
+    features[:, 1] = np.nan  # as intervals are where only items new to the customer are asked for
+    ranker = fit_ranker(Lessons(features, bought, np.ones(3000), np.repeat(np.arange(150), 20)), 0, caller="test")
+    likely, unlikely = ranker.probability(np.array([[1, np.nan, 0], [-1, np.nan, 0]], np.float32))
+    assert likely > 0.4
+    assert unlikely < 0.2
+
+
+def test_threads_of_others_are_left_alone(lines):
+    before = {library["filepath"]: library["num_threads"] for library in threadpool_info()}
+    NextPurchaseModel().fit(lines, as_of=AS_OF, horizon="7d")
+    assert {library["filepath"]: library["num_threads"] for library in threadpool_info()} == before
+
+
 def test_a_sample_of_very_many_candidates_is_as_honest(monkeypatch):
     lines = pd.DataFrame(as_lines(simulated(150, 168, 2)))
     as_of = DAY0 + dt.timedelta(days=140)
@@ -175,7 +193,7 @@ def test_parts_of_the_customers_are_worked_on_like_all(monkeypatch, model, lines
     owned = pd.DataFrame({"customer_id": [0, 13, 39], "product_id": ["bread", "soap", "bread"]})
     whole = model.recommend_table(lines, as_of=AS_OF, n=6, exclude=owned)
     monkeypatch.setattr(_candidates, "PART", 7)
-    assert model.recommend_table(lines, as_of=AS_OF, n=6, exclude=owned).equals(whole)
+    pd.testing.assert_frame_equal(model.recommend_table(lines, as_of=AS_OF, n=6, exclude=owned), whole, rtol=1e-6)
 
 
 # -- time ----------------------------------------------------------------------------------------------------------

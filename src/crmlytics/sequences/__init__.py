@@ -1,6 +1,6 @@
 """What comes after what, and what each customer buys next, when, and how sure that is.
 
-Find patterns with :func:`frequent_sequences`, read them as rules with :func:`sequence_rules` and test on other customers
+Find patterns with :func:`frequent_sequences`, read them as rules with :func:`sequence_rules`, and test on other people
 which orders are no accident (:func:`significant_sequence_rules`). Predict purchases with :class:`NextPurchaseModel` or
 in one call with :func:`score_next_purchase`, beside the baselines that it has to beat (:func:`evaluate`). See how long
 customers wait with :func:`survival_table` and :func:`interval_table`, who is due with :func:`due_table`, and who is

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from crmlytics._kernels.working import in_parts
 from crmlytics.exceptions import SchemaError
@@ -100,14 +100,26 @@ def _in_logs(features: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.hstack([np.log1p(np.where(known, features, 0).astype(np.float64)), ~known])
 
 
+def _one_thread() -> Any:
+    """Let trees work in this thread alone: it is one of ours, and more of theirs would wait for one another.
+
+    The limit of OpenMP belongs to a thread. That of BLAS belongs to the process: threads that set it and set it back
+    would leave it wherever the last of them found it.
+    """
+    return threadpool_limits(1, user_api="openmp")
+
+
 def _fit(model: Any, features: NDArray[np.float32], bought: NDArray[np.bool_], weight: NDArray[np.float64]) -> Any:
     name = f"{model.steps[-1][0]}__sample_weight" if hasattr(model, "steps") else "sample_weight"
-    with threadpool_limits(1):  # models are learnt in threads of ours; more of theirs would wait for one another
+    unknown = ~np.isfinite(features).any(axis=0)
+    if unknown.any():  # such as the intervals of items that are new to everybody: trees want a value to bin
+        features = np.where(unknown, np.float32(0), features)
+    with _one_thread():
         return model.fit(features, bought, **{name: weight})
 
 
 def _log_odds(model: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    with threadpool_limits(1):
+    with _one_thread():
         probability = np.clip(model.predict_proba(features)[:, 1], LEAST, 1 - LEAST)
     odds: NDArray[np.float64] = np.log(probability / (1 - probability))
     return odds

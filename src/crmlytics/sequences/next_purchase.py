@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crmlytics.sequences.evaluating import Evaluation
 
 WORTH_A_DATE = 0.05  # the least probability: below it hardly one such date in twenty comes true
+DIGITS = 9  # further ones hang on how many candidates are worked on at once, and would decide between equals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +193,7 @@ class NextPurchaseModel(NextItemRecommender):
         owner = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
         kept = np.flatnonzero(allowed.pairs(owner, found.items))
         owner, items = owner[kept], found.items[kept]
-        probability = self.ranker_.probability(found.features[kept])
+        probability = self.ranker_.probability(found.features[kept]).round(DIGITS)
         order = np.lexsort((items, -self.popularity_[items], -probability, owner))
         counts = np.bincount(owner, minlength=len(found.starts) - 1)
         rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
