@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse, stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from _clicks import NOON, clicks_of
+from crmlytics import Events
 from crmlytics._kernels import markov_chains
 from crmlytics._kernels.markov_chains import absorbing_chain
-from crmlytics.clickstream.conversion import conversion_table
+from crmlytics.clickstream.conversion import _Moves, conversion_table
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
@@ -238,6 +240,55 @@ def test_without_conversion_everything_is_zero_and_told():
     found = measured(table)
     assert {row["conversion_probability"] for row in found.values()} == {0}
     assert {row["removal_effect"] for row in found.values()} == {None}
+
+
+def test_pages_lead_to_the_event_that_is_the_conversion():
+    """The conversion is an event; states are pages. Its own page, and pages after it, are not read."""
+    ways = [("home list till home", "view view buy view"), ("home list", "view view"), ("home till", "view view")]
+    rows = [
+        (session, NOON + dt.timedelta(minutes=minute), page, event)
+        for session, (pages, events) in enumerate(ways)
+        for minute, (page, event) in enumerate(zip(pages.split(), events.split(), strict=True))
+    ]
+    clicks = pd.DataFrame(rows, columns=["session_id", "timestamp", "page", "event"])
+    found = measured(conversion_table(clicks, converted="buy", item="page"))
+    assert {state: (row["visit_count"], row["converted_count"]) for state, row in found.items()} == {
+        "(start)": (3, 1), "list": (2, 1), "home": (3, 1), "till": (1, 0)
+    }  # fmt: skip
+    assert found["list"]["conversion_probability"] == 0.5
+    assert found["till"]["conversion_probability"] == 0.0
+    clicks.loc[clicks["event"] == "buy", "page"] = None  # a conversion on no page converts too
+    with pytest.warns(DataQualityWarning, match="1 of 8 events have no page and are left out"):
+        assert measured(conversion_table(clicks, converted="buy", item="page")) == found
+
+
+def test_a_conversion_that_is_a_page_says_what_to_type():
+    clicks = pd.DataFrame(clicks_of(WAYS)).assign(page="till")
+    with pytest.warns(
+        DataQualityWarning, match=r"converted names 'till', .*A page has this.*Events\(data, event=None\)"
+    ):
+        conversion_table(clicks, converted="till", item="page")
+    alone = clicks.assign(page=clicks["event"])
+    found = conversion_table(Events(alone, event=None), converted="buy", item="page")
+    assert found.equals(conversion_table(clicks, converted="buy"))
+
+
+def test_replicates_keep_to_one_thread_and_leave_the_others_as_they_were(monkeypatch):
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen, replicate = [], _Moves.replicate
+
+    def watched(self, seed):
+        seen.extend(threads())
+        return replicate(self, seed)
+
+    monkeypatch.setattr(_Moves, "replicate", watched)
+    with threadpool_limits(2, user_api="blas"):
+        conversion_table(pd.DataFrame(clicks_of(WAYS)), converted="buy", replicates=20)
+        after = threads()
+    assert set(seen) == {1}
+    assert set(after) == {2}
 
 
 def test_refusals_say_what_to_type():

@@ -91,14 +91,25 @@ def test_one_event_is_one_step_and_events_of_a_moment_stand_in_order_of_the_step
     clicks = make_frame(events_of([("a", 0, "view"), ("b", 0, "view"), ("b", 1, "view")]), "pandas")
     assert funnel_table(clicks, ["view", "view"])["reached_count"].tolist() == [2, 1]
     at_once = make_frame(events_of([("a", 0, "buy"), ("a", 0, "view")]), "pandas")
-    assert funnel_table(at_once, ["view", "buy"])["reached_count"].tolist() == [1, 1]
-    assert funnel_table(at_once, ["buy", "view"])["reached_count"].tolist() == [1, 1]
+    for steps in (["view", "buy"], ["buy", "view"]):
+        with pytest.warns(DataQualityWarning, match="funnel_table: 2 of 2 events share their moment"):
+            assert funnel_table(at_once, steps)["reached_count"].tolist() == [1, 1]
+
+
+def test_only_what_is_a_step_in_order_is_told_to_share_a_moment():
+    clicks = pd.DataFrame(events_of([("a", 0, "view"), ("a", 0, "noise"), ("a", 1, "buy"), ("a", 2, "cart")]))
+    assert funnel_table(clicks, ["view", "buy"])["reached_count"].tolist() == [1, 1]
+    clicks = pd.concat([clicks, clicks.assign(event="cart")])
+    assert funnel_table(clicks, ["cart", "buy"], order="any")["reached_count"].tolist() == [1, 1]
+    with pytest.warns(DataQualityWarning, match="funnel_table: 2 of 6 events share their moment"):
+        funnel_table(clicks, ["cart", "buy"])
 
 
 def test_sessions_of_two_customers_may_share_an_id():
     rows = [(1, 0, "view"), (2, 1, "buy"), (2, 2, "view"), (2, 3, "buy")]
     clicks = pd.DataFrame(events_of(rows, session_id=[1, 1, 1, 2], page=["p", "q", "r", "s"]))
-    assert funnel_table(clicks, ["view", "buy"], by="session_id")["reached_count"].tolist() == [2, 0]
+    with pytest.warns(DataQualityWarning, match=r"funnel_table: 1 of 2 session_ids belong to several customers"):
+        assert funnel_table(clicks, ["view", "buy"], by="session_id")["reached_count"].tolist() == [2, 0]
     alone = clicks.drop(columns="customer_id")
     assert funnel_table(alone, ["view", "buy"], by="session_id")["reached_count"].tolist() == [1, 1]
     assert funnel_table(clicks, ["r", "s"], item="page")["reached_count"].tolist() == [1, 1]
@@ -215,6 +226,37 @@ def test_the_segment_is_that_of_the_first_event_of_the_first_step():
     assert funnel_table(clicks, ["view", "cart"], segments=customers)["segment"].tolist() == ["s", "s"]
 
 
+def test_segments_may_be_true_or_false_and_numbers_with_gaps_on_every_kind(frame):
+    rows = [("a", 0, "view"), ("b", 1, "view"), ("b", 2, "buy"), ("c", 3, "view")]
+    clicks = frame(events_of(rows, is_new=[True, False, False, True], tier=[2.0, 10.0, 10.0, None]))
+    table = funnel_table(clicks, ["view", "buy"], segments="is_new")
+    assert [row[:4] for row in records(table)] == [
+        ("False", 1, "view", 1), ("False", 2, "buy", 1), ("True", 1, "view", 2), ("True", 2, "buy", 0)
+    ]  # fmt: skip
+    with pytest.warns(DataQualityWarning, match="1 of 3 who begin the funnel have no segment"):
+        table = funnel_table(clicks, ["view", "buy"], segments="tier")
+    assert [row[0] for row in records(table)] == ["10", "10", "2", "2"]
+    for values, names in (([True, False, None], ["False", "True"]), ([2.0, 10.0, None], ["10", "2"])):
+        who = frame({"customer_id": ["a", "b", "c"], "segment": values})
+        with pytest.warns(DataQualityWarning, match="1 of 3 who begin the funnel have no segment"):
+            table = funnel_table(clicks, ["view", "buy"], segments=who)
+        assert [row[0] for row in records(table)][::2] == names
+
+
+@pytest.mark.parametrize("steps", [[4, 1], np.array([4, 1]), pd.Series([4, 1]), [np.int64(4), np.array([1, 7])]])
+def test_steps_may_come_from_arrays_and_columns(steps):
+    clicks = pd.DataFrame(events_of([("a", 0, 4), ("a", 1, 1), ("b", 2, 4)]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "funnel_table: steps names 7", DataQualityWarning)
+        assert funnel_table(clicks, steps)["reached_count"].tolist() == [2, 1]
+
+
+def test_a_step_that_is_a_page_says_how_to_take_pages():
+    clicks = pd.DataFrame(events_of([("a", 0, "view"), ("a", 1, "click")], page=["home", "till"]))
+    with pytest.warns(DataQualityWarning, match=r"names 'till'.*A page has this name: .* say item=\"page\""):
+        funnel_table(clicks, ["view", "till"])
+
+
 def sides(counts):
     """Events of segments of which (began, went on, bought)."""
     rows, segment, customer = [], {}, 0
@@ -236,9 +278,11 @@ def test_two_segments_are_compared_as_newcombe_and_pearson_do_on_every_kind(fram
     assert first[8:11] == (0.8, 0.6, pytest.approx(0.2))
     assert first[11:13] == pytest.approx((0.0524, 0.3339), abs=5e-5)  # R. G. Newcombe (1998), table II, method 10
     p_value = stats.chi2_contingency([[56, 14], [48, 32]], correction=False).pvalue
-    assert first[13:] == (pytest.approx(p_value), pytest.approx(p_value), True, pytest.approx(p_value))
+    assert first[13:] == (pytest.approx(p_value), pytest.approx(2 * p_value), True, pytest.approx(p_value))
     assert second[4:8] == (56, 48, 7, 3)
-    assert second[13:] == (None, None, False, None)  # 10 of 104 go on: fewer than 5 expected of 48
+    # 10 of 104 go on: fewer than 5 expected of 48, so Fisher's test, twice the smaller tail
+    exact = 2 * stats.fisher_exact([[7, 49], [3, 45]], alternative="greater").pvalue
+    assert second[13:] == (pytest.approx(exact), pytest.approx(exact), False, pytest.approx(exact))
 
 
 def test_every_two_of_several_segments_are_compared_and_all_at_once():
@@ -280,6 +324,25 @@ def test_two_segments_have_one_p_value_either_way(one, other):
     assert found[0] == pytest.approx(together, abs=1e-12)
 
 
+@given(counts=st.tuples(*[st.integers(0, 12)] * 4))
+def test_few_are_tested_exactly_and_many_by_the_score_test(counts):
+    a, b, c, d = counts
+    found = difference_p_value(*(np.array([n]) for n in (a, a + b, c, c + d)))[0]
+    cells = np.array([[a, b], [c, d]])
+    if 0 in (a + b, c + d):
+        assert np.isnan(found)
+    elif (cells.sum(axis=0) * cells.sum(axis=1)[:, None]).min() >= 5 * cells.sum():
+        assert found == pytest.approx(stats.chi2_contingency(cells, correction=False).pvalue)
+    else:
+        tails = [stats.fisher_exact(cells, alternative=side).pvalue for side in ("less", "greater")]
+        assert found == pytest.approx(min(1, 2 * min(tails)))
+
+
+def test_of_several_segments_few_are_not_tested_together():
+    assert np.isnan(equal_shares_p_value(np.array([1, 2, 3]), np.array([10, 50, 60])))
+    assert equal_shares_p_value(np.array([25, 25, 25]), np.array([50, 50, 50])) == 1.0
+
+
 def test_a_share_of_nobody_has_no_p_value():
     assert np.isnan(difference_p_value(np.array([0]), np.array([0]), np.array([1]), np.array([2]))[0])
     assert np.isnan(equal_shares_p_value(np.array([0, 1]), np.array([0, 2])))
@@ -315,6 +378,15 @@ def test_only_funnels_are_drawn():
         plot_funnel(nobody)
 
 
+def test_the_legend_is_below_the_bars():
+    events, who = sides(dict.fromkeys(("mail", "ad", "shop", "friend", "search"), (10, 8, 2)))
+    table = funnel_table(make_frame(events, "pandas"), ["view", "cart", "buy"], segments=make_frame(who, "pandas"))
+    ax = plot_funnel(table)
+    ax.figure.canvas.draw()
+    legend, lowest = ax.get_legend().get_window_extent(), min(bar.get_window_extent().y0 for bar in ax.patches)
+    assert 0 <= legend.y0 < legend.y1 <= lowest
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -342,8 +414,16 @@ def test_says_what_to_type():
         funnel_table(clicks, ["view", "buy"], segments=pd.DataFrame({"customer_id": ["a"]}))
     with pytest.raises(MissingColumnsError, match=r"funnel_table needs \['session_id'\]"):
         funnel_table(clicks, ["view", "buy"], by="session_id")
-    with pytest.raises(SchemaError, match=r"column 'price' holds Float64, expected whole numbers or text"):
+    with pytest.raises(
+        SchemaError, match=r"column 'price' holds fractions, .*pd.qcut\(data\['price'\], 4\).astype\(str"
+    ):
         funnel_table(clicks.assign(price=1.5), ["view", "buy"], segments="price")
+    days = clicks.assign(day=pd.Timestamp("2024-05-01"))
+    with pytest.raises(SchemaError, match=r"column 'day' holds Datetime.*data\['day'\].astype\(str\)"):
+        funnel_table(days, ["view", "buy"], segments="day")
+    for wrong in (True, [True], [["view"]], 1.5, np.array([["view"]])):
+        with pytest.raises(SchemaError, match="funnel_table: steps must be an event or a list of events"):
+            funnel_table(clicks, ["view", wrong])
     with pytest.warns(
         DataQualityWarning, match=r"steps names 'bye', and no event .* has this event. Did you mean 'buy'"
     ):

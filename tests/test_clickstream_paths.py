@@ -236,6 +236,22 @@ def test_loops_equal_a_plain_count(ways):
         assert without_share == (np.mean(neither) if neither else None)
 
 
+def test_pages_convert_by_the_event_wherever_events_are_bound():
+    clicks = pd.DataFrame(clicks_of(["home list home", "home list list"], item="page"))
+    clicks["event"] = ["view", "view", "buy", "view", "view", "view"]
+    pages = {row[0]: row[-1] for row in records(page_table(clicks, converted="buy"))}
+    assert pages == {"home": 0.5, "list": 0.5}
+    loops = {row[:2]: row[2:] for row in records(loop_table(clicks, item="page", converted="buy"))}
+    assert loops["home", "return"][0] == 0  # back home is the purchase
+    assert loops["list", "repeat"][-2:] == (0.0, 1.0)
+    paths = path_table(clicks, item="page", converted="buy", min_support=1, max_len=3)
+    assert {tuple(path): share for path, share in zip(paths["path"], paths["conversion_share"], strict=True)} == {
+        ("home", "list"): 0.5, ("list", "list"): 0.0, ("home", "list", "list"): 0.0
+    }  # fmt: skip
+    with pytest.warns(DataQualityWarning, match=r"converted names 'home', .*Events\(data, event=None\)"):
+        page_table(clicks, converted="home")
+
+
 def test_without_conversion_loops_are_counted_to_the_end():
     table = loop_table(pd.DataFrame(clicks_of(["a buy a a"])))
     found = {row[:2]: row[2:] for row in records(table)}

@@ -99,7 +99,8 @@ def test_nothing_at_or_after_as_of_is_read():
 def test_sessions_are_of_a_customer_and_customers_walk_through_all_of_theirs():
     clicks = pd.DataFrame(clicks_of(["a b", "c", "d"], customers=["x", "x", "y"]))
     clicks["session_id"] = [1, 1, 2, 1]  # y's first session is not x's
-    assert set(by_step(transition_table(clicks))) == set(counted(["ab", "c", "d"]))
+    with pytest.warns(DataQualityWarning, match="transition_table: 1 of 2 session_ids belong to several customers"):
+        assert set(by_step(transition_table(clicks))) == set(counted(["ab", "c", "d"]))
     whole = transition_table(clicks, by="customer_id")
     assert set(by_step(whole)) == set(counted(["abc", "d"]))
     assert whole.equals(transition_table(clicks.drop(columns="session_id")))
@@ -152,6 +153,31 @@ def test_contrasts_are_those_of_two_shares(frame):
     assert row[10] == pytest.approx(row[9] * 3)  # of 5: c and d differ more, two have p = 1
     assert found["c", "(end)"][3:6] == (0, 1.0, None)  # the others never were at c
     assert found["c", "(end)"][9] is None
+
+
+def test_a_small_group_that_is_like_the_other_seldom_differs():
+    """Groups drawn by lot from rare steps: the normal distribution finds a difference in most of these tables."""
+    random, false = np.random.default_rng(0), 0
+    for _ in range(40):
+        count, other = random.binomial(25, 0.004, 30), random.binomial(1000, 0.004, 30)
+        tables = [
+            pd.DataFrame({
+                "from_state": np.repeat([f"s{i:02}" for i in range(30)], 2),
+                "to_state": ["help", "(end)"] * 30,
+                "transition_count": np.ravel([hits, of - hits], order="F"),
+            })
+            for hits, of in ((count, 25), (other, 1000))
+        ]  # fmt: skip
+        found = transition_contrast_table(*tables)
+        assert not found["p_value"].isna().any()
+        false += (found["adjusted_p_value"] <= 0.05).any()
+    assert false <= 3  # 5 % at most, and exact tests have less
+
+
+def test_one_visitor_is_compared_exactly():
+    one = pd.DataFrame({"from_state": ["help"], "to_state": ["cart"], "transition_count": [1]})
+    other = pd.DataFrame({"from_state": ["help"], "to_state": ["(end)"], "transition_count": [1000]})
+    assert transition_contrast_table(one, other)["p_value"].tolist() == pytest.approx([2 / 1001] * 2)
 
 
 def test_contrasts_refuse_other_tables():
@@ -331,7 +357,8 @@ def test_keeps_the_contract_of_scikit_learn():
 def test_predictions_name_session_and_customer_where_both_are_known():
     clicks = pd.DataFrame(clicks_of(["a b", "a", "b"], customers=["y", "x", "x"]))
     clicks["session_id"] = [1, 1, 1, 2]
-    table = MarkovChainModel(order=1).fit(clicks).predict_table(clicks, n=1)
+    with pytest.warns(DataQualityWarning, match="1 of 2 session_ids belong to several customers"):
+        table = MarkovChainModel(order=1).fit(clicks).predict_table(clicks, n=1)
     assert list(table.columns[:3]) == ["session_id", "customer_id", "rank"]
     assert [row[:2] for row in records(table)] == [(1, "x"), (1, "y"), (2, "x")]
 

@@ -1,6 +1,7 @@
 """What visitor_table promises: features counted by hand on every frame, from nothing at or after the moment."""
 
 import datetime as dt
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -96,8 +97,9 @@ def test_customers_are_what_their_sessions_add_up_to(rows, seed, given_sessions)
     events = events.assign(session_id=session) if given_sessions else events
     wanted = {"converted": "a"} if "a" in event else {}
     shuffled = events.sample(frac=1, random_state=seed)
-    found = visitor_table(shuffled, as_of="2024-06-01", lookback=None, **wanted)
-    sessions = session_table(events, **wanted)
+    with warnings.catch_warnings(action="ignore"):  # events share moments, and customers share sessions' ids
+        found = visitor_table(shuffled, as_of="2024-06-01", lookback=None, **wanted)
+        sessions = session_table(events, **wanted)
     grouped = sessions.groupby("customer_id")
     assert found["session_count"].tolist() == grouped.size().tolist()
     assert found["event_count"].tolist() == grouped["event_count"].sum().tolist()
@@ -110,6 +112,14 @@ def test_customers_are_what_their_sessions_add_up_to(rows, seed, given_sessions)
     assert parts.to_numpy() == pytest.approx(np.ones(len(found)))
     if wanted:
         assert found["converted_share"].tolist() == pytest.approx(grouped["converted"].mean().tolist())
+
+
+@pytest.mark.parametrize("wanted", [np.array([0, 4]), pd.Series([0, 4]), [np.int64(0), 4], (0, 4)])
+def test_events_that_are_numbers_are_counted_as_they_come(wanted):
+    events = pd.DataFrame({"customer_id": 1, "timestamp": [at(1, h) for h in range(3)], "event": [0, 4, 4]})
+    table = visitor_table(events, as_of="2024-06-01", lookback=None, count_events=wanted, converted=wanted[1:])
+    assert table[["0_count", "4_count", "converted"]].to_numpy().tolist() == [[1, 2, True]]
+    assert visitor_table(events, as_of="2024-06-01", lookback=None, count_events=0)["0_count"].tolist() == [1]
 
 
 def test_weekends_are_saturday_and_sunday():

@@ -48,12 +48,20 @@ def test_a_curve_that_reaches_zero_has_no_interval_there():
     assert curve.survival.tolist() == [0.5, 0]
     assert np.isnan(curve.variance[1])
     assert [np.isnan(bound).tolist() for bound in curve.interval(1.96)] == [[False, True]] * 2
-    assert curve.median().tolist() == [3]
+    assert curve.median().tolist() == [4]
 
 
 def test_half_is_half_whatever_the_last_bit():
-    assert one_group([1, 2, 3, 4, 5, 6]).median().tolist() == [3]  # 5/6 x 4/5 x 3/4 = 0.50000000000000011
-    assert one_group(list(range(1, 51))).median().tolist() == [25]
+    assert one_group([1, 2, 3, 4, 5, 6]).median().tolist() == [3.5]  # 5/6 x 4/5 x 3/4 = 0.50000000000000011
+    assert one_group(list(range(1, 51))).median().tolist() == [25.5]
+    # as R's survfit has it: the middle of the time at one half, over what is cut off there, unless the curve ends so
+    assert one_group([2, 3, -4, 8]).median().tolist() == [5.5]
+    assert one_group([2, 3, -4, -8]).median().tolist() == [3]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=30))
+def test_the_median_of_spells_that_all_ended_is_the_usual_one(weeks):
+    assert one_group(weeks).median().tolist() == [np.median(weeks)]
 
 
 spells = st.lists(
@@ -185,6 +193,27 @@ def test_the_log_logistic_likelihood_is_the_integral_over_medians():
     assert (mean[2], deviation[2]) == pytest.approx((mu, tau))  # without a spell: the population
 
 
+def test_the_likelihood_of_a_wait_is_the_integral_where_keys_differ_much_more_than_their_intervals():
+    mu, sigma, tau = 3.3, 0.075, 0.9
+    waits = Spells(np.arange(3), np.array([10.0, 60.0, 300.0]), np.zeros(3, bool), 3)
+
+    def density(m, power, log_time):
+        return m**power * stats.norm.pdf(m, mu, tau) * stats.logistic.sf((log_time - m) / sigma)
+
+    integrals = np.array([
+        [integrate.quad(density, -6, 13, args=(power, at), points=[at - 0.5, at, at + 0.5], limit=400)[0]
+         for power in range(3)] for at in np.log(waits.time)
+    ])  # fmt: skip
+    nodes = log_logistic.NODES, log_logistic.NODE_WEIGHTS
+    theta = np.array([mu, sigma, tau])
+    found, _ = log_logistic._evaluate(*log_logistic._arrays(waits), theta, *nodes)  # noqa: SLF001
+    assert found == pytest.approx(np.log(integrals[:, 0]).sum(), abs=1e-6)
+    mean, deviation = LogLogisticNormal(mu, sigma, tau, 0.0).posterior(waits)
+    first, second = integrals[:, 1:].T / integrals[:, 0]
+    assert mean == pytest.approx(first, abs=1e-5)
+    assert deviation == pytest.approx(np.sqrt(second - first**2), abs=1e-5)
+
+
 def test_gradients_equal_differences():
     likelihood = _Likelihood(FEW, 7.0)
     at = np.array([1.3, 0.7, 1.4])
@@ -207,6 +236,49 @@ def test_log_logistic_survival_is_the_integral():
     assert found == pytest.approx(integral[0], abs=1e-6)
 
 
+def test_predictions_are_integrals_where_keys_differ_much_more_than_their_intervals():
+    """With tau = 12 sigma the medians of a few nodes would lie farther apart than an interval varies: a staircase."""
+    model = LogLogisticNormal(3.3, 0.075, 0.9, 0.0)
+    days = np.arange(1.0, 400.0, 3)
+    known = np.full(len(days), 3.3), np.full(len(days), 0.9)
+    m = np.linspace(3.3 - 9 * 0.9, 3.3 + 9 * 0.9, 8_001)
+    weight = stats.norm.pdf(m, 3.3, 0.9) * (m[1] - m[0])
+    expected = np.array([weight @ stats.logistic.sf((np.log(day) - m) / 0.075) for day in days])
+    survival = model.survival(known, days)
+    assert survival == pytest.approx(expected, abs=1e-7)
+    within = 1 - model.survival(known, days + 14) / survival
+    assert (np.diff(within)[6:] < 0).all()  # the longer the silence, the less likely a purchase in a fortnight
+    left = model.left(known, days, np.full(len(days), 0.5))
+    assert model.survival(known, days + left) / survival == pytest.approx(np.full(len(days), 0.5), rel=1e-6)
+    assert (np.diff(left)[6:] > 0).all()
+
+
+def test_keys_of_which_little_is_known_do_not_change_the_others():
+    model = LogLogisticNormal(3.0, 0.1, 1.0, 0.0)
+    mean, deviation = np.array([2.0, 3.0, 2.5]), np.array([0.05, 1.0, 0.1])
+    days = np.array([9.0, 20.0, 15.0])
+    together = [model.survival((mean, deviation), days), model.left((mean, deviation), days, np.full(3, 0.3))]
+    for key in range(3):
+        alone = mean[key : key + 1], deviation[key : key + 1]
+        day = days[key : key + 1]
+        found = model.survival(alone, day)[0], model.left(alone, day, np.array([0.3]))[0]
+        assert found == pytest.approx((together[0][key], together[1][key]), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "model", [WeibullGamma(1.4, 2.5, 0.7, 30.0, 0.0), LogLogisticNormal(3.2, 0.4, 0.8, 0.0)], ids=["weibull", "other"]
+)
+def test_the_law_tells_the_medians_of_keys(model):
+    rng = np.random.default_rng(1)
+    if isinstance(model, WeibullGamma):
+        rate = rng.gamma(model.r, 1 / (model.r * model.beta), 200_000)
+        medians = model.scale * (np.log(2) / rate) ** (1 / model.k)
+    else:
+        medians = np.exp(rng.normal(model.mu, model.tau, 200_000))
+    assert model.middle == pytest.approx(np.median(medians), rel=0.01)
+    assert model.spread == pytest.approx(np.log(medians).std(), rel=0.01)
+
+
 # -- what is predicted ---------------------------------------------------------------------------------------------
 
 weibulls = st.builds(WeibullGamma, st.floats(0.05, 50), st.floats(1e-3, 1e4), st.floats(1e-3, 1e3),
@@ -219,7 +291,7 @@ def too_steep(model, time):
     """Whether odds are cut off: medians that differ by a factor of exp(300 sigma)."""
     if isinstance(model, WeibullGamma):
         return False
-    return np.log(time) + abs(model.mu) + 5 * model.tau > log_logistic.STEEP * model.sigma
+    return np.log(time) + abs(model.mu) + log_logistic.REACH * model.tau > log_logistic.STEEP * model.sigma
 
 
 @settings(max_examples=200)
@@ -245,6 +317,13 @@ def test_the_usual_interval_lies_between_the_own_and_that_of_all(model, own):
     alone = (np.log(2) * np.mean(np.array(own) ** model.k)) ** (1 / model.k) if max(own) ** model.k < 1e300 else None
     if alone is not None:
         assert min(alone, of_all) * (1 - 1e-9) <= with_own <= max(alone, of_all) * (1 + 1e-9)
+
+
+def test_the_farthest_quantile_of_a_regular_key_is_no_overflow():
+    model = WeibullGamma(49.0, 0.00390625, 1.0, 0.5, 0.0)
+    known = np.array([model.r]), np.array([model.r])
+    assert 0 < model.survival(known, np.array([LONGEST])) < 0.1  # (2 million)^49 is no number
+    assert model.survival(known, np.array([0.0])) == 1
 
 
 def test_more_intervals_outweigh_the_population():

@@ -23,8 +23,9 @@ from crmlytics.sequences import _candidates, _training
 from crmlytics.sequences._calibration import fit_ranker
 from crmlytics.sequences._candidates import cut_before_day, cut_before_order
 from crmlytics.sequences._reasons import reasons_of
+from crmlytics.sequences._timing import Dates
 from crmlytics.sequences._training import Lessons
-from crmlytics.sequences.next_purchase import NextPurchaseModel, score_next_purchase
+from crmlytics.sequences.next_purchase import NextPurchaseModel, _with_any_order, score_next_purchase
 from crmlytics.sequences.upselling import upsell_table
 from crmlytics.testing import make_frame, records
 
@@ -46,7 +47,7 @@ def as_lines(orders):
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def habits(customers=40, days=140):
+def habits(customers=120, days=140):
     """Everybody buys bread every 7 days and soap every 28, each from a day of their own; and something odd at times."""
     rng = np.random.default_rng(5)
     orders = defaultdict(set)
@@ -80,7 +81,7 @@ def test_planted_habits_come_with_probability_date_and_reason(model, lines):
     table = model.recommend_table(lines, as_of=AS_OF, n=3)
     assert list(table.columns) == COLUMNS
     found = table.set_index(["customer_id", "product_id"])
-    for customer in range(40):
+    for customer in range(120):
         bread_due, soap_due = (-(126 - customer % every) % every for every in (7, 28))
         bread = found.loc[customer, "bread"]
         assert bread["rank"] <= 2
@@ -142,17 +143,34 @@ def test_probabilities_come_true_on_later_days_of_simulated_customers():
 
 
 def test_foretold_odds_are_corrected_on_customers_not_seen():
-    """Chance features: each model learns its own customers by heart, and the line takes that back."""
+    """Mostly chance: each model learns its own customers by heart, and the line takes that back."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3000, 5)).astype(np.float32)
-    bought = rng.random(3000) < 0.2
+    bought = rng.random(3000) < np.where(features[:, 0] > 0, 0.26, 0.14)
     lessons = Lessons(features, bought, np.ones(3000), np.repeat(np.arange(150), 20))
     ranker = fit_ranker(lessons, 0, caller="test")
-    assert ranker.slope < 0.2
+    assert 0 < ranker.slope < 0.5
     fresh = ranker.probability(rng.normal(size=(1000, 5)).astype(np.float32))
-    assert fresh == pytest.approx(0.2, abs=0.05)
+    assert fresh == pytest.approx(0.2, abs=0.15)
     weighted = fit_ranker(lessons._replace(weight=np.where(bought, 1.0, 4.0)), 0, caller="test")
     assert weighted.probability(features[:100]).mean() == pytest.approx(0.2 / (0.2 + 4 * 0.8), abs=0.02)
+
+
+def test_where_nothing_was_learnt_everything_is_as_probable_and_that_is_told():
+    """Nothing is known of any candidate: each model foretells the mean of its own, and that of the others is lower."""
+    rng = np.random.default_rng(0)
+    features = np.zeros((3000, 5), np.float32)
+    lessons = Lessons(features, rng.random(3000) < 0.2, np.ones(3000), np.repeat(np.arange(150), 20))
+    with pytest.warns(DataQualityWarning, match="fit: nothing was learnt .* rank by popularity. Take PersonalThenPop"):
+        ranker = fit_ranker(lessons, 0, caller="fit")
+    assert ranker.slope == 0
+    assert ranker.probability(features) == pytest.approx(lessons.bought.mean())
+    few = Lessons(*(column[: 90 * 20] for column in lessons))
+    with pytest.warns(DataQualityWarning) as told:
+        fit_ranker(few, 0, caller="fit")
+    assert any(
+        "of their candidates in the periods to learn from: with under 100 a simple" in str(w.message) for w in told
+    )
 
 
 def test_what_is_known_of_no_candidate_is_no_obstacle():
@@ -201,7 +219,7 @@ def test_parts_of_the_customers_are_worked_on_like_all(monkeypatch, model, lines
 
 def test_nothing_at_or_after_as_of_is_read(model, lines):
     known = lines[lines["timestamp"] < AS_OF]
-    poison = pd.DataFrame(as_lines([(c, 126 + c % 3, ["poison", "odd1"]) for c in range(60)]))
+    poison = pd.DataFrame(as_lines([(c, 126 + c % 3, ["poison", "odd1"]) for c in range(140)]))
     poison["order_id"] += 10**6
     poison.loc[0, "timestamp"] = AS_OF
     poisoned = pd.concat([poison, known])
@@ -254,17 +272,17 @@ def test_only_repeats_only_new_ones_and_what_is_excluded(model, lines):
     assert set(table["product_id"]) == set(known["product_id"]) - {"bread"}
     owned = pd.DataFrame({"customer_id": [0], "product_id": ["bread"]})
     table = model.recommend_table(lines, as_of=AS_OF, n=1, exclude=owned)
-    assert (table["product_id"] == "bread").tolist() == [False] + [True] * 39
+    assert (table["product_id"] == "bread").tolist() == [False] + [True] * 119
 
 
 def test_whoever_bought_nothing_known_gets_what_is_popular(model, lines):
-    stranger = pd.DataFrame(as_lines([(99, 100, ["never sold before", "bread"]), (98, 101, ["odd1"])]))
-    table = model.recommend_table(pd.concat([lines, stranger]), as_of=AS_OF, n=2).set_index(
+    stranger = pd.DataFrame(as_lines([(999, 100, ["never sold before", "bread"]), (998, 101, ["new here"])]))
+    table = model.recommend_table(pd.concat([lines, stranger]), as_of=AS_OF, n=20).set_index(
         ["customer_id", "product_id"]
     )
-    assert table.loc[(99, "bread"), "reason"] == "bought once, 26 days ago"
-    assert (98, "bread") in table.index
-    assert (0, "bread") in table.index
+    assert table.loc[(999, "bread"), "reason"] == "bought once, 26 days ago"
+    assert set(table.loc[998, "reason"]) == {"popular"}
+    assert {"bread", "soap"} <= set(table.loc[998].index)
 
 
 def test_categories(lines):
@@ -473,9 +491,19 @@ def test_the_door_recommends_and_is_judged_on_the_period_before(lines):
     assert table.loc["NextPurchaseModel", "recall"] > table.loc["PopularRecommender", "recall"]
     assert table.loc["NextPurchaseModel", "brier_score"] < 0.25
     assert len(table) >= 5
+    assert repr(scores).startswith('NextPurchaseScores: as of 2024-05-06, horizon="14d", best recall by ')
+    assert "\n" not in repr(scores)
     poisoned = pd.concat([lines[lines["timestamp"] < AS_OF], lines[lines["timestamp"] >= AS_OF].assign(product_id="x")])
     again = score_next_purchase(poisoned, as_of=AS_OF, horizon="14d", n=3)
     assert again.evaluation.to_frame().equals(scores.evaluation.to_frame())
+
+
+def test_the_door_refuses_a_short_history_before_anything_is_learnt(lines):
+    with pytest.raises(
+        SchemaError,
+        match=r'score_next_purchase: horizon="43d" takes a history of 129 days.*as_of=2024-05-06 there are 126.*="42d"',
+    ):
+        score_next_purchase(lines, as_of=AS_OF, horizon="43d")
 
 
 # -- up-selling ----------------------------------------------------------------------------------------------------
@@ -492,7 +520,7 @@ COFFEE = pd.DataFrame({
 def coffee_lines():
     """Even customers buy basic coffee each week, every fourth time a better one; odd ones tea, and the best coffee."""
     orders = []
-    for customer in range(40):
+    for customer in range(104):
         for week in range(20):
             items = ["c2" if week % 4 == 0 else "c1"] if customer % 2 == 0 else ["c3", "t1" if week % 5 else "t2"]
             orders.append((customer, 7 * week + customer % 7, items))
@@ -504,7 +532,7 @@ def test_the_next_tier_of_what_is_bought_already(coffee_lines):
     table = upsell_table(coffee_lines, COFFEE.drop(columns="price"), as_of=as_of, horizon="14d")
     told = table[["customer_id", "rank", "category", "present_tier", "tier", "product_id"]].to_numpy().tolist()
     assert told == [
-        [c, 1, "coffee", 1, 2, "c2"] if c % 2 == 0 else [c, 1, "tea", 1, 2, "t2"] for c in range(40)
+        [c, 1, "coffee", 1, 2, "c2"] if c % 2 == 0 else [c, 1, "tea", 1, 2, "t2"] for c in range(104)
     ]  # nobody is above the best coffee
     assert table["probability"].between(0, 1, inclusive="neither").all()
 
@@ -519,7 +547,7 @@ def test_tiers_by_words_and_by_price(coffee_lines):
     assert set(map(tuple, table[["category", "present_tier", "tier"]].to_numpy().tolist())) == {
         ("coffee", "low price", "middle price"), ("tea", "low price", "high price"),
     }  # fmt: skip
-    with pytest.raises(SchemaError, match="tiers are words, such as 'best', and no price says which is higher"):
+    with pytest.raises(SchemaError, match=r"how high these stand: 'best' of 'coffee', 'fine' .* Give a price, or num"):
         upsell_table(coffee_lines, words.drop(columns="price"), as_of=as_of, horizon="14d")
     with pytest.raises(SchemaError, match="products need a tier or a price"):
         upsell_table(coffee_lines, COFFEE[["product_id", "category"]], as_of=as_of, horizon="14d")
@@ -529,6 +557,19 @@ def test_tiers_by_words_and_by_price(coffee_lines):
     with pytest.warns(DataQualityWarning, match="1 of 5 products bought have no category or tier"):
         table = upsell_table(coffee_lines, some, as_of=as_of, horizon="14d")
     assert set(table["customer_id"] % 2) == {0}
+
+
+def test_words_stand_in_order_of_price_within_their_category(coffee_lines):
+    """Dear tea: over both categories the plain one would seem to be the dearest tier."""
+    words = COFFEE.assign(tier=COFFEE["tier"].map({1: "plain", 2: "fine", 3: "best"}))
+    words.loc[words["category"] == "tea", "price"] = [100.0, 400.0]
+    as_of = DAY0 + dt.timedelta(days=126)
+    table = upsell_table(coffee_lines, words, as_of=as_of, horizon="14d")
+    told = table[["category", "present_tier", "tier", "product_id"]].drop_duplicates().to_numpy().tolist()
+    assert sorted(told) == [["coffee", "plain", "fine", "c2"], ["tea", "plain", "fine", "t2"]]
+    words.loc[words["tier"] == "fine", "price"] = np.nan
+    with pytest.raises(SchemaError, match=r"these stand: 'fine' of 'coffee', 'fine' of 'tea'. Give a price, or number"):
+        upsell_table(coffee_lines, words, as_of=as_of, horizon="14d")
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
@@ -542,9 +583,67 @@ def test_refusals_say_what_to_type(lines):
     NextPurchaseModel().fit(lines, as_of=AS_OF, horizon="63d")
     once = pd.DataFrame(as_lines([(customer, customer, ["tea"]) for customer in range(30)]))
     with pytest.raises(SchemaError, match="nobody ordered twice"):
-        NextPurchaseModel().fit(once, as_of=AS_OF)
+        NextPurchaseModel().fit(once, as_of=DAY0 + dt.timedelta(days=40))
     nine = lines[lines["customer_id"] < 9]
     with pytest.raises(SchemaError, match=r"9 customers bought one of their candidates .* it takes 10"):
         NextPurchaseModel().fit(nine, as_of=AS_OF, horizon="28d")
     with pytest.raises(SchemaError, match="random_state must be a whole number of at least 0, got -1"):
         NextPurchaseModel(random_state=-1).fit(lines, as_of=AS_OF, horizon="7d")
+
+
+def test_ids_of_another_kind_and_items_that_are_not_known(model, lines):
+    text = lines.assign(customer_id=lines["customer_id"].astype(str))
+    with pytest.raises(
+        SchemaError, match=r"recommend_table: customer_id holds text, and at the fit numbers.*astype\(int"
+    ):
+        model.recommend_table(text, as_of=AS_OF)
+    with pytest.raises(SchemaError, match=r"product_id holds numbers, and at the fit text.*astype\(str\)"):
+        model.recommend_table(lines.assign(product_id=17), as_of=AS_OF)
+    with pytest.warns(DataQualityWarning, match="none of the items was known at the fit, such as .*'bread'"):
+        model.recommend_table(lines.assign(product_id="new"), as_of=AS_OF)
+    owned = pd.DataFrame({"customer_id": ["0"], "product_id": ["bread"]})
+    with pytest.raises(SchemaError, match=r"customer_id holds text in exclude, and in the transactions numbers"):
+        model.recommend_table(lines, as_of=AS_OF, exclude=owned)
+    with pytest.warns(
+        DataQualityWarning, match="exclude has none of the customers that are known, such as .* it has 5000"
+    ):
+        model.recommend_table(lines, as_of=AS_OF, exclude=owned.assign(customer_id=5000))
+
+
+def test_orders_that_end_early_are_told(model, lines):
+    known = lines[lines["timestamp"] < AS_OF]  # the last ones are of 2024-05-05
+    on_time, late = (AS_OF + dt.timedelta(days=days) for days in (6, 7))
+    model.recommend_table(known, as_of=on_time)
+    told = r'the last order is of 2024-05-05, 8 days before as_of=2024-05-13. .*take as_of="2024-05-06"'
+    with pytest.warns(DataQualityWarning, match=r"recommend_table: " + told):
+        model.recommend_table(known, as_of=late)
+    with pytest.warns(DataQualityWarning) as warnings:
+        NextPurchaseModel().fit(known, as_of=AS_OF + dt.timedelta(days=8), horizon="7d")
+    assert any("NextPurchaseModel.fit: the last order is of 2024-05-05, 9 days" in str(w.message) for w in warnings)
+
+
+# -- dates of what is new ------------------------------------------------------------------------------------------
+
+
+def test_days_of_what_is_new_by_hand():
+    dates = Dates(np.ones(4), *np.array([[9, 9, 27, -1], [8, 8, 27, -1], [20, 20, 27, -1]]))
+    spread = _with_any_order(dates, np.array([True, False, True, True]), 28)
+    # from day 8 to 27 there are 20 days: 10 % are the first two, the last two another 10 %
+    assert [row.tolist() for row in spread[1:]] == [[18, 9, 27, -1], [10, 8, 27, -1], [25, 20, 27, -1]]
+
+
+def test_days_of_new_items_come_true_four_times_in_five():
+    """Customers whose many tastes are found out order by order: each first purchase is on one of their order days."""
+    lines = pd.DataFrame(as_lines(simulated(250, 140, 4)))
+    as_of = DAY0 + dt.timedelta(days=112)
+    model = NextPurchaseModel(which="new").fit(lines, as_of=as_of, horizon="28d")
+    table = model.recommend_table(lines, as_of=as_of, n=15).dropna(subset="expected_date")
+    later = lines[lines["timestamp"] >= as_of]
+    first = later.groupby(["customer_id", "product_id"])["timestamp"].min().dt.normalize()
+    day = pd.Series(
+        [first.get(pair) for pair in zip(table["customer_id"], table["product_id"], strict=True)], table.index
+    )
+    is_held = (day >= table["expected_date_low"]) & (day <= table["expected_date_high"])
+    assert day.notna().sum() > 100
+    assert is_held[day.notna()].mean() == pytest.approx(0.8, abs=0.08)
+    assert (day > table["expected_date"])[day.notna()].mean() == pytest.approx(0.5, abs=0.12)

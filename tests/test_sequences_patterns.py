@@ -3,6 +3,7 @@
 import datetime as dt
 import pickle
 import shutil
+import warnings
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -244,6 +245,18 @@ def test_top_k_are_the_most_frequent_of_the_kind():
     assert len(frequent_sequences(lines, 2, top_k=3, kind="maximal")) == 3
 
 
+def test_of_the_top_k_is_told_what_the_last_one_has():
+    patterns = frequent_sequences(pd.DataFrame(lines_of(OFFICE)), top_k=2)
+    assert repr(patterns).startswith("SequencePatterns: 2 patterns of product_id in at least 3 of 3 customers")
+    assert frequent_sequences(pd.DataFrame(lines_of(OFFICE)), 2, top_k=99).min_count == 2
+
+
+def test_items_are_ranked_by_those_who_hold_them_not_by_lines():
+    sequences = [[(0, {"a"}), (1, {"a"}), (2, {"a"})], [(0, {"b"})], [(0, {"b", "c"})], [(0, {"c"})]]
+    patterns = frequent_sequences(pd.DataFrame(lines_of(sequences)), 1, max_len=1)
+    assert patterns.item_ids.tolist() == ["a", "b", "c"]  # one, two and two customers; a in most elements
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 CLICKS = {
@@ -263,13 +276,14 @@ def test_events_are_elements_by_customer_or_session(frame):
     assert [(row[1], row[4], row[5]) for row in records(table)] == [("home", 3, 1.0), ("cart", 2, 2 / 3)]
     texts = {row[1]: row[4] for row in records(frequent_sequences(events, 1).to_frame())}
     assert texts["home > cart > buy > home"] == 1
-    assert texts["cart > home"] == 2  # of the same moment the lesser id is first: customer 2
+    assert texts["cart > home"] == 1  # not customer 2, of the same moment
+    assert texts["cart + home"] == 1
 
 
 def test_gaps_between_events_are_exact_to_the_second():
     events = Events(pd.DataFrame(CLICKS), event="event")
     texts = {row[1] for row in records(frequent_sequences(events, 1, by="session_id", max_gap="30m").to_frame())}
-    assert {"home > cart", "cart > home"} <= texts
+    assert {"home > cart", "cart + home"} <= texts
     assert "cart > buy" not in texts  # 31 minutes
     longer = frequent_sequences(events, 1, by="session_id", max_gap="1860s", item="page")
     assert "/cart > /buy" in {row[1] for row in records(longer.to_frame())}
@@ -292,6 +306,20 @@ def test_features_say_who_holds_what_on_every_frame(frame):
     assert frame_.schema["printer > ink"] == nw.Boolean
 
 
+@IN_MEMORY
+def test_who_holds_no_item_is_no_sequence_and_has_features(frame):
+    lines = frame({"customer_id": ["a", "a", "b", "c", None], "order_id": [1, 2, 3, 4, 5],
+                   "timestamp": [DAY + dt.timedelta(days=d) for d in range(5)],
+                   "product_id": ["x", "y", None, "x", "x"], "quantity": [1, 1, 1, -1, 1]})  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataQualityWarning)
+        patterns = frequent_sequences(lines, 1, min_len=2)
+        features = [pattern_features(patterns, lines, as_of=DAY + dt.timedelta(days=days)) for days in (9, 2)]
+    assert patterns.sequence_count == 1
+    assert records(features[0]) == [("a", True), ("b", False), ("c", False)]
+    assert records(features[1]) == [("a", True)]
+
+
 def test_features_do_not_know_the_future():
     lines = pd.DataFrame(lines_of(OFFICE))
     patterns = frequent_sequences(lines, 1, min_len=2)
@@ -306,7 +334,7 @@ def test_features_of_sessions():
     other = events.assign(event=["quit"] * 3 + list(events["event"][3:]))
     table = pattern_features(patterns, other, as_of="2024-02-01", names={"cart": "basket"})
     assert table["session_id"].tolist() == ["s1", "s2", "s3"]
-    assert table["basket > home"].tolist() == [False, False, True]
+    assert table["basket + home"].tolist() == [False, False, True]
 
 
 def test_features_refuse_what_is_no_handful():
@@ -335,12 +363,20 @@ def test_features_refuse_what_is_no_handful():
         ({"min_support": 2, "max_len": 1, "min_len": 2}, r"max_len must be a whole number of at least 2"),
         ({"min_support": 2, "max_element_len": 0}, r"max_element_len must be a whole number of at least 1"),
         ({"top_k": 2, "kind": "maximal"}, r"what is maximal depends on min_support"),
+        (
+            {"min_support": 2, "max_gap": 30},
+            r'max_gap must be a duration in days or weeks such as max_gap="30d".*got 30',
+        ),
         ({"min_support": 2, "max_gap": "30 minutes"}, r"max_gap must be a duration in days or weeks.*got .30 minutes"),
         ({"min_support": 2, "min_gap": "9d", "max_gap": "8d"}, r"min_gap='9d' is longer than max_gap='8d'"),
         ({"min_support": 2, "min_gap": "9d", "window": "8d"}, r"min_gap='9d' is longer than window='8d'"),
         ({"min_support": 2, "by": "session_id"}, r"by='session_id' is for Events\(...\)"),
         ({"min_support": 2, "element": "week"}, r"element must be one of \['day', 'order_id'\], got 'week'"),
         ({"min_support": 2, "item": "category"}, r"needs \['category'\]"),
+        (
+            {"min_support": 2, "item": "StockCode"},
+            r"got 'StockCode'.*bind it: Transactions\(data, product_id='StockCode'",
+        ),
     ],
 )
 def test_refusals_say_what_to_type(arguments, text):
@@ -350,7 +386,7 @@ def test_refusals_say_what_to_type(arguments, text):
 
 def test_events_refuse_what_is_for_order_lines():
     events = pd.DataFrame(CLICKS)
-    with pytest.raises(SchemaError, match=r"element='day' is for order lines; each event is an element"):
+    with pytest.raises(SchemaError, match=r"element='day' is for order lines; events of a moment are one"):
         frequent_sequences(events, 1, element="day")
     with pytest.raises(SchemaError, match=r"by must be one of \['customer_id', 'session_id'\]"):
         frequent_sequences(events, 1, by="visitor")
@@ -364,6 +400,19 @@ def test_too_many_patterns_are_an_error_that_says_what_to_tighten():
         ResultTooLargeError, match=r"in at least 1 of 1 sequences need more than max_memory=5 MB.*max_gap"
     ):
         frequent_sequences(lines, 1, max_memory="5MB")
+    with pytest.raises(
+        ResultTooLargeError, match=r"among which the top_k=9 are looked for.*or a top_k below 9; or give"
+    ):
+        frequent_sequences(lines, 1, top_k=9, min_len=9, max_memory="5MB")
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_gap": "9d"}])
+def test_memory_is_counted_as_the_table_takes_it(limits):
+    """At 13 bytes each 65,535 patterns would do."""
+    lines = pd.DataFrame(lines_of([[(0, {f"{n:02}" for n in range(16)})]]))
+    assert len(frequent_sequences(lines, 1, max_memory="50MB", **limits)) == 2**16 - 1
+    with pytest.raises(ResultTooLargeError, match="max_memory=9 MB"):
+        frequent_sequences(lines, 1, max_memory="9MB", **limits)
 
 
 def test_data_without_a_purchase_warn():
@@ -400,6 +449,10 @@ def test_spark_mines_the_same_with_its_own_library(spark_frame):
     longest = frequent_sequences(spark_frame(lines_of(LONG)), 2)
     assert max(row[2] for row in records(longest.to_frame())) == 12  # not ten, MLlib's own default
     assert len(frequent_sequences(spark_frame(lines), 99)) == 0  # MLlib takes no share above one
+    ranked = {"min_support": 2, "top_k": 20, "min_len": 2}
+    here, there = (frequent_sequences(make(lines), **ranked) for make in (pd.DataFrame, spark_frame))
+    assert records(there.to_frame()) == records(here.to_frame())  # the same of those that are equally frequent
+    assert there.min_count == here.min_count
     clicks = frequent_sequences(spark_frame(CLICKS), 1, by="session_id", as_of=DAY + dt.timedelta(days=1))
     assert found(clicks) == found(
         frequent_sequences(pd.DataFrame(CLICKS), 1, by="session_id", as_of=DAY + dt.timedelta(days=1))

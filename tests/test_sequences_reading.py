@@ -66,15 +66,32 @@ def test_known_items_keep_their_codes_and_others_are_left_out():
     assert as_lists(sequences)["a"] == [(FIRST_DAY + 9, []), (FIRST_DAY + 9, ["tea"]), (FIRST_DAY + 20, [])]
 
 
-def test_events_stand_in_time_and_ties_in_order_of_their_names(frame):
+def test_events_stand_in_time_and_those_of_one_moment_together(frame):
     sequences = read_event_sequences(frame(CLICKS), caller="test")
     assert sequences.unit == "us"
     second_day = (FIRST_DAY + 2) * 86_400_000_000
-    assert as_lists(sequences)["a"] == [
-        (second_day, ["home"]), (second_day, ["search"]), (second_day + 86_400_000_000, ["cart"]),
-    ]  # fmt: skip
+    assert as_lists(sequences)["a"] == [(second_day, ["search", "home"]), (second_day + 86_400_000_000, ["cart"])]
     by_session = as_lists(read_event_sequences(frame(CLICKS), by="session_id", caller="test"))
-    assert [item for _, [item] in by_session[8]] == ["home", "search"]
+    assert by_session == {7: [((FIRST_DAY) * 86_400_000_000, ["home"])], 8: [(second_day, ["search", "home"])],
+                          9: [(second_day + 86_400_000_000, ["cart"])]}  # fmt: skip
+
+
+@given(clicks=st.lists(st.tuples(st.sampled_from("xy"), st.integers(0, 3), st.sampled_from("abc")), min_size=1))
+def test_an_element_is_what_a_customer_did_at_a_moment(clicks):
+    columns = {
+        "customer_id": [who for who, _, _ in clicks],
+        "timestamp": [DAY[at] for _, at, _ in clicks],
+        "event": [what for _, _, what in clicks],
+    }
+    sequences = read_event_sequences(make_frame(columns, kind="pandas"), known=np.array(["c", "a"], object), caller="t")
+    expected = {}
+    for who, at, what in sorted(clicks):
+        if what != "b":
+            moments = expected.setdefault(who, {})
+            moments.setdefault((FIRST_DAY + at) * 86_400_000_000, set()).add(what)
+    found = as_lists(sequences)
+    assert found == {who: [(at, sorted(what, reverse=True)) for at, what in moments.items()]
+                     for who, moments in expected.items()}  # fmt: skip
 
 
 def test_events_without_a_session_are_told():

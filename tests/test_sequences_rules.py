@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _reference_sequences import embeddings, holds
+from crmlytics._sequences import Sequences
 from crmlytics.affinity import split_by_customer
 from crmlytics.exceptions import SchemaError
 from crmlytics.sequences._occurrences import Orders, orders_of
@@ -120,7 +121,8 @@ def test_every_count_and_time_is_that_of_the_definition(drawn, most, window):
         rows_of(rules.to_frame()), only.forward_only, only.backward_only, strict=True
     ):
         antecedent, consequent = sides(row)
-        whole, backward = (*antecedent, consequent), (consequent, *antecedent)
+        whole = (*antecedent, consequent)
+        backward = whole[::-1] if most or window else (consequent, *antecedent)  # a gap is a gap backwards, too
         assert row["sequence_count"] == sum(holds(whole, sequence, limits) for sequence in sequences)
         assert row["antecedent_count"] == sum(holds(antecedent, sequence, limits) for sequence in sequences)
         assert row["consequent_count"] == sum(holds((consequent,), sequence) for sequence in sequences)
@@ -196,6 +198,17 @@ def test_the_order_of_rows_changes_nothing():
     assert tables[0] == tables[1]
 
 
+def test_rules_that_lead_to_nothing_new_may_go():
+    rules = rules_of(OFFICE)
+    assert "ink => ink" in rules.texts()
+    without = sequence_rules(rules.patterns, min_confidence=0, repeats=False)
+    gone = set(rules.texts()) - set(without.texts())
+    assert gone == {"ink => ink", "printer => printer", "printer > ink => ink"}
+    mixed = sequence_rules(rules.patterns, min_confidence=0, repeats=False, consequent=["ink", "paper"])
+    assert "printer => ink + paper" in mixed.texts()
+    assert len(sequence_rules(frequent_sequences(pd.DataFrame(lines_of(OFFICE)), 99), repeats=False)) == 0
+
+
 def test_closed_patterns_make_rules_with_the_same_counts():
     every = {row["text"]: row for row in rows_of(rules_of(OFFICE).to_frame())}
     for row in rows_of(rules_of(OFFICE, kind="closed").to_frame()):
@@ -207,7 +220,9 @@ def test_closed_patterns_make_rules_with_the_same_counts():
     [
         ({"min_confidence": 1.2}, r"sequence_rules: min_confidence must be a share between 0 and 1.*got 1.2"),
         ({"min_lift": -1}, r"min_lift must be a number of zero or more, got -1"),
-        ({"consequent": "inc"}, r"consequent='inc' is in no sequence. Did you mean 'ink'\?"),
+        ({"consequent": "inc"}, r"consequent='inc' is no product_id of these sequences. Did you mean 'ink'\?"),
+        ({"consequent": 12}, r"consequent=12 is no product_id.*Give one id or a list of ids, which are text here"),
+        ({"consequent": [["ink"]]}, r"consequent=\['ink'\] is no product_id"),
     ],
 )
 def test_refusals_say_what_to_type(arguments, text):
@@ -222,6 +237,10 @@ def test_refuses_what_is_no_pattern_and_no_measure():
         sequence_rules(rules.patterns.to_frame())
     with pytest.raises(SchemaError, match=r"name must be one of \['support', 'confidence', 'lift', 'order_lift'\]"):
         rules.measure("leverage")
+    with pytest.raises(SchemaError, match=r"SequenceRules.top: by must be one of \['support'.*got 'leverage'"):
+        rules.top(3, by="leverage")
+    with pytest.raises(SchemaError, match=r"median_days_between is no measure but a column.*after to_frame\(\)"):
+        rules.at_least(median_days_between=10)
     with pytest.raises(
         SchemaError, match=r"expected SequenceRules, got SequencePatterns. Type sequence_rules\(patterns"
     ):
@@ -241,6 +260,55 @@ def test_days_in_any_order_hold_a_pattern_as_often_with_its_last_element_first(d
     forward, backward = pattern, [pattern[-1], *pattern[:-1]]
     orders = [list(enumerate(order)) for order in itertools.permutations(days)]
     assert sum(holds(forward, order) for order in orders) == sum(holds(backward, order) for order in orders)
+
+
+@given(days=st.lists(st.tuples(st.integers(0, 12), elements), min_size=1, max_size=6))
+@settings(max_examples=20)
+@pytest.mark.parametrize("limits", [{"max_gap": "3d"}, {"window": "6d"}, {"min_gap": "2d"}])
+def test_a_history_that_runs_backwards_holds_a_rule_as_often_turned_round(limits, days):
+    """The null hypothesis with limits of time: gaps stay as they are."""
+    there = merged(days)
+    back = [(12 - day, items) for day, items in reversed(there)]
+    rules = rules_of([there, back], max_len=4, **limits)
+    orders = orders_of(rules, rules.patterns.sequences)
+    assert orders.forward.tolist() == orders.backward.tolist()
+
+
+def once_and_often(rng, count, item_ids):
+    """Customers who buy a on one day of the year, b and c on nine days each, in any order."""
+    days = np.sort(rng.permuted(np.tile(np.arange(365), (count, 1)), axis=1)[:, :19])
+    codes = [item_ids.tolist().index(item_id) for item_id in "a" + 9 * "b" + 9 * "c"]
+    items = rng.permuted(np.tile(np.array(codes, np.int32), (count, 1)), axis=1)
+    starts = np.arange(count + 1) * 19
+    return Sequences(starts, np.arange(starts[-1] + 1), items.ravel(), days.ravel(), np.arange(count), item_ids)
+
+
+@pytest.mark.parametrize("limits", [{"window": "60d"}, {"max_gap": "30d"}, {}])
+def test_how_often_things_are_bought_is_no_order(limits):
+    """With limits of time the consequent in front of the antecedent is no fair comparison."""
+    rng = np.random.default_rng(3)
+    alphabet = [[(day, {item}) for day, item in enumerate("abcabcabcabc")]]
+    rules = rules_of(alphabet, 1, max_len=3, max_element_len=1, **limits)
+    orders = orders_of(rules, once_and_often(rng, 20_000, rules.patterns.item_ids))
+    p_value = sign_test(orders)[orders.forward_only + orders.backward_only > 0]
+    assert len(p_value) >= 20
+    assert p_value.min() * len(p_value) > 0.05
+
+
+def test_a_rule_that_reads_the_same_backwards_is_not_tested():
+    again = [[(0, {"tea"}), (1, {"tea"})]] * 6
+    holdout = pd.DataFrame(lines_of(OFFICE + again, first=50))
+    for limits, palindromes in (({}, set()), ({"max_gap": "40d"}, {"tea > jam => tea"})):
+        sequences = [[(0, {"tea"}), (1, {"tea"}), (2, {"jam"}), (4, {"tea"})]] * 3
+        rows = rows_of(significant_sequence_rules(rules_of(sequences, 3, max_len=3, **limits), holdout))
+        untested = {row["text"] for row in rows if row["p_value"] is None}
+        assert untested == {"tea => tea", "tea > tea => tea"} | palindromes
+        assert not any(row["is_significant"] or row["adjusted_p_value"] for row in rows if row["text"] in untested)
+    only = rules_of([[(0, {"tea"}), (1, {"tea"}), (2, {"ink"})]] * 3, 3, max_len=2)
+    six = lines_of([[(0, {"tea"}), (1, {"ink"})]] * 6, first=50)
+    (row, other) = rows_of(significant_sequence_rules(only, pd.DataFrame(six)))
+    assert (row["text"], other["text"]) == ("tea => ink", "tea => tea")
+    assert row["adjusted_p_value"] == row["p_value"] == pytest.approx(2**-6)  # one test
 
 
 def test_the_p_value_is_that_of_a_fair_coin():
@@ -307,7 +375,7 @@ def test_the_planted_order_is_found_and_nothing_else(frame):
     )
     assert rows[0]["order_lift"] == float("inf")
     assert rows[0]["confidence"] == count / rows[0]["antecedent_count"]
-    assert all(row["adjusted_p_value"] >= row["p_value"] for row in rows)
+    assert all(row["adjusted_p_value"] >= row["p_value"] for row in rows if row["p_value"] is not None)
 
 
 def test_the_holdout_is_counted_for_itself_and_its_items_may_be_others():
@@ -349,8 +417,10 @@ def test_rules_of_spark_have_counts_and_no_times():
     rules = sequence_rules(frequent_sequences(make_frame(lines_of(OFFICE), "pyspark"), 3))
     (row,) = records(rules.to_frame())
     assert row[2:] == ("printer => ink", 3, 4, 5, None, 0.75, pytest.approx(0.75), None, None, None, None)
-    assert len(rules.at_least(order_lift=1)) == 0
-    with pytest.raises(SchemaError, match=r"times are not known where Spark mined\. Collect the lines first"):
+    for ask in (lambda: rules.at_least(order_lift=1), lambda: rules.top(1, by="order_lift")):
+        with pytest.raises(SchemaError, match=r"SequenceRules.*: order_lift is not known where Spark mined\. Collect"):
+            ask()
+    with pytest.raises(SchemaError, match=r"the time between is not known where Spark mined\. Collect the lines first"):
         plot_sequence_rules(rules)
 
 

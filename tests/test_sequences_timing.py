@@ -17,7 +17,7 @@ from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, Schema
 from crmlytics.sequences._timing import learn_timing
 from crmlytics.sequences._timing_plots import plot_overdue, plot_survival
 from crmlytics.sequences.survival import survival_summary_table, survival_table
-from crmlytics.sequences.timing import due_table, interval_table, overdue_table
+from crmlytics.sequences.timing import due_table, interval_law_table, interval_table, overdue_table
 from crmlytics.testing import make_frame, records
 
 mpl.use("Agg")
@@ -66,10 +66,12 @@ def test_counted_by_hand_on_every_kind(frame):
     assert due["purchase_count"].tolist() == [5, 2, 1, 1]
     assert due["last_date"].tolist() == [day(35), day(30), day(5), day(59)]
     assert due["days_since_last"].tolist() == [25, 30, 55, 1]
-    assert due["usual_interval_days"].tolist() == [row[4] for row in records(intervals)]
+    usual = [row[4] for row in records(intervals)]
+    assert (due["usual_interval_days"] < usual).all()  # without the time waited now
     (late,) = records(overdue_table(sales, as_of=AS_OF, threshold=0.8))
     assert late[:4] == ("a", 5, day(35), 25)
     usual, over, ratio = late[4:7]
+    assert usual == due["usual_interval_days"][0]
     assert (over, ratio) == (25 - usual, 25 / usual)
     assert late[7] == due["overdue_probability"][0] > 0.8
     assert late[8] == due["expected_date"][0] >= AS_OF
@@ -82,12 +84,15 @@ def test_dtypes_are_the_same_on_every_kind(kind):
     dates = ["expected_date", "expected_date_low", "expected_date_high"]
     kinds = {"customer_id": "String", "product_id": "String", "purchase_count": "Int64", "interval_count": "Int64",
              "waiting_count": "Int64", "days_since_last": "Int64", "time_days": "Int64", "at_risk_count": "Int64",
-             "event_count": "Int64"}  # fmt: skip
+             "event_count": "Int64", "family": "String", "is_chosen": "Boolean", "key_count": "Int64",
+             "spell_count": "Int64"}  # fmt: skip
     kinds |= dict.fromkeys(["last_date", *dates], "Datetime(time_unit='us', time_zone=None)")
     tables = [
         interval_table(sales, as_of=AS_OF, by="product_id"),
         due_table(sales, as_of=AS_OF, horizon="30d", by=("customer_id", "product_id")),
         overdue_table(sales, as_of=AS_OF, threshold=0.5),
+        interval_law_table(sales, as_of=AS_OF),
+        survival_table(sales, as_of=AS_OF, by="product_id"),
         survival_table(sales, as_of=AS_OF),
         survival_summary_table(survival_table(sales, as_of=AS_OF), horizon="9d"),
     ]
@@ -110,7 +115,7 @@ def test_items_are_bought_again_by_the_same_customer():
     items = records(interval_table(sales, as_of=AS_OF, by="product_id"))
     # milk: four intervals of a of 7, 7, 14 and 7 days, a waits since 24 whole days, b since 29; soap: one of 30 days
     assert [row[:3] for row in items] == [("milk", 4, 2), ("soap", 1, 2), ("tea", 0, 1)]
-    assert items[0][3] == 7
+    assert items[0][3] == 10.5  # half from day 7 to day 14
     assert items[1][3] == 30  # c is seen for 54 days
     pairs = table_of(due_table(sales, as_of=AS_OF, horizon="30d", by=("customer_id", "product_id")))
     assert list(zip(pairs["customer_id"], pairs["product_id"], pairs["purchase_count"], strict=True)) == [
@@ -119,9 +124,9 @@ def test_items_are_bought_again_by_the_same_customer():
 
 def test_fewer_than_half_came_back_so_there_is_no_median():
     lines = [("a", 0, "tv", 1.0), ("a", 9, "tv", 1.0), *[(who, 0, "tv", 1.0) for who in "bcd"]]
-    (row,) = records(interval_table(make_frame(columns_of(lines), "pandas"), as_of=day(20), by="product_id"))
+    (row,) = records(interval_table(make_frame(columns_of(lines), "pandas"), as_of=day(17), by="product_id"))
     assert row[:4] == ("tv", 1, 4, None)
-    assert row[4] > 19  # the usual interval of the item knows those who wait
+    assert row[4] > 16  # the usual interval of the item knows those who wait
 
 
 # -- what must not matter, and what must ---------------------------------------------------------------------------
@@ -129,11 +134,13 @@ def test_fewer_than_half_came_back_so_there_is_no_median():
 
 TABLES = {
     "intervals": lambda sales: interval_table(sales, as_of=AS_OF),
+    "law": lambda sales: interval_law_table(sales, as_of=AS_OF, by="product_id"),
     "items": lambda sales: interval_table(sales, as_of=AS_OF, by="product_id"),
     "due": lambda sales: due_table(sales, as_of=AS_OF, horizon="30d"),
     "pairs": lambda sales: due_table(sales, as_of=AS_OF, horizon="30d", by=("customer_id", "product_id")),
     "overdue": lambda sales: overdue_table(sales, as_of=AS_OF, min_purchase_count=2, threshold=0.1),
     "survival": lambda sales: survival_table(sales, as_of=AS_OF),
+    "survival of items": lambda sales: survival_table(sales, as_of=AS_OF, by="product_id"),
 }
 
 
@@ -207,6 +214,50 @@ def test_each_item_has_its_own_pace():
     assert (intervals["interval_days_low"] <= intervals["usual_interval_days"]).all()
     assert (intervals["usual_interval_days"] <= intervals["interval_days_high"]).all()
     assert intervals.loc["soap", "interval_days_low"].min() > 14
+
+
+def drawn(keys=1500, seed=11):
+    """Customers who come to be known within a year, with their median interval and a whole interval of theirs."""
+    rng = np.random.default_rng(seed)
+    lines, median, whole = [], rng.lognormal(np.log(28), 0.8, keys), []
+    for customer in range(keys):
+        at = rng.uniform(0, 330)
+        while at < 365:
+            lines.append((customer, int(at), "x", 1.0))
+            at += median[customer] * np.exp(0.5 * rng.logistic())
+        whole.append(median[customer] * np.exp(0.5 * rng.logistic()))
+    return make_frame(columns_of(lines), "pandas"), median, np.array(whole)
+
+
+def test_intervals_of_customers_with_few_of_them_are_not_told_too_short():
+    sales, median, whole = drawn()
+    table = interval_table(sales, as_of=day(365))
+    bias = np.log(table["usual_interval_days"] / median)
+    held = (table["interval_days_low"] <= whole) & (whole <= table["interval_days_high"])
+    for least, most in ((0, 0), (1, 2), (3, 9), (10, 999)):
+        rows = table["interval_count"].between(least, most)
+        assert rows.sum() > 100
+        assert bias[rows].mean() == pytest.approx(0, abs=0.12)
+        assert held[rows].mean() == pytest.approx(0.8, abs=0.07)
+
+
+def test_the_law_of_intervals_tells_regularity_and_differences():
+    sales, _, _ = drawn()
+    weibull, chosen = records(interval_law_table(sales, as_of=day(365)))
+    assert (weibull[:2], chosen[:2]) == (("weibull", False), ("log-logistic", True))
+    assert chosen[2] > weibull[2]
+    assert chosen[3:6] == pytest.approx((28, 1 / 0.5, 0.8), rel=0.1)
+    assert weibull[3] == pytest.approx(28, rel=0.2)
+    assert chosen[6:] == (1500, len(sales.groupby(["customer_id", sales["timestamp"].dt.date])))
+    by_pair = interval_law_table(habits(), as_of=day(365), by=("customer_id", "product_id"))
+    assert by_pair["key_spread"][1] < 0.1  # weekly bread and monthly soap: no difference is left
+
+
+def test_intervals_beyond_a_century_are_no_numbers():
+    lines = [*[(0, at, "x", 1.0) for at in range(0, 365, 5)], *[(c, 65 + c, "x", 1.0) for c in range(1, 300)]]
+    table = interval_table(make_frame(columns_of(lines), "polars"), as_of=day(365))
+    assert table["interval_days_high"].is_null().to_list() == [False, *[True] * 299]
+    assert table["usual_interval_days"][0] == pytest.approx(5, rel=0.01)
 
 
 def test_the_silence_of_a_customer_does_not_make_their_interval_longer():
@@ -299,6 +350,29 @@ def test_curves_by_hand_on_every_kind(frame):
     assert last[6:] == (0.0, None, None, 20.0)
 
 
+def test_curves_of_items_by_hand():
+    sales = make_frame(columns_of(LINES), "polars")
+    table = survival_table(sales, as_of=AS_OF, by="product_id")
+    assert [(*row[:3], *row[5:]) for row in records(table)] == [
+        ("milk", 0, 1.0, 6, 0, 0), ("milk", 7, 0.5, 6, 3, 0), ("milk", 14, pytest.approx(1 / 3), 3, 1, 0),
+        ("milk", 24, pytest.approx(1 / 3), 2, 0, 1), ("milk", 29, pytest.approx(1 / 3), 1, 0, 1),
+        ("soap", 0, 1.0, 3, 0, 0), ("soap", 29, 1.0, 3, 0, 1), ("soap", 30, 0.5, 2, 1, 0), ("soap", 54, 0.5, 1, 0, 1),
+        ("tea", 0, 1.0, 1, 0, 1),
+    ]  # fmt: skip
+    assert [row[:4] for row in records(survival_summary_table(table, horizon="9d"))] == [
+        ("milk", 6, 4, 10.5), ("soap", 3, 1, 30.0), ("tea", 1, 0, None)]  # fmt: skip
+    first = survival_table(sales, as_of=AS_OF, by="product_id", after="first")
+    assert [row[:3] for row in records(first) if row[0] == "milk"] == [("milk", 0, 1.0), ("milk", 7, 0.5),
+                                                                       ("milk", 29, 0.5)]  # fmt: skip
+
+
+def test_the_intervals_of_a_customer_are_alike_for_items_too():
+    """One item: its curve, with its bounds, is that of any purchase."""
+    sales = make_frame(columns_of([(c, at, "x", 1.0) for c in range(9) for at in range(c % 3, 60, 3 + c)]), "pandas")
+    of_item = survival_table(sales, as_of=AS_OF, by="product_id").drop(columns="product_id")
+    assert of_item.equals(survival_table(sales, as_of=AS_OF))
+
+
 def test_what_nobody_was_seen_for_is_not_told():
     sales = make_frame(columns_of(LINES), "polars")
     table = survival_table(sales, as_of=AS_OF)
@@ -313,7 +387,7 @@ def test_intervals_of_one_customer_are_not_many_customers():
     lines = [(c, at, "x", 1.0) for c in range(10) for at in range(0, 31 * (c + 1), c + 1)]
     sales = make_frame(columns_of(lines), "pandas")
     any_, first = (
-        survival_table(sales, as_of=day(400), after=after).set_index("time_days") for after in ("any", "first")
+        survival_table(sales, as_of=day(301), after=after).set_index("time_days") for after in ("any", "first")
     )
     width = [
         table.loc[5, "survival_probability_high"] - table.loc[5, "survival_probability_low"] for table in (any_, first)
@@ -411,42 +485,69 @@ def test_refusals_of_curves_say_what_to_type():
         survival_summary_table(survival_table(sales, as_of=AS_OF).head(0), horizon="9d")
     with pytest.raises(MissingColumnsError, match=r"plot_overdue needs the columns .*due_table\(tx, ...\)"):
         plot_overdue(sales)
+    with pytest.raises(SchemaError, match=r"survival_table: by must be one of \['product_id'"):
+        survival_table(sales, as_of=AS_OF, by="customer_id")
+    with pytest.raises(SchemaError, match=r"by='product_id' and segments came together\. Give one of them"):
+        survival_table(sales, as_of=AS_OF, by="product_id", segments=pd.DataFrame(SEGMENTS))
+    curve = survival_table(sales, as_of=AS_OF)
+    twice = pd.concat([curve, curve.iloc[1:]])
+    with pytest.raises(SchemaError, match=rf"summary_table: {len(curve) - 1} rows have a time_days that the table has"):
+        survival_summary_table(twice, horizon="9d")
+    with pytest.raises(SchemaError, match=r"each segment has already, first 7\..*table.assign\(segment='2023'\)"):
+        plot_survival(twice.assign(segment="x"))
+    named = pd.concat([curve.assign(segment="x"), curve.assign(segment="y")])
+    assert len(survival_summary_table(named, horizon="9d")) == 2
     many = pd.DataFrame({"customer_id": range(8), "segment": list("abcdefgh")})
     lines = make_frame(columns_of([(c, at, "x", 1.0) for c in range(8) for at in (0, c + 1)]), "pandas")
     with pytest.raises(SchemaError, match="8 curves cannot be told apart, at most 7 can"):
-        plot_survival(survival_table(lines, as_of=day(20), segments=many))
+        plot_survival(survival_table(lines, as_of=day(16), segments=many))
 
 
 def test_data_that_end_long_before_as_of_are_told():
     sales = make_frame(columns_of([line for line in LINES if line[1] < 60]), "pandas")
-    with pytest.warns(DataQualityWarning, match=r"in the last 30 days before .*write as_of=\"2024-03-01\""):
-        overdue_table(sales, as_of=day(90))
+    for builder in (overdue_table, interval_table, interval_law_table, survival_table):
+        message = (
+            rf"^{builder.__name__}: .* in the last 30 days before .*taken to have waited .*write as_of=\"2024-03-01\""
+        )
+        with pytest.warns(DataQualityWarning, match=message):
+            builder(sales, as_of=day(90))
+    with pytest.warns(DataQualityWarning, match=r"^due_table: nobody bought anything in the last 30 days"):
+        due_table(sales, as_of=day(90), horizon="9d")
     due_table(sales, as_of=day(84), horizon="9d")  # there was a silence of 24 days before
 
 
 def test_lines_without_an_item_are_left_out_and_told():
     columns = columns_of(LINES)
-    columns["product_id"][-2] = None
+    columns["product_id"][-3] = None
     with pytest.warns(DataQualityWarning, match=r"1 of 10 purchases have no product_id and are left out"):
         table = interval_table(make_frame(columns, "polars"), as_of=AS_OF, by="product_id")
-    assert [row[:3] for row in records(table)] == [("milk", 4, 2), ("soap", 1, 2)]
+    assert [row[:3] for row in records(table)] == [("milk", 4, 2), ("soap", 1, 1), ("tea", 0, 1)]
 
 
 # -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def legend_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_plots_draw_the_tables():
     sales = make_frame(columns_of(LINES), "pandas")
     segments = pd.DataFrame(SEGMENTS)
     ax = plot_survival(survival_table(sales, as_of=AS_OF, segments=segments))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x (5)", "y (3)"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x (5), 7 d", "y (3), 30 d"]
     assert ax.lines[1].get_ydata().tolist() == pytest.approx([0, 3 / 5, 4 / 5, 4 / 5])
-    assert [text.get_text() for text in ax.texts] == ["7 d", "30 d"]
-    assert plot_survival(survival_table(sales, as_of=AS_OF)).get_legend() is None
-    due = due_table(sales, as_of=AS_OF, horizon="30d").assign(overdue_probability=[0.9, 0.89, 0.5, 0.1])
+    assert [text.get_text() for text in ax.texts] == []  # near medians would overprint
+    ax = plot_survival(survival_table(sales, as_of=AS_OF))
+    assert (ax.get_legend(), [text.get_text() for text in ax.texts]) == (None, ["22 d"])
+    due = due_table(sales, as_of=AS_OF, horizon="30d").assign(overdue_probability=[0.9, 0.004, 0.5, 0.1])
     ax = plot_overdue(due)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["not overdue (3)", "overdue (1)"]
-    assert ax.collections[1].get_offsets()[0][1] == 25
+    assert legend_of(ax) == ["one purchase (2)", "below 0.9 (1)", "0.9 or more (1)"]
+    assert ax.collections[2].get_offsets()[0][1] == 25
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1  # above the points
+    ax = plot_overdue(due.iloc[:2].assign(overdue_probability=[0.95, 0.75]))
+    assert legend_of(ax) == ["0.75 to 0.9 (1)", "0.9 or more (1)"]
     mpl.pyplot.close("all")
 
 

@@ -145,8 +145,18 @@ def id_column(name: str, dtype: nw.dtypes.DType, *, caller: str) -> nw.Expr:
         return nw.col(name).cast(nw.Int64)
     if isinstance(dtype, (nw.String, nw.Categorical, nw.Enum, nw.Object)):
         return nw.col(name).cast(nw.String)
-    msg = f"{caller}: column {name!r} holds {dtype}, expected whole numbers or text."
+    kind = '"Int64"' if dtype.is_float() else "str"
+    msg = (
+        f"{caller}: column {name!r} holds {dtype}, expected whole numbers or text. "
+        f"Convert it first, for example with data[{name!r}].astype({kind})."
+    )
     raise SchemaError(msg)
+
+
+def in_words(name: str) -> nw.Expr:
+    """Read a column of true and false as ``"True"`` and ``"False"``: cast to text, every engine writes it its way."""
+    column = nw.col(name)
+    return nw.when(column).then(nw.lit("True")).otherwise(nw.when(~column).then(nw.lit("False"))).alias(name)
 
 
 def to_pandas(native: Any, *, caller: str = "to_pandas") -> Any:

@@ -126,7 +126,8 @@ def _settle_id(values: Any, where: str) -> Any:
         case "string":
             return values
         case inferred:
-            msg = f"{where} holds Python objects of mixed kind ({inferred}), expected whole numbers or text."
+            repair = "Make them one kind, for example with .astype(str)."
+            msg = f"{where} holds Python objects of mixed kind ({inferred}), expected whole numbers or text. {repair}"
             raise SchemaError(msg)
 
 

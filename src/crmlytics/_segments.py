@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import columns_of, enter
+from crmlytics._frames import columns_of, enter, in_words
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Customers
 
@@ -31,7 +31,16 @@ def enter_segments(segments: Any, table: Contract, *, caller: str) -> nw.LazyFra
         )
         raise SchemaError(msg)
     plan = customers.need("customer_id", "segment", caller=caller)
-    return plan.select("customer_id", nw.col("segment").cast(nw.String)).filter(~nw.col("segment").is_null())
+    kind = plan.collect_schema()["segment"]
+    return plan.select("customer_id", _label("segment", kind)).filter(~nw.col("segment").is_null())
+
+
+def _label(name: str, kind: Any) -> nw.Expr:
+    """Read segments as text: True, and 3 for numbers that came as 3.0 since some are missing."""
+    if kind == nw.Boolean:
+        return in_words(name)
+    text = nw.col(name).cast(nw.String)
+    return text.str.replace_all(r"\.0$", "") if kind.is_float() else text
 
 
 def _customers(segments: Any, *, caller: str) -> Customers:

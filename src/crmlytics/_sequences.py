@@ -69,7 +69,8 @@ def read_sequences(
     """Read what each customer bought, order after order or day after day.
 
     What was returned within an element is not in it, and an element that holds nothing is none (see
-    :func:`read_baskets`). Orders of the same moment stand in order of their ids.
+    :func:`read_baskets`). Orders of the same moment stand in order of their ids: of dates without hours that is made up
+    (ids of text sort "10" before "9"), so that these want ``element="day"``.
 
     Parameters
     ----------
@@ -115,9 +116,9 @@ def read_event_sequences(
     known: NDArray[Any] | None = None,
     caller: str,
 ) -> Sequences:
-    """Read what each customer did, or what was done in each session: every event is an element with one item.
+    """Read what each customer did, or what was done in each session: all events of one moment are one element.
 
-    Events of the same moment stand in order of their items' ids: a table has no order of its own.
+    A table has no order of its own: of two events of the same moment neither follows the other.
 
     Parameters
     ----------
@@ -144,28 +145,46 @@ def read_event_sequences(
     key_code, key_ids = encode(arrow["key"])
     moment = microseconds(arrow["moment"].to_numpy())
     codes, item_ids = recoded(item_code.astype(np.int64), item_ids, known)
-    order = _in_order(key_code, moment, item_code)
+    order = _in_order(key_code, moment, codes)
     order = order[codes[order] >= 0]
-    held, sequence = np.unique(key_code[order], return_inverse=True)
+    key_code, moment, codes = key_code[order], moment[order], codes[order]
+    begins = _differs(key_code) | _differs(moment)
+    kept = begins | _differs(codes)  # what happens twice at one moment is in its element once
+    owner = key_code[begins]
     return Sequences(
-        starts=offsets(np.bincount(sequence, minlength=len(held))),
-        item_starts=np.arange(len(order) + 1),
-        items=codes[order],
-        moment=moment[order],
-        sequence_ids=key_ids[held],
+        starts=_runs(_differs(owner)),
+        item_starts=_runs(begins[kept]),
+        items=codes[kept],
+        moment=moment[begins],
+        sequence_ids=key_ids[owner[_differs(owner)]],
         item_ids=item_ids,
         unit="us",
     )
 
 
+def _differs(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which values differ from the one before; the first one does."""
+    differs = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=differs[1:])
+    return differs
+
+
+def _runs(begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return where each of some runs begins, and where the last one ends, from flags that are up where one begins."""
+    return np.append(np.flatnonzero(begins), len(begins))
+
+
 def _in_order(key: NDArray[np.int32], moment: NDArray[np.int64], item: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the order by key, then moment, then item: by one number where it fits, which is quicker if in order."""
+    """Return the order by key, then moment, then item: by one number where it fits, which is quicker if in order.
+
+    The codes of items begin at -1.
+    """
     if not len(key):
         return np.arange(0)
-    moments, items = int(np.ptp(moment)) + 1, int(item.max()) + 1
+    moments, items = int(np.ptp(moment)) + 1, int(item.max()) + 2
     if (int(key.max()) + 1) * moments * items > np.iinfo(np.int64).max:
         return np.lexsort((item, moment, key))
-    return np.argsort((key * np.int64(moments) + (moment - moment.min())) * items + item, kind="stable")
+    return np.argsort((key * np.int64(moments) + (moment - moment.min())) * items + (item + 1), kind="stable")
 
 
 def _without_gaps(arrow: Any, roles: dict[str, str], *, caller: str) -> Any:

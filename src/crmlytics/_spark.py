@@ -20,20 +20,17 @@ def frequent_itemsets(lines: Any, keys: list[str], item: str, *, min_count: int,
 
 
 def frequent_sequences(
-    lines: Any, key: str, order: list[str], *, joined: bool, max_len: int, min_count: int, sequence_count: int
+    lines: Any, key: str, order: list[str], *, max_len: int, min_count: int, sequence_count: int
 ) -> Any:
     """Mine sequential patterns on the cluster with MLlib's PrefixSpan: a Spark frame of ``sequence`` and ``freq``.
 
-    ``lines`` has one row per sequence (``key``), element (``order``, which also sorts them) and ``item``; where not
-    ``joined``, every row is an element of its own. The share is set as for itemsets. MLlib would stop at ten items.
+    ``lines`` has one row per sequence (``key``), element (``order``, which also sorts them) and ``item``. The share is
+    set as for itemsets. MLlib would stop at ten items.
     """
     from pyspark.ml.fpm import PrefixSpan
-    from pyspark.sql.functions import array, collect_list, collect_set, sort_array, struct, transform
+    from pyspark.sql.functions import collect_list, collect_set, sort_array, struct, transform
 
-    if joined:
-        elements = lines.groupBy(key, *order).agg(sort_array(collect_set("item")).alias("items"))
-    else:
-        elements = lines.select(key, *order, array("item").alias("items"))
+    elements = lines.groupBy(key, *order).agg(sort_array(collect_set("item")).alias("items"))
     in_order = sort_array(collect_list(struct(*order, "items"))).alias("elements")
     sequences = elements.groupBy(key).agg(in_order)
     sequences = sequences.select(transform("elements", lambda element: element["items"]).alias("sequence"))

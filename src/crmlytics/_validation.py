@@ -66,8 +66,9 @@ def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
     elif isinstance(value, dt.timedelta) and value == dt.timedelta(days=value.days):
         days = value.days
     if days is None or not 1 <= days <= LONGEST_DAYS:
+        example = f"{value}d" if str(value).isdecimal() and 1 <= int(value) <= LONGEST_DAYS else "90d"
         msg = (
-            f'{caller}: {name} must be a duration in days or weeks such as {name}="90d" or "12w", got {value!r}. '
+            f'{caller}: {name} must be a duration in days or weeks such as {name}="{example}" or "12w", got {value!r}. '
             f"Months differ in length: write 30d or 91d. The longest is {LONGEST_DAYS}d."
         )
         raise SchemaError(msg)

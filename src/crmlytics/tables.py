@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._binding import Kind, own_name
+from crmlytics._binding import Kind, is_no_id, own_name
 from crmlytics._contract import Contract, Reason, Step, role
 from crmlytics._frames import collect
 from crmlytics._validation import check_choice
@@ -25,10 +25,35 @@ if TYPE_CHECKING:
 __all__ = ["Contacts", "Customers", "Events", "Leads", "Products", "Subscriptions", "Tickets", "Transactions"]
 
 NO_CUSTOMER, NO_DATE = "no customer", "no date"
+COMPARED_ONLY = "_column_"  # what a column is called that has no role and is not kept, but tells duplicates apart
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Transactions(Contract):
+class _Logged(Contract):
+    """A contract of a log, whose lines may be exported twice."""
+
+    duplicates: str = field(default="keep", kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the option, then the frame."""
+        check_choice(self.duplicates, ["keep", "set_aside"], name="duplicates", caller=self._caller)
+        super().__post_init__()
+
+    @property
+    def columns(self) -> list[str]:
+        """The canonical names of the roles that have a column, and the names of the attributes."""
+        return [name for name in super().columns if not name.startswith(COMPARED_ONLY)]
+
+    def _attribute_name(self, number: int, column: str) -> str | None:  # noqa: ARG002
+        """Lines equal in the roles alone may still differ: exact duplicates are equal in every column."""
+        return f"{COMPARED_ONLY}{number}" if self.duplicates == "set_aside" else None
+
+    def _steps(self) -> list[Step]:
+        return [Step("exact duplicate", lambda frame: frame.unique())] if self.duplicates == "set_aside" else []
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Transactions(_Logged):
     """Order lines: who bought what, when, for how much. One row an order line, or one an order.
 
     Parameters
@@ -107,12 +132,10 @@ class Transactions(Contract):
     channel: str | None = role("channel", Kind.ID)
     partner_id: str | None = role("partner_id", Kind.ID)
     returns: str = field(default="keep", kw_only=True)
-    duplicates: str = field(default="keep", kw_only=True)
 
     def __post_init__(self) -> None:
         """Check the options, then the frame."""
         check_choice(self.returns, ["keep", "match", "set_aside"], name="returns", caller=self._caller)
-        check_choice(self.duplicates, ["keep", "set_aside"], name="duplicates", caller=self._caller)
         super().__post_init__()
         needed = {
             "keep": [],
@@ -121,10 +144,6 @@ class Transactions(Contract):
         }[self.returns]
         if needed:
             self.need(*needed, caller=f"Transactions(returns={self.returns!r})")
-
-    def _attribute_name(self, number: int, column: str) -> str | None:  # noqa: ARG002
-        """Lines equal in the roles alone may still differ: exact duplicates are equal in every column."""
-        return f"_column_{number}" if self.duplicates == "set_aside" else None
 
     def _derived(self, plan: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         names = plan.collect_schema().names()
@@ -162,9 +181,7 @@ class Transactions(Contract):
         return not self.has("amount") or self._may_hold("return")
 
     def _steps(self) -> list[Step]:
-        steps = []
-        if self.duplicates == "set_aside":
-            steps.append(Step("exact duplicate", lambda frame: frame.unique()))
+        steps = super()._steps()
         if self.returns == "match":
             key = ["customer_id", "product_id", *(["unit_price"] if self.has("unit_price") else [])]
             order = [name for name in ("timestamp", "_is_return", "order_id") if name == "_is_return" or self.has(name)]
@@ -333,7 +350,7 @@ class Subscriptions(Contract):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Events(Contract):
+class Events(_Logged):
     """What customers did: one row a click, visit, touchpoint or other event.
 
     Parameters
@@ -345,6 +362,11 @@ class Events(Contract):
         Column of the moment of the event.
     amount, cost : str, optional
         Columns of the money an event brought and what it cost.
+    duplicates : {"keep", "set_aside"}
+        ``"set_aside"``: of events equal in every column of the frame, one stays: logs are often delivered twice.
+    time_zone : str, optional
+        Needed for moments with a time zone. Where a clock is changed local time jumps: for sessions and ways take
+        ``"UTC"``, for days and hours the zone of the business.
 
     Other columns stay, under their own names, as attributes of the event.
     """
@@ -361,8 +383,23 @@ class Events(Contract):
     amount: str | None = role("amount", Kind.NUMBER)
     cost: str | None = role("cost", Kind.NUMBER)
 
-    def _attribute_name(self, _: int, column: str) -> str | None:
-        return own_name(column, self._kinds())
+    def _attribute_name(self, number: int, column: str) -> str | None:
+        return own_name(column, self._kinds()) or super()._attribute_name(number, column)
+
+    def _signals(self) -> dict[str, nw.Expr]:
+        if not self.has("customer_id", "session_id"):
+            return {}
+        lacks = {name: is_no_id(name, self._schema[name]) for name in ("customer_id", "session_id")}
+        return {"session alone": lacks["customer_id"] & ~lacks["session_id"]}
+
+    def _set_aside_in_words(self) -> str:
+        words, alone = super()._set_aside_in_words(), self._counts.get("signal session alone", 0)
+        if not alone:
+            return words
+        return (
+            f"{words} Of those without a customer {alone:,} have a session_id: to read whole sessions, bind "
+            "customer_id=None: Events(data, customer_id=None)."
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -56,9 +56,13 @@ class Curves:
         return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
     def median(self, values: Vector | None = None) -> Vector:
-        """Return the first time of each group at which ``survival`` (or a bound of it) is at most one half, or NaN."""
+        """Return the time of each group at which ``survival`` (or a bound of it) passes one half, or NaN.
+
+        Where it stays at exactly one half for a while, the middle of that time: the median as it is usually taken.
+        """
         values = self.survival if values is None else values
-        return _first_below(self.starts, self.time, values, 0.5 + ROUNDING)
+        first, below = (_first_below(self.starts, self.time, values, 0.5 + side * ROUNDING) for side in (1, -1))
+        return np.where(np.isnan(below), first, (first + below) / 2)
 
     def restricted_mean(self, until: float) -> Vector:
         """Return the mean of min(T, ``until``) of each group: the area below its curve."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Counts = NDArray[Any]
     Floats = NDArray[np.float64]
 
+LEAST_EXPECTED = 5  # of those who count, and of those who do not: below it the normal distribution is not theirs
+
 
 def share(count: Counts, total: Counts) -> Floats:
     """Divide counts by totals."""
@@ -38,6 +40,35 @@ def difference_interval(
 
 
 def difference_p_value(count: Counts, total: Counts, other_count: Counts, other_total: Counts) -> Floats:
+    """Return the two-sided p-value of the test that two shares are equal: the score test, or Fisher's where few count.
+
+    Fewer than 5 expected in a cell are few. Missing where a share is one of nobody.
+    """
+    compared = (count, total, other_count, other_total)
+    p_value = score_p_value(*compared)
+    few = np.flatnonzero(~np.isnan(p_value) & ~_is_enough(*compared))
+    p_value[few] = exact_p_value(*(np.asarray(numbers)[few] for numbers in compared))
+    return p_value
+
+
+def exact_p_value(count: Counts, total: Counts, other_count: Counts, other_total: Counts) -> Floats:
+    """Return the two-sided p-value of Fisher's exact test that two shares are equal: twice the smaller tail."""
+    from crmlytics._kernels.hypergeometric import lower_tail, upper_tail
+
+    table = (total + other_total, count + other_count, total, count)
+    p_value: Floats = np.minimum(1.0, 2 * np.minimum(upper_tail(*table), lower_tail(*table)))
+    return p_value
+
+
+def _is_enough(count: Counts, total: Counts, other_count: Counts, other_total: Counts) -> NDArray[np.bool_]:
+    """Whether at least 5 are expected in each of the four cells: decided on whole numbers."""
+    both, fewest = total + other_total, np.minimum(total, other_total)
+    counted = count + other_count
+    enough: NDArray[np.bool_] = np.minimum(counted, both - counted) * fewest >= LEAST_EXPECTED * both
+    return enough
+
+
+def score_p_value(count: Counts, total: Counts, other_count: Counts, other_total: Counts) -> Floats:
     """Return the two-sided p-value of the score test that two shares are equal, the one with the pooled share.
 
     ``z = (p - q) / sqrt(s (1 - s) (1 / m + 1 / n))``, s the share of both together; its square is Pearson's
@@ -53,14 +84,18 @@ def difference_p_value(count: Counts, total: Counts, other_count: Counts, other_
 
 
 def equal_shares_p_value(count: Counts, total: Counts) -> float:
-    """Return the p-value of Pearson's chi-squared test that several shares are equal; missing for fewer than two."""
+    """Return the p-value of Pearson's chi-squared test that several shares are equal.
+
+    Two are tested as :func:`difference_p_value` tests them. Missing where a share is one of nobody, or fewer than 5
+    are expected in a cell.
+    """
     from scipy import special
 
-    count, total = count[total > 0], total[total > 0]
-    if len(total) < 2:
+    if len(total) == 2:
+        return float(difference_p_value(count[:1], total[:1], count[1:], total[1:])[0])
+    counted, everybody = int(count.sum()), int(total.sum())
+    if not total.min() or total.min() * min(counted, everybody - counted) < LEAST_EXPECTED * everybody:
         return float("nan")
-    pooled = count.sum() / total.sum()
-    if pooled in {0.0, 1.0}:
-        return 1.0
+    pooled = counted / everybody
     square = ((count - total * pooled) ** 2 / (total * pooled * (1 - pooled))).sum()
     return float(special.chdtrc(len(total) - 1, square))

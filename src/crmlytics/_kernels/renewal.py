@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 
 from crmlytics._kernels.fitting import climb, in_logs
 from crmlytics._kernels.special import digamma_rise, log_rising
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MOST_FITTED = 50_000  # spells: they say what three parameters are, to about a hundredth
 FEWEST_KEYS = 1_000
 LARGEST = np.log([50.0, 1e4, 1e6])  # k: a standard deviation of 2 %; r: all keys alike
+TINY, BIG = 1e-300, 700.0  # a rate, and a logarithm, whose powers are still numbers
 LONGEST = 1e6  # days: farther quantiles are called that far
 
 
@@ -104,6 +106,22 @@ class WeibullGamma:
     scale: float
     log_likelihood: float
 
+    @property
+    def middle(self) -> float:
+        """The median interval of the key in the middle, in days."""
+        rate = float(special.gammaincinv(self.r, 0.5)) / (self.r * self.beta)
+        return float(self.scale * np.exp(min(np.log(np.log(2) / max(rate, TINY)) / self.k, BIG)))
+
+    @property
+    def shape(self) -> float:
+        """The shape of the law: how regular the intervals of a key are."""
+        return self.k
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the logarithms of the keys' medians."""
+        return float(np.sqrt(special.polygamma(1, self.r))) / self.k
+
     def posterior(self, spells: Spells) -> tuple[Vector, Vector]:
         """Return shape and rate of what is known of each key."""
         waited = np.bincount(spells.key, (spells.time / self.scale) ** self.k, spells.keys)
@@ -120,7 +138,9 @@ class WeibullGamma:
     def survival(self, posterior: tuple[Vector, Vector], time: Vector) -> Vector:
         """Return the probability that an interval of each key lasts longer than ``time`` days."""
         shape, rate = posterior
-        return np.asarray(np.exp(-shape * np.log1p((time / self.scale) ** self.k / rate)))
+        with np.errstate(divide="ignore"):
+            log_waited = self.k * np.log(time / self.scale)
+        return np.asarray(np.exp(-shape * np.logaddexp(0.0, log_waited - np.log(rate))))
 
     def left(self, posterior: tuple[Vector, Vector], waited: Vector, share: Vector) -> Vector:
         """Return after how many more days a share of the intervals that lasted ``waited`` days have not ended."""

@@ -1,9 +1,14 @@
 """How long until the next event, for many keys at once: log-logistic intervals around a median of each key's own.
 
 The logarithm of an interval of key i is mu_i + sigma x, x standard logistic; over the keys, mu_i is Normal(mu, tau^2).
-The hazard first rises and then falls: after a long silence, the next event becomes ever less likely. Integrals over
-mu_i are sums over a few nodes, laid around the mode of each key (adaptive Gauss-Hermite quadrature; J. C. Naylor and
-A. F. M. Smith (1982), "Applications of a method for the efficient computation of posterior distributions").
+The hazard first rises and then falls: after a long silence, the next event becomes ever less likely.
+
+Integrals over mu_i are sums over a few nodes. Spells that ended hold mu_i within a few sigma: nodes lie around its mode
+(adaptive Gauss-Hermite quadrature; J. C. Naylor and A. F. M. Smith (1982), "Applications of a method for the efficient
+computation of posterior distributions"). Without them mu_i is known to within tau, which may be many sigma, and what is
+summed has edges as wide as sigma: there nodes are a grid no coarser than sigma. Of functions as smooth as these, whose
+poles lie pi sigma from the axis, it leaves an error of exp(-2 pi^2) (L. N. Trefethen and J. A. C. Weideman (2014), "The
+exponentially convergent trapezoidal rule").
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from crmlytics._kernels.fitting import climb
 from crmlytics._kernels.renewal import LONGEST, MOST_FITTED, Spells
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from crmlytics._kernels.special import Vector
@@ -27,6 +34,8 @@ NODES, NODE_WEIGHTS = np.polynomial.hermite.hermgauss(9)
 LARGEST = np.array([20.0, math.log(50.0), math.log(50.0)])  # of mu less its guess, ln sigma, ln tau
 MOST_STEPS = 100
 STEEP = 300.0  # exp of this squared is still a number
+REACH = 6.0  # standard deviations of a grid to either side
+MOST_NODES = 1_000  # to either side: enough for keys that differ 150 times more than the intervals of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,21 @@ class LogLogisticNormal:
     tau: float
     log_likelihood: float
 
+    @property
+    def middle(self) -> float:
+        """The median interval of the key in the middle, in days."""
+        return math.exp(self.mu)
+
+    @property
+    def shape(self) -> float:
+        """The shape of the law: how regular the intervals of a key are."""
+        return 1 / self.sigma
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the logarithms of the keys' medians."""
+        return self.tau
+
     def posterior(self, spells: Spells) -> tuple[Vector, Vector]:
         """Return mean and standard deviation of what is known of each key's mu."""
         theta = np.array([self.mu, self.sigma, self.tau])
@@ -61,13 +85,29 @@ class LogLogisticNormal:
 
     def survival(self, posterior: tuple[Vector, Vector], time: Vector) -> Vector:
         """Return the probability that an interval of each key lasts longer than ``time`` days."""
-        return _survival(*posterior, np.asarray(time, np.float64), self.sigma, NODES, NODE_WEIGHTS)
+        mean, deviation = posterior
+        found, time = np.empty(len(mean)), np.asarray(time, np.float64)
+        for rows, *grid in self._grids(deviation):
+            found[rows] = _survival(mean[rows], deviation[rows], time[rows], self.sigma, *grid)
+        return found
 
     def left(self, posterior: tuple[Vector, Vector], waited: Vector, share: Vector) -> Vector:
         """Return after how many more days a share of the intervals that lasted ``waited`` days have not ended."""
-        waited, share = np.broadcast_arrays(np.asarray(waited, np.float64), share)
-        more = _left(*posterior, waited, np.asarray(share, np.float64), self.sigma, NODES, NODE_WEIGHTS)
+        mean, deviation = posterior
+        waited, share = (np.broadcast_to(np.asarray(of, np.float64), mean.shape) for of in (waited, share))
+        more = np.empty(len(mean))
+        for rows, *grid in self._grids(deviation):
+            more[rows] = _left(mean[rows], deviation[rows], waited[rows], share[rows], self.sigma, *grid)
         return np.clip(more, 0.0, LONGEST)
+
+    def _grids(self, deviation: Vector) -> Iterator[tuple[NDArray[np.bool_], Vector, Vector]]:
+        """Yield keys with the nodes, in deviations, and weights that do for them: little known ones need more."""
+        wide = deviation > self.sigma
+        for rows in (~wide, wide):
+            if rows.any():
+                nodes = REACH * _grid(float(deviation[rows].max()), self.sigma)
+                weights = np.exp(-0.5 * nodes**2)
+                yield rows, nodes, weights / weights.sum()
 
 
 def fit_log_logistic(spells: Spells, most: int = MOST_FITTED) -> LogLogisticNormal:
@@ -94,6 +134,13 @@ def _arrays(spells: Spells) -> tuple[NDArray[np.int64], Vector, NDArray[np.bool_
     starts = np.zeros(spells.keys + 1, np.int64)
     np.cumsum(np.bincount(spells.key, minlength=spells.keys), out=starts[1:])
     return starts, np.log(spells.time), spells.ended
+
+
+@compiled
+def _grid(deviation: float, sigma: float) -> Vector:
+    """Return the places of a grid from -1 to 1 that, ``REACH`` deviations long, is as fine as sigma."""
+    side = min(math.ceil(REACH * max(deviation / sigma, 1.0)), MOST_NODES)
+    return np.arange(-side, side + 1) / side
 
 
 @compiled
@@ -150,26 +197,38 @@ def _log_density(log_time: Vector, ended: NDArray[np.bool_], m: float, theta: Ve
 
 
 @compiled
+def _places(
+    log_time: Vector, ended: NDArray[np.bool_], theta: Vector, nodes: Vector, weights: Vector
+) -> tuple[Vector, Vector]:
+    """Return at which m to sum over what is known of a key, and the logarithms of the weights."""
+    mu, sigma, tau = theta
+    if not ended.any():
+        grid = _grid(tau, sigma)
+        return mu + REACH * tau * grid, np.full(len(grid), math.log(REACH * tau * (grid[1] - grid[0])))
+    mode, width = _mode(log_time, ended, theta)
+    return mode + math.sqrt(2) * width * nodes, nodes**2 + np.log(weights) + math.log(math.sqrt(2) * width)
+
+
+@compiled
 def _evaluate(
     starts: NDArray[np.int64], log_times: Vector, ends: NDArray[np.bool_], theta: Vector, nodes: Vector, weights: Vector
 ) -> tuple[float, Vector]:
     """Return the log-likelihood of log-times, and its derivatives by mu, ln sigma and ln tau (Fisher's identity)."""
     mu, tau = theta[0], theta[2]
     total, gradient = 0.0, np.zeros(3)
-    logs, slopes, places = np.empty(len(nodes)), np.empty(len(nodes)), np.empty(len(nodes))
     for key in range(len(starts) - 1):
         if starts[key] == starts[key + 1]:
             continue
         log_time, ended = log_times[starts[key] : starts[key + 1]], ends[starts[key] : starts[key + 1]]
-        mode, width = _mode(log_time, ended, theta)
-        for j in range(len(nodes)):
-            places[j] = mode + math.sqrt(2) * width * nodes[j]
+        places, logs = _places(log_time, ended, theta, nodes, weights)
+        slopes = np.empty(len(places))
+        for j in range(len(places)):
             value, slopes[j] = _log_density(log_time, ended, places[j], theta)
-            logs[j] = value + nodes[j] ** 2 + math.log(weights[j])
+            logs[j] += value
         top = logs.max()
         mass = np.exp(logs - top).sum()
-        total += top + math.log(mass * width / math.sqrt(math.pi))
-        for j in range(len(nodes)):
+        total += top + math.log(mass / math.sqrt(2 * math.pi))
+        for j in range(len(places)):
             share, away = math.exp(logs[j] - top) / mass, (places[j] - mu) / tau
             gradient[0] += share * away / tau
             gradient[1] += share * slopes[j]
@@ -185,16 +244,13 @@ def _moments(
     means, deviations = np.empty(len(starts) - 1), np.empty(len(starts) - 1)
     for key in range(len(starts) - 1):
         log_time, ended = log_times[starts[key] : starts[key + 1]], ends[starts[key] : starts[key + 1]]
-        mode, width = _mode(log_time, ended, theta)
-        peak = _log_density(log_time, ended, mode, theta)[0]
-        mass, first, second = 0.0, 0.0, 0.0
-        for j in range(len(nodes)):
-            away = math.sqrt(2) * width * nodes[j]
-            density = _log_density(log_time, ended, mode + away, theta)[0]
-            share = math.exp(density - peak + nodes[j] ** 2) * weights[j]
-            mass, first, second = mass + share, first + share * away, second + share * away * away
-        means[key] = mode + first / mass
-        deviations[key] = math.sqrt(max(second / mass - (first / mass) ** 2, 0.0))
+        places, logs = _places(log_time, ended, theta, nodes, weights)
+        for j in range(len(places)):
+            logs[j] += _log_density(log_time, ended, places[j], theta)[0]
+        shares = np.exp(logs - logs.max())
+        shares /= shares.sum()
+        means[key] = (shares * places).sum()
+        deviations[key] = math.sqrt((shares * (places - means[key]) ** 2).sum())
     return means, deviations
 
 
@@ -209,10 +265,10 @@ def _survival(mean: Vector, deviation: Vector, time: Vector, sigma: float, nodes
     for key in range(len(mean)):
         total = 0.0
         for j in range(len(nodes)):
-            m = mean[key] + math.sqrt(2) * deviation[key] * nodes[j]
+            m = mean[key] + deviation[key] * nodes[j]
             odds = _steep((math.log(time[key]) - m) / sigma) if time[key] > 0 else 0.0
             total += weights[j] / (1 + odds)
-        found[key] = total / math.sqrt(math.pi)
+        found[key] = min(total, 1.0)
     return found
 
 
@@ -228,7 +284,7 @@ def _left(
     found, odds = np.empty(len(mean)), np.empty(len(nodes))
     for key in range(len(mean)):
         for j in range(len(nodes)):
-            odds[j] = _steep(-math.sqrt(2) * deviation[key] * nodes[j] / sigma)
+            odds[j] = _steep(-deviation[key] * nodes[j] / sigma)
         x = _steep((math.log(waited[key]) - mean[key]) / sigma) if waited[key] > 0 else 0.0
         survival = (weights / (1 + x * odds)).sum()
         target = share[key] * survival

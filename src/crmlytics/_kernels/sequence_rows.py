@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NO_LIMIT = 2**30
 LATER, JOINED = 0, 1  # how an item extends a pattern: in a later element, or in the last one
 RESULTS, STACK = 0, 1  # what memory is held for
-BYTES_A_ROW = 48  # four numbers as it is found, as many when the parts are joined, and the tree
+BYTES_A_ROW = 250  # what a pattern takes in its table, of lists and text: as it is found, and in the tree, 48
 TASKS_A_THREAD = 24  # enough that no thread waits long for the last one
 LARGEST = 2**31 - 1  # rows are 32-bit numbers
 

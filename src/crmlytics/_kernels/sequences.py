@@ -63,7 +63,7 @@ def mine(sequences: Any, question: Question, *, max_bytes: int, algorithm: str |
 def frequent_part(sequences: Any, question: Question) -> Frequent:
     """Leave out what is in too few sequences, and the elements and sequences without anything else."""
     starts, item_starts, items = sequences.starts, sequences.item_starts, sequences.items
-    counts = _sequence_counts(item_starts[starts], items, len(sequences.item_ids))
+    counts = sequence_counts(item_starts[starts], items, len(sequences.item_ids))
     codes = np.flatnonzero(counts >= question.min_count)
     number = np.full(len(counts), -1, np.int32)
     number[codes] = np.arange(len(codes))
@@ -87,7 +87,8 @@ def suited_to(frequent: Frequent, max_bytes: int) -> str:
 
 
 @compiled
-def _sequence_counts(bounds: Longs, items: Ints, item_total: int) -> Longs:
+def sequence_counts(bounds: Longs, items: Ints, item_total: int) -> Longs:
+    """Count the sequences that hold each item: sequence ``s`` is ``items[bounds[s]:bounds[s + 1]]``."""
     counts, last = np.zeros(item_total, np.int64), np.full(item_total, -1, np.int64)
     for sequence in range(len(bounds) - 1):
         for place in range(bounds[sequence], bounds[sequence + 1]):

@@ -10,7 +10,8 @@ import numpy as np
 from crmlytics._frames import collect
 from crmlytics._segments import enter_segments
 from crmlytics._validation import as_seconds, check_choice, did_you_mean, warn
-from crmlytics.clickstream._reading import SECOND, as_names, codes_named, read_clicks
+from crmlytics.clickstream._moments import tell_of_ties
+from crmlytics.clickstream._reading import SECOND, as_list, as_names, codes_named, read_clicks
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Funnel:
     def __init__(self, steps: Any, item: str, order: str, within: Any, caller: str) -> None:
         check_choice(item, ["event", "page"], name="item", caller=caller)
         check_choice(order, ["ordered", "any"], name="order", caller=caller)
-        if isinstance(steps, str) or not isinstance(steps, (list, tuple)) or len(steps) < 2:
+        steps = as_list(steps)
+        if not isinstance(steps, (list, tuple)) or len(steps) < 2:
             msg = f'{caller}: steps must be a list of two or more, such as ["cart", "purchase"], got {steps!r}.'
             raise SchemaError(msg)
         self.steps = [as_names(step, argument="steps", caller=caller) for step in steps]
@@ -94,12 +96,13 @@ class Funnel:
         of_step = np.append(fits, np.zeros((len(fits), 1), bool), axis=1)[:, codes].T  # the last place: no page
         place = np.flatnonzero(of_step.any(axis=1))
         of_step, moment = of_step[place], clicks.moment[place]
-        visitor = np.repeat(np.arange(len(clicks.starts) - 1), np.diff(clicks.starts))[place]
+        visitor = clicks.group()[place]
         first_step = of_step.argmax(axis=1)
         order = np.lexsort((first_step, moment, visitor))  # events of one moment in order of the steps
         place, of_step, moment, first_step = (values[order] for values in (place, of_step, moment, first_step))
         starts = np.searchsorted(visitor, np.arange(len(clicks.starts)))
         if self.in_order:
+            tell_of_ties(visitor, moment, first_step, caller=self.caller)
             taken = ordered_steps(starts, moment, np.ascontiguousarray(of_step), self.within)
             depth = (taken != NEVER).sum(axis=1)
             waited = np.where(taken[:, 1:] == NEVER, np.nan, (taken[:, 1:] - taken[:, :-1]) / SECOND)

@@ -16,6 +16,7 @@ NEEDED = ["step_number", "step", "reached_count", "share_of_start", "share_of_pr
 BAR = 0.8  # of the room of a step
 PALE = 0.18
 INSIDE = 0.15  # of the longest bar: a shorter one has no room for a count and a share
+ACROSS = 4  # entries of the legend in a row
 LOSS = 0.12  # of the longest bar: what a loss needs to be written
 
 
@@ -102,5 +103,7 @@ def _draw_segments(ax: Axes, frame: Any) -> None:
     ax.set_xlim(0, 1.06)
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
-    ax.legend(frameon=False, loc="lower right", title="Segment (who began)")
+    across = min(len(groups), ACROSS)
+    below = ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0), ncols=across, alignment="left")
+    below.set_title("Segment (who began)")
     ax.set_title("Share of those who took the first step", loc="left")

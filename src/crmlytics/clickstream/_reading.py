@@ -9,9 +9,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._baskets import encode, microseconds
-from crmlytics._frames import Implementation, collect, id_column
+from crmlytics._frames import Implementation, collect, id_column, in_words
 from crmlytics._sequences import offsets
 from crmlytics._validation import as_moment, as_seconds, did_you_mean, warn
+from crmlytics.clickstream._moments import tell_of_clock_changes, tell_of_ties
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Events
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from crmlytics._frames import Engine
 
 SECOND = 1_000_000  # microseconds
+MOST_HOLDERS = 3  # customers that share a session by mistake: a cookie, a name, another device
 USUAL_GAP = "30m"
 TIES = ("event", "page")  # events of one moment stand in order of these, then of what else was read of them
 
@@ -53,6 +55,15 @@ class Clicks:
     ids: dict[str, NDArray[Any]]
     amount: NDArray[np.float64] | None
     rows: NDArray[np.int64]
+
+    @property
+    def seen(self) -> str:
+        """The role that says what was looked at: ``"page"``, or ``"event"`` where no page is bound."""
+        return "page" if "page" in self.codes else "event"
+
+    def group(self) -> NDArray[np.int64]:
+        """Return the group of each event."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def values(self, role: str, places: NDArray[np.int64], engine: Engine) -> Any:
         """Return the ids at some places (-1: none) as a column for this engine, missing ones as it has them."""
@@ -86,6 +97,12 @@ class Visits:
     def __len__(self) -> int:
         """Return how many sessions there are."""
         return len(self.starts) - 1
+
+    def tell_of_ties(self, *, caller: str) -> None:
+        """Warn where what was entered and left by hangs on events of one moment."""
+        seen = np.flatnonzero(self.clicks.codes[self.clicks.seen] >= 0)
+        session = np.repeat(np.arange(len(self)), np.diff(self.starts))[seen]
+        tell_of_ties(session, self.clicks.moment[seen], self.clicks.codes[self.clicks.seen][seen], caller=caller)
 
     def ids(self, engine: Engine) -> Any:
         """Return the id of each session: the one given, or ``"<customer_id>/<number>"``."""
@@ -122,16 +139,22 @@ def read_clicks(table: Events, group: Sequence[str], others: Iterable[str] = (),
     roles = list(dict.fromkeys([*group, *ties, *others, "timestamp"]))
     plan = table.need(*roles, caller=caller)
     schema = plan.collect_schema()
-    own = {name: id_column(name, schema[name], caller=caller) for name in roles if name not in table.sources}
-    plan = plan.select(*(own.get(name, nw.col(name)) for name in roles))
-    return ordered_clicks(collect(plan).to_arrow(), group, caller=caller)
+    own = {name: _own_column(name, schema[name], caller=caller) for name in roles if name not in table.sources}
+    arrow = collect(plan.select(*(own.get(name, nw.col(name)) for name in roles))).to_arrow()
+    for name in own:
+        arrow = arrow.set_column(arrow.column_names.index(name), name, _whole(arrow[name], name, caller=caller))
+    clicks = ordered_clicks(arrow, group, time_zone=table.time_zone, caller=caller)
+    if {"customer_id", "session_id"} <= set(group):
+        _tell_of_shared_sessions(clicks, caller=caller)
+    return clicks
 
 
-def ordered_clicks(arrow: Any, group: Sequence[str], *, caller: str) -> Clicks:
+def ordered_clicks(arrow: Any, group: Sequence[str], *, time_zone: str | None, caller: str) -> Clicks:
     """Bring an Arrow table of events, under their roles, in order of ``group`` and time."""
     from crmlytics._kernels.sessions import time_order
 
     moment = microseconds(arrow["timestamp"].to_numpy())
+    tell_of_clock_changes(moment, time_zone, caller=caller)
     coded = {role: codes_of(arrow[role]) for role in arrow.column_names if role not in {"timestamp", "amount"}}
     codes = {role: pair[0] for role, pair in coded.items()}
     amount = _amounts(arrow)
@@ -204,19 +227,38 @@ def codes_named(names: Any, clicks: Clicks, role: str, *, argument: str, caller:
     known = clicks.ids[role].tolist()
     for name in wanted:
         if name not in known:
-            hint = did_you_mean(name, map(str, known))
+            hint = _page_hint(name, clicks, role, argument) or did_you_mean(name, map(str, known))
             warn(f"{caller}: {argument} names {name!r}, and no event that was read has this {role}.{hint}")
     return np.array([name in wanted for name in known], bool)
 
 
+def _page_hint(name: Any, clicks: Clicks, role: str, argument: str) -> str:
+    """Return what to type where no event is called so, but a page is."""
+    if role != "event" or name not in clicks.ids.get("page", np.zeros(0)).tolist():
+        return ""
+    repair = 'item="page"' if argument == "steps" else "Events(data, event=None)"
+    return f" A page has this name: if you mean pages, say {repair}."
+
+
 def as_names(names: Any, *, argument: str, caller: str) -> list[Any]:
-    """Check one name of an event, or a list of some."""
-    found = [names] if isinstance(names, (str, int)) else names
+    """Check one name of an event, or some: a list, an array, a column."""
+    found = as_list(names)
+    found = [found] if _is_name(found) else found
     is_list = isinstance(found, (list, tuple, set, frozenset)) and len(found) > 0
-    if not is_list or not all(isinstance(name, (str, int, np.integer)) for name in found):
+    if not is_list or not all(_is_name(name) for name in found):
         msg = f'{caller}: {argument} must be an event or a list of events such as ["purchase"], got {names!r}.'
         raise SchemaError(msg)
     return list(found)
+
+
+def as_list(values: Any) -> Any:
+    """Return an array or column as a list, a number of NumPy as Python's, and anything else as it is."""
+    convert = next((way for way in ("tolist", "to_list", "to_pylist") if hasattr(values, way)), None)
+    return values if convert is None else getattr(values, convert)()
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, (str, int, np.integer)) and not isinstance(value, bool)
 
 
 def codes_of(values: Any) -> tuple[NDArray[np.int32], NDArray[Any]]:
@@ -243,6 +285,46 @@ def id_values(ids: NDArray[Any], codes: NDArray[np.int32], engine: Engine) -> An
     import pyarrow as pa
 
     return pa.array(found, type=pa.int64() if whole else pa.string())
+
+
+def _own_column(name: str, dtype: Any, *, caller: str) -> nw.Expr:
+    """Read a column without a role: what is true or false as words; numbers as they are, they are looked at later."""
+    if dtype == nw.Boolean:
+        return in_words(name)
+    return nw.col(name) if dtype.is_float() else id_column(name, dtype, caller=caller)
+
+
+def _whole(values: Any, name: str, *, caller: str) -> Any:
+    """Make floats that are whole numbers integers: a column of numbers with gaps came as floats."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(values.type):
+        return values
+    values = pc.if_else(pc.is_nan(values), None, values)
+    try:
+        return values.cast(pa.int64())  # refuses fractions
+    except pa.ArrowInvalid as error:
+        msg = (
+            f"{caller}: column {name!r} holds fractions, expected words or whole numbers. Make groups of them first, "
+            f"for example with pd.qcut(data[{name!r}], 4).astype(str)."
+        )
+        raise SchemaError(msg) from error
+
+
+def _tell_of_shared_sessions(clicks: Clicks, *, caller: str) -> None:
+    """Warn of sessions whose id several customers have: who logs in on the way is two customers to a log.
+
+    Not where an id has many: then sessions are numbered within each customer.
+    """
+    sessions, holders = np.unique(clicks.codes["session_id"][clicks.starts[:-1]], return_counts=True)
+    shared = int((holders > 1).sum())
+    if shared and holders.max() <= MOST_HOLDERS:
+        warn(
+            f"{caller}: {shared:,} of {len(sessions):,} session_ids belong to several customers, and are taken for a "
+            "session of each. If ids are unique, bind customer_id=None: Events(data, customer_id=None). If each "
+            'customer has their own, make them unique: customer_id + "/" + session_id.'
+        )
 
 
 def _in_groups(

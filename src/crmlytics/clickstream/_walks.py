@@ -9,6 +9,7 @@ import numpy as np
 
 from crmlytics._sequences import EVENT_ITEMS, EVENT_KEYS, offsets
 from crmlytics._validation import check_choice, warn
+from crmlytics.clickstream._moments import tell_of_ties
 from crmlytics.clickstream._reading import codes_named, enter_events, read_clicks
 from crmlytics.exceptions import SchemaError
 
@@ -33,8 +34,10 @@ class Walks:
         The states of walk ``w`` are ``states[starts[w]:starts[w + 1]]``, one or more.
     states : int64 array
         Codes that rise with the ids of states.
-    moment : int64 array
-        When each state was entered, in microseconds since 1970-01-01.
+    places : int64 array
+        Where each state stands in ``clicks``; events without a state are in no walk.
+    groups : int64 array, shape (walks,)
+        Which group of ``clicks`` each walk is.
     keys : dict of role to int32 array, shape (walks,)
         The codes of what each walk is of: its session, its customer, or both. Walks stand in order of the customer.
     item, by : str
@@ -47,7 +50,8 @@ class Walks:
 
     starts: NDArray[np.int64]
     states: NDArray[np.int64]
-    moment: NDArray[np.int64]
+    places: NDArray[np.int64]
+    groups: NDArray[np.int64]
     keys: dict[str, NDArray[np.int32]]
     item: str
     by: str
@@ -57,6 +61,11 @@ class Walks:
     def __len__(self) -> int:
         """Return how many walks there are."""
         return len(self.starts) - 1
+
+    @property
+    def moment(self) -> NDArray[np.int64]:
+        """When each state was entered, in microseconds since 1970-01-01."""
+        return self.clicks.moment[self.places]
 
     @property
     def state_ids(self) -> NDArray[Any]:
@@ -81,9 +90,11 @@ class Walks:
         """Return the columns that name some walks."""
         return {role: self.clicks.ids[role][codes[rows]] for role, codes in self.keys.items()}
 
-    def is_conversion(self, converted: Any, *, caller: str) -> NDArray[np.bool_]:
-        """Return which states count as conversion, shape (states,)."""
-        return codes_named(converted, self.clicks, self.item, argument="converted", caller=caller)
+    def converts(self, converted: Any, *, caller: str) -> NDArray[np.bool_]:
+        """Return which clicks are a conversion, by the event where events are bound, else by the item."""
+        role = "event" if "event" in self.clicks.codes else self.item
+        is_it = codes_named(converted, self.clicks, role, argument="converted", caller=caller)
+        return np.append(is_it, False)[self.clicks.codes[role]]  # the last place is that of -1, no page
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,11 +134,12 @@ def read_walks(events: Events | Any, *, by: str | None, item: str, as_of: Any = 
     if not len(kept):
         msg = f"{caller}: no event is left that has {item!r}. Check as_of, and the audit of the events."
         raise SchemaError(msg)
-    walk = np.repeat(np.arange(len(clicks.starts) - 1), np.diff(clicks.starts))[kept]
+    walk = clicks.group()[kept]
+    tell_of_ties(walk, clicks.moment[kept], clicks.codes[item][kept], caller=caller)
     held, length = np.unique(walk, return_counts=True)
     keys = {role: clicks.codes[role][clicks.starts[held]] for role in reversed(group)}
     states = clicks.codes[item][kept].astype(np.int64)
-    return Walks(offsets(length), states, clicks.moment[kept], keys, item, by, clicks, table.engine)
+    return Walks(offsets(length), states, kept, held, keys, item, by, clicks, table.engine)
 
 
 def _with_state(clicks: Clicks, item: str, *, caller: str) -> NDArray[np.int64]:
@@ -139,11 +151,11 @@ def _with_state(clicks: Clicks, item: str, *, caller: str) -> NDArray[np.int64]:
     return kept
 
 
-def until_conversion(walks: Walks, is_conversion: NDArray[np.bool_]) -> Approaches:
-    """Cut walks at their first conversion: neither it nor what follows is kept."""
-    walk = walks.walk()
-    converts = is_conversion[walks.states]
-    first = walks.starts[1:].copy()
-    np.minimum.at(first, walk[converts], np.flatnonzero(converts))
-    kept = np.arange(len(walk)) < first[walk]
-    return Approaches(offsets(first - walks.starts[:-1]), walks.states[kept], first < walks.starts[1:])
+def until_conversion(walks: Walks, converts: NDArray[np.bool_]) -> Approaches:
+    """Cut walks at the first click that converts, which need have no state: neither it nor what follows is kept."""
+    begins, ends = walks.clicks.starts[walks.groups], walks.clicks.starts[walks.groups + 1]
+    hits = np.flatnonzero(converts)
+    first = np.append(hits, len(converts))[np.searchsorted(hits, begins)]
+    is_converted, walk = first < ends, walks.walk()
+    kept = walks.places < np.minimum(first, ends)[walk]
+    return Approaches(offsets(np.bincount(walk[kept], minlength=len(walks))), walks.states[kept], is_converted)

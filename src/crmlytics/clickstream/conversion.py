@@ -50,8 +50,8 @@ def conversion_table(
         Needs ``timestamp``, the role of ``item`` and that of ``by``; with ``customer_id``, intervals allow for
         sessions of the same customer being alike.
     converted : str, int or list of them
-        The event (or page) that is the conversion; of several, whichever comes first. A session ends with it: what
-        follows is not read.
+        The events that are the conversion (what ``item`` says, where no ``event`` is bound); of several, whichever
+        comes first. A session ends with it: what follows is not read.
     item : {"event", "page", "channel"}
         What a state is.
     by : {"session_id", "customer_id"}, optional
@@ -118,8 +118,7 @@ def conversion_table(
     check_count(replicates, name="replicates", caller=CALLER, least=FEWEST_REPLICATES)
     check_count(random_state, name="random_state", caller=CALLER, least=0)
     walks = read_walks(events, by=by, item=item, as_of=as_of, caller=CALLER)
-    is_conversion = walks.is_conversion(converted, caller=CALLER)
-    approaches = until_conversion(walks, is_conversion)
+    approaches = until_conversion(walks, walks.converts(converted, caller=CALLER))
     moves = _Moves(approaches, walks.owner(), len(walks.state_ids))
     columns = _counts(walks, approaches) | _measures(moves, confidence, replicates, random_state)
     return table_with_lists(walks.engine, _sorted(columns))
@@ -198,13 +197,14 @@ def _counts(walks: Walks, approaches: Approaches) -> dict[str, Any]:
 
 
 def _measures(moves: _Moves, confidence: float, replicates: int, random_state: int) -> dict[str, Floats]:
+    from threadpoolctl import threadpool_limits
     from tqdm.auto import tqdm
 
     seeds = np.random.SeedSequence(random_state).spawn(replicates)
-    estimates = moves.estimates(np.ones(moves.owners))
-    # one after the other: matrices are inverted in threads already
     progress = tqdm(seeds, desc=CALLER, delay=QUIET_SECONDS, disable=None, leave=False)
-    drawn = np.array([moves.replicate(seed) for seed in progress])
+    with threadpool_limits(1, user_api="blas"):  # small matrices: threads wait for each other longer than they work
+        estimates = moves.estimates(np.ones(moves.owners))
+        drawn = np.array([moves.replicate(seed) for seed in progress])
     low, high = _bounds(drawn, (1 - confidence) / 2), _bounds(drawn, (1 + confidence) / 2)
     columns: dict[str, Floats] = {}
     for name, *values in zip(WITH_INTERVAL, estimates, low, high, strict=True):

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from crmlytics.clickstream._funnel import Ways
     from crmlytics.tables import Events
 
-LEAST_EXPECTED = 5  # who go on, and who do not: below it a test by the normal distribution means nothing
-
 
 def funnel_table(
     events: Events | Any,
@@ -56,9 +54,9 @@ def funnel_table(
         The longest time from the first step to any other (in any order: from the first of these events to the last),
         such as ``"30m"`` or ``"7d"``. A visitor who begins several times gets every chance.
     segments : str or dataframe, optional
-        Count each segment by itself: the name of a column of the events, such as ``"channel"`` (whoever is counted
-        is in the segment of their first event of the first step), or a table of ``customer_id`` and ``segment``.
-        Who has none is left out, and told.
+        Count each segment by itself: the name of a column of the events, such as ``"channel"`` (words, whole numbers,
+        or true and false; whoever is counted is in the segment of their first event of the first step), or a table of
+        ``customer_id`` and ``segment``. Who has none is left out, and told.
     as_of : date, optional
         Only events before this moment are read.
 
@@ -80,7 +78,7 @@ def funnel_table(
     Warns
     -----
     DataQualityWarning
-        When no event is called as a step, or somebody is in no segment.
+        When no event is called as a step, somebody is in no segment, or events of different steps share their moment.
 
     Notes
     -----
@@ -156,10 +154,11 @@ def funnel_test_table(
 
     Notes
     -----
-    Two segments: the score test of two shares (its square is Pearson's chi-squared, so with two segments
-    ``step_p_value`` is ``p_value``), and the interval of R. G. Newcombe (1998), "Interval estimation for the
-    difference between independent proportions", Statistics in Medicine 17, method 10. Where fewer than 5 would be
-    expected to go on, or not to, a test means nothing: its p-value is missing.
+    Two segments: the score test of two shares (its square is Pearson's chi-squared); where fewer than 5 would be
+    expected to go on, or not to, Fisher's exact test instead (twice the smaller tail). The interval is that of R. G.
+    Newcombe (1998), "Interval estimation for the difference between independent proportions", Statistics in Medicine
+    17, method 10. With two segments ``step_p_value`` is ``p_value``; with more it is missing where fewer than 5 are
+    expected. A share of nobody has no p-value.
 
     Segments that differ were not made alike: who comes by e-mail is another customer than who comes by an
     advertisement. What a change of the site did is told by a test on visitors drawn by lot.
@@ -239,7 +238,7 @@ def _tested(ways: Ways, steps: list[str], alpha: float) -> dict[str, Any]:
     other_count, other_total = reached[other, step], reached[other, step - 1]
     compared = (count, total, other_count, other_total)
     low, high = difference_interval(*compared, alpha)
-    p_value = np.where(_is_enough(*compared), difference_p_value(*compared), np.nan)
+    p_value = difference_p_value(*compared)
     adjusted = holm(p_value)
     names = np.array(ways.names, object)
     return {
@@ -263,24 +262,9 @@ def _tested(ways: Ways, steps: list[str], alpha: float) -> dict[str, Any]:
     }
 
 
-def _is_enough(
-    count: NDArray[np.int64], total: NDArray[np.int64], other_count: NDArray[np.int64], other_total: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Whether at least 5 of each of two segments are expected to go on, and not to: decided on whole numbers."""
-    both, fewest = total + other_total, np.minimum(total, other_total)
-    going = count + other_count
-    enough: NDArray[np.bool_] = np.minimum(going, both - going) * fewest >= LEAST_EXPECTED * np.maximum(both, 1)
-    return enough
-
-
 def _step_p_values(reached: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the p-value of the test that all segments are alike, for each step from the second."""
     from crmlytics._kernels.proportion_tests import equal_shares_p_value
 
-    p_values = np.full(reached.shape[1] - 1, np.nan)
-    for step in range(len(p_values)):
-        total, count = reached[:, step], reached[:, step + 1]
-        going, both = int(count.sum()), int(total.sum())
-        if total.min() * min(going, both - going) >= LEAST_EXPECTED * max(both, 1):
-            p_values[step] = equal_shares_p_value(count, total)
-    return p_values
+    steps = range(1, reached.shape[1])
+    return np.array([equal_shares_p_value(reached[:, step], reached[:, step - 1]) for step in steps])

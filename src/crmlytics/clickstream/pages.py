@@ -44,7 +44,8 @@ def page_table(
         What is entered and left: sessions (where there are any, by default). By customers the time on a page may be the
         days until they come back: make sessions first (see :func:`add_sessions`).
     converted : str, int or list of them, optional
-        The page (or event) that is the conversion; of several, whichever comes first.
+        The events that are the conversion (what ``item`` says, where no ``event`` is bound); of several, whichever
+        comes first.
     as_of : date, optional
         Only events before it.
 
@@ -109,8 +110,8 @@ def loop_table(
     by : {"session_id", "customer_id"}, optional
         What loops are looked for in: sessions (where there are any, by default) or all that a customer did.
     converted : str, int or list of them, optional
-        The event (or page) that is the conversion; of several, whichever comes first. Loops are counted before it only,
-        so that what follows cannot explain it.
+        The events that are the conversion (what ``item`` says, where no ``event`` is bound); of several, whichever
+        comes first. Loops are counted before it only, so that what follows cannot explain it.
     as_of : date, optional
         Only events before it.
 
@@ -147,9 +148,10 @@ def loop_table(
     """
     caller = "loop_table"
     walks = read_walks(events, by=by, item=item, as_of=as_of, caller=caller)
-    size, is_known = len(walks.state_ids), converted is not None
-    is_conversion = walks.is_conversion(converted, caller=caller) if is_known else np.zeros(size, bool)
-    columns = _loop_columns(until_conversion(walks, is_conversion), size)
+    size = len(walks.state_ids)
+    is_known = converted is not None
+    converts = walks.converts(converted, caller=caller) if is_known else np.zeros(len(walks.clicks.moment), bool)
+    columns = _loop_columns(until_conversion(walks, converts), size)
     if not is_known:
         columns |= dict.fromkeys(OF_CONVERSION, np.full(2 * size, np.nan))
     columns = {item: np.repeat(walks.state_ids, 2), **columns}
@@ -204,7 +206,7 @@ def _conversion_shares(walks: Walks, converted: Any, *, caller: str) -> Floats:
     from crmlytics._kernels.proportion_tests import share
     from crmlytics._kernels.transitions import walks_with
 
-    before = until_conversion(walks, walks.is_conversion(converted, caller=caller))
+    before = until_conversion(walks, walks.converts(converted, caller=caller))
     walk, states, size = before.walk(), before.states, len(walks.state_ids)
     return share(walks_with(states, walk, size, before.is_converted), walks_with(states, walk, size))
 

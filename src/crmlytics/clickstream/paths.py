@@ -50,7 +50,8 @@ def path_table(
     events : Events or dataframe, one row per event
         Needs ``timestamp``, the role of ``item`` and that of ``by``.
     converted : str, int or list of them
-        The event (or page) that is the conversion; of several, whichever comes first.
+        The events that are the conversion (what ``item`` says, where no ``event`` is bound); of several, whichever
+        comes first.
     min_support : float or int
         The least share (or number) of sessions that hold a path. Whether they converted does not matter: paths are not
         chosen by what they are tested for.
@@ -110,7 +111,7 @@ def path_table(
     check_fraction(confidence, name="confidence", caller=CALLER)
     walks = read_walks(events, by=by, item=item, as_of=as_of, caller=CALLER)
     least = _least_count(min_support, len(walks))
-    approaches = until_conversion(walks, walks.is_conversion(converted, caller=CALLER))
+    approaches = until_conversion(walks, walks.converts(converted, caller=CALLER))
     return table_with_lists(walks.engine, _columns(walks, approaches, (least, min_len, max_len), confidence))
 
 
@@ -164,11 +165,10 @@ def _columns(walks: Walks, approaches: Approaches, wanted: tuple[int, int, int],
 
 def _p_values(runs: Runs, approaches: Approaches) -> NDArray[np.float64]:
     """Return the p-values of Fisher's test of each run, twice the smaller tail."""
-    from crmlytics._kernels.hypergeometric import lower_tail, upper_tail
+    from crmlytics._kernels.proportion_tests import exact_p_value
 
-    table = (len(approaches.is_converted), int(approaches.is_converted.sum()), runs.walks, runs.marked)
-    p_values: NDArray[np.float64] = np.minimum(1.0, 2 * np.minimum(upper_tail(*table), lower_tail(*table)))
-    return p_values
+    walks, converted = len(approaches.is_converted), int(approaches.is_converted.sum())
+    return exact_p_value(runs.marked, runs.walks, converted - runs.marked, walks - runs.walks)
 
 
 def _order(runs: Runs, approaches: Approaches) -> NDArray[np.int64]:

@@ -100,7 +100,7 @@ def add_sessions(
     whole.need("customer_id", "timestamp", *(["channel"] if new_channel else []), caller=caller)
     lines = collect(whole.need(*names, caller=caller).select(names))
     roles = [name for name in ("customer_id", "timestamp", "event", "page", "channel", "amount") if whole.has(name)]
-    clicks = ordered_clicks(lines.select(roles).to_arrow(), ["customer_id"], caller=caller)
+    clicks = ordered_clicks(lines.select(roles).to_arrow(), ["customer_id"], time_zone=whole.time_zone, caller=caller)
     visits = made_sessions(clicks, gap, new_day=new_day, new_channel=new_channel, caller=caller)
     session = np.repeat(np.arange(len(visits)), np.diff(visits.starts))
     added = {"session_id": visits.ids(whole.engine)[session], "session_number": visits.number[session]}
@@ -155,7 +155,8 @@ def session_table(
     Warns
     -----
     DataQualityWarning
-        When no event is called as ``converted`` says, or events have no ``session_id``.
+        When no event is called as ``converted`` says, events have no ``session_id``, customers share one, more than 5 %
+        of events share their moment with another one of the session, or some are near a change of the clock.
 
     Notes
     -----
@@ -180,6 +181,7 @@ def session_table(
     what = what_happens(table, caller=caller)
     others = [role for role in ("channel", "amount") if table.has(role)]
     visits = read_visits(table, gap, new_day=new_day, new_channel=new_channel, others=others, caller=caller)
+    visits.tell_of_ties(caller=caller)
     order = np.lexsort((visits.number, visits.customer))
     columns = _named(visits, table.engine) | _measured(visits, table.engine)
     if converted is not None:
@@ -228,7 +230,7 @@ def _measured(visits: Visits, engine: Engine) -> dict[str, Any]:
     from crmlytics._kernels.sessions import distinct_counts
 
     clicks, first, last = visits.clicks, visits.starts[:-1], visits.starts[1:] - 1
-    seen = "page" if "page" in clicks.codes else "event"
+    seen = clicks.seen
     return {
         "started_at": _moments(clicks.moment[first]),
         "ended_at": _moments(clicks.moment[last]),

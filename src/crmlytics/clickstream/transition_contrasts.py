@@ -38,14 +38,15 @@ def transition_contrast_table(transitions: Any, others: Any, *, confidence: floa
         ``other_transition_count`` (Int64), ``probability``, ``other_probability`` (Float64, shares of all transitions
         from ``from_state`` in each group; null where a group never was there), ``probability_difference``,
         ``probability_difference_low``, ``probability_difference_high`` (Float64, the first less the other; interval of
-        R. Newcombe 1998, method 10), ``p_value`` (Float64, two-sided, of the score test that both are equal),
-        ``adjusted_p_value`` (Float64, by Holm's method over all rows that could be tested).
+        R. Newcombe 1998, method 10), ``p_value`` (Float64, two-sided, of the test that both are equal; null where
+        a group never was in ``from_state``), ``adjusted_p_value`` (Float64, by Holm's method over all rows tested).
 
     Notes
     -----
-    Transitions are tested as if independent. Those of one visitor are not quite, so a p-value near the limit is no
-    finding. Groups that visitors chose themselves differ in more than their name: no difference here tells what would
-    happen if they were led another way.
+    The test is the score test of two shares; where fewer than 5 would be expected, as with most transitions of a small
+    group, Fisher's exact test (twice the smaller tail). Transitions are tested as if independent. Those of one visitor
+    are not quite, so a p-value near the limit is no finding. Groups that visitors chose themselves differ in more than
+    their name: no difference here tells what would happen if they were led another way.
 
     Examples
     --------

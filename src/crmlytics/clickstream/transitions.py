@@ -34,7 +34,7 @@ def transition_table(
     ----------
     events : Events or dataframe, one row per event
         Needs ``timestamp``, the role of ``item`` and that of ``by``. Events of the same moment stand in order of their
-        ids.
+        ids, and are told where they are more than 5 %.
     item : {"event", "page", "channel"}
         What a state is.
     by : {"session_id", "customer_id"}, optional

@@ -9,7 +9,7 @@ import numpy as np
 
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment
-from crmlytics.clickstream._reading import SECOND, as_names, codes_named, read_visits, what_happens
+from crmlytics.clickstream._reading import SECOND, as_list, as_names, codes_named, read_visits, what_happens
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Events
 
@@ -102,7 +102,8 @@ def visitor_table(
     table = _within(Events.bind(events), end, lookback)
     what = what_happens(table, caller=CALLER)
     table.need("customer_id", caller=CALLER)
-    counted = as_names(count_events, argument="count_events", caller=CALLER) if count_events else []
+    wanted = as_list(count_events)
+    counted = [] if wanted in ((), [], None) else as_names(wanted, argument="count_events", caller=CALLER)
     others = [role for role in ("channel", "amount") if table.has(role)]
     visits = read_visits(table, gap, new_day=False, new_channel=False, others=others, caller=CALLER)
     customers = _Customers(visits, table.engine)
@@ -138,7 +139,7 @@ class _Customers:
         """Return how often and how much."""
         from crmlytics._kernels.sessions import distinct_counts
 
-        seen = "page" if "page" in self.clicks.codes else "event"
+        seen = self.clicks.seen
         return {
             "customer_id": self.clicks.ids["customer_id"][self.clicks.codes["customer_id"][self.starts[:-1]]],
             "session_count": self.sessions,

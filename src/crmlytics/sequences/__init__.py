@@ -16,7 +16,7 @@ from crmlytics.sequences.patterns import SequencePatterns, frequent_sequences, p
 from crmlytics.sequences.rules import SequenceRules, sequence_rules
 from crmlytics.sequences.significance import significant_sequence_rules
 from crmlytics.sequences.survival import survival_summary_table, survival_table
-from crmlytics.sequences.timing import due_table, interval_table, overdue_table
+from crmlytics.sequences.timing import due_table, interval_law_table, interval_table, overdue_table
 
 if TYPE_CHECKING:
     from crmlytics.sequences.baselines import (
@@ -47,6 +47,7 @@ __all__ = [
     "evaluate",
     "evaluate_last_orders",
     "frequent_sequences",
+    "interval_law_table",
     "interval_table",
     "overdue_table",
     "pattern_features",

@@ -110,15 +110,44 @@ def _read(exclude: Any, sequences: Sequences, item: str, *, caller: str) -> tupl
     columns = _columns(exclude, item, caller=caller)
     items = _codes(columns[item], sequences.item_ids)
     if len(items) and (items < 0).all():
-        known = ", ".join(map(repr, sequences.item_ids[-SHOWN:].tolist()))
-        got = ", ".join(map(repr, columns[item][:SHOWN]))
-        warn(f"{caller}: exclude has none of the items that are known, such as {known}; it has {got}.")
+        _tell_unknown("items", item, columns[item], sequences.item_ids, caller=caller)
     if "customer_id" in columns:
         owners = _codes(columns["customer_id"], sequences.sequence_ids)
+        if len(owners) and len(sequences) and (owners < 0).all():
+            _tell_unknown("customers", "customer_id", columns["customer_id"], sequences.sequence_ids, caller=caller)
         both = (items >= 0) & (owners >= 0)
         return nothing, np.unique(owners[both] * len(nothing) + items[both])
     nothing[items[items >= 0]] = True
     return nothing, nobody
+
+
+def kind_of(ids: Any) -> str:
+    """Return what ids are, numbers or text.
+
+    >>> kind_of(np.array([17, 42])), kind_of([None, "tea"])
+    ('numbers', 'text')
+    """
+    is_whole = isinstance(ids, np.ndarray) and ids.dtype.kind in "iu"
+    return "text" if not is_whole and any(isinstance(one, str) for one in ids) else "numbers"
+
+
+def refuse_kinds(role: str, got: str, expected: str, *, where: str, caller: str) -> None:
+    """Refuse ids of another kind than those that they are to be found among."""
+    if got != expected:
+        kind = "str" if expected == "text" else "int"
+        msg = (
+            f"{caller}: {role} holds {got}{where} {expected}, so none is found. Convert it first, for example with "
+            f"data[{role!r}].astype({kind})."
+        )
+        raise SchemaError(msg)
+
+
+def _tell_unknown(what: str, role: str, ids: list[Any], known: NDArray[Any], *, caller: str) -> None:
+    """Tell that nothing excluded is known; ids of another kind are refused."""
+    if any(one is not None for one in ids):
+        refuse_kinds(role, kind_of(ids), kind_of(known), where=" in exclude, and in the transactions", caller=caller)
+    some, got = (", ".join(map(repr, few)) for few in (known[-SHOWN:].tolist(), ids[:SHOWN]))
+    warn(f"{caller}: exclude has none of the {what} that are known, such as {some}; it has {got}.")
 
 
 def _codes(ids: list[Any], known: NDArray[Any]) -> NDArray[np.int64]:

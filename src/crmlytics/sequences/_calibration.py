@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crmlytics._kernels.working import in_parts
+from crmlytics._validation import warn
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 FOLDS = 3
 FEW = 500  # purchases: with fewer, trees learn chance by heart and a logistic regression does better
 FEWEST = 10  # customers who bought a candidate: with fewer there is nothing to learn from
+ENOUGH = 100  # such customers: with fewer a good rule is often better
 LEAST = 1e-6  # no candidate is impossible, none is certain
 
 
@@ -30,7 +32,8 @@ class Ranker:
     ----------
     models : list of classifiers
     slope, intercept : float
-        Of the line from the mean log odds of the models to those that came true among customers they had not seen.
+        Of the line from the mean log odds of the models to those that came true among customers they had not seen; a
+        slope of 0 says that nothing was learnt.
     """
 
     models: list[Any]
@@ -55,6 +58,11 @@ def fit_ranker(lessons: Lessons, random_state: int, *, caller: str) -> Ranker:
             f'takes {FEWEST}. Take a longer horizon, item="category", or PersonalThenPopularRecommender.'
         )
         raise SchemaError(msg)
+    if len(buyers) < ENOUGH:
+        warn(
+            f"{caller}: {len(buyers):,} customers bought one of their candidates in the periods to learn from: with "
+            f"under {ENOUGH} a simple rule is often better. Compare PersonalThenPopularRecommender by evaluate()."
+        )
     fold = _folds(lessons.customer, buyers, random_state)
 
     def learn(number: int) -> tuple[Any, NDArray[np.float64]]:
@@ -67,7 +75,13 @@ def fit_ranker(lessons: Lessons, random_state: int, *, caller: str) -> Ranker:
     odds = np.empty(len(fold))
     for number, (_, foretold) in enumerate(learnt):
         odds[fold == number] = foretold
-    return Ranker([model for model, _ in learnt], *_line(odds, lessons.bought, lessons.weight))
+    line = _line(odds, lessons.bought, lessons.weight)
+    if not line[0]:
+        warn(
+            f"{caller}: nothing was learnt of which candidates are bought: all have the same probability and rank by "
+            'popularity. Take PersonalThenPopularRecommender, or a longer horizon or item="category".'
+        )
+    return Ranker([model for model, _ in learnt], *line)
 
 
 def _folds(customer: NDArray[np.int64], buyers: NDArray[np.int64], random_state: int) -> NDArray[np.int64]:
@@ -126,8 +140,15 @@ def _log_odds(model: Any, features: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _line(odds: NDArray[np.float64], bought: NDArray[np.bool_], weight: NDArray[np.float64]) -> tuple[float, float]:
-    """Return slope and intercept of the log odds that came true on those foretold (Platt 1999)."""
+    """Return slope and intercept of the log odds that came true on those foretold (Platt 1999).
+
+    Where those foretold to be likelier were not, the slope is 0, and everything as probable as the mean.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    line = LogisticRegression(C=np.inf).fit(odds[:, None], bought, sample_weight=weight)
-    return max(float(line.coef_[0, 0]), LEAST), float(line.intercept_[0])
+    middle, spread = odds.mean(), odds.std()
+    if spread > LEAST:  # in units of its own, so that the search for the line ends at it however alike the odds are
+        line = LogisticRegression(C=np.inf).fit((odds[:, None] - middle) / spread, bought, sample_weight=weight)
+        if (slope := float(line.coef_[0, 0] / spread)) > LEAST:
+            return slope, float(line.intercept_[0] - slope * middle)
+    return 0.0, float(np.log(weight[bought].sum() / weight[~bought].sum()))

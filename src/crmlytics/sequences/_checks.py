@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
+    from crmlytics._sequences import Sequences
     from crmlytics.sequences.patterns import SequencePatterns
     from crmlytics.sequences.rules import SequenceRules
 
@@ -21,6 +22,14 @@ def check_patterns(patterns: Any, *, caller: str) -> SequencePatterns:
         f"{caller}: expected SequencePatterns, got {type(patterns).__name__}. Give what frequent_sequences(...) "
         "returns, before .to_frame()."
     )
+    raise SchemaError(msg)
+
+
+def sequences_of(patterns: SequencePatterns, what: str, *, caller: str) -> Sequences:
+    """Return the sequences for what needs them; refuse it where Spark mined, and they stayed there."""
+    if patterns.sequences is not None:
+        return patterns.sequences
+    msg = f"{caller}: {what} is not known where Spark mined. Collect the lines first: data.toPandas()."
     raise SchemaError(msg)
 
 

@@ -45,7 +45,8 @@ def mine_on_cluster(table: Transactions | Events, wanted: Wanted, layout: Layout
         raise ResultTooLargeError(wanted.too_many(floor, total, caller))
     tree, item_ids = _as_tree(patterns, total)
     rows = wanted.fitting(tree)
-    return Mined(tree, rows if wanted.top_k is None else wanted.top(tree, rows), item_ids, floor)
+    rows = rows if wanted.top_k is None else wanted.top(tree, rows)
+    return Mined(tree, rows, item_ids, wanted.least_of(tree, rows, floor))
 
 
 def _event_lines(table: Any, layout: Layout, caller: str) -> tuple[nw.LazyFrame[Any], list[str]]:
@@ -71,7 +72,7 @@ def _found(lines: nw.LazyFrame[Any], order: list[str], layout: Layout, wanted: W
 
     floor, total = counts
     found = _spark.frequent_sequences(
-        lines.to_native(), layout.by, order, joined=not layout.of_events,
+        lines.to_native(), layout.by, order,
         max_len=wanted.question(floor).max_len, min_count=floor, sequence_count=total,
     ).cache()  # counted, then fetched: mined once  # fmt: skip
     try:

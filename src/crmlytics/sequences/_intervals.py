@@ -100,14 +100,14 @@ def check_by(by: Any, *, caller: str, items: bool = False) -> tuple[str, ...]:
 
 
 def tell_silence(purchases: Purchases, as_of: Any, *, caller: str) -> None:
-    """Warn if the data end so long before ``as_of`` that everybody looks overdue."""
+    """Warn if the data end so long before ``as_of`` that waiting for the end of the data is taken for silence."""
     days = np.unique(purchases.day)
     silent = purchases.watched - int(days[-1])
     if silent > max(QUIET_DAYS, int(np.diff(days).max(initial=0))):
         end = (EPOCH + dt.timedelta(days=int(days[-1]) + 1)).date()
         warn(
-            f"{caller}: nobody bought anything in the last {silent:,} days before as_of={str(as_of)!r}, so everybody "
-            f'looks late. If the data end there, write as_of="{end}".'
+            f"{caller}: nobody bought anything in the last {silent:,} days before as_of={str(as_of)!r}, and "
+            f'everybody is taken to have waited through them. If the data end there, write as_of="{end}".'
         )
 
 

@@ -85,6 +85,8 @@ def _other_metrics(
         probability = np.asarray(columns["probability"], np.float64)
         known = judged & ~np.isnan(probability)
         found = list(calibration(probability[known], is_hit[known]))
+    if split.horizon is None:  # an order that came: the day of the cut is its own, and there is no date to foretell
+        return np.array([coverage, *found, np.nan])
     return np.array([coverage, *found, _date_error(columns.get("expected_date"), ranked, is_hit & judged, split)])
 
 

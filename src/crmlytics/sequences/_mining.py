@@ -78,11 +78,21 @@ class Wanted:
 
     def too_many(self, min_count: int, sequence_count: int, caller: str) -> str:
         """Say that there are more patterns than memory for them, and what to type."""
+        which = f"in at least {min_count:,} of {sequence_count:,} sequences"
+        tighten = ["a higher min_support", "max_len=3", "max_element_len=1", "max_gap='30d'"]
+        if self.top_k is None:
+            tighten.append("top_k=1000")
+        else:
+            which = f"among which the top_k={self.top_k:,} are looked for"
+            tighten.append(f"a top_k below {self.top_k:,}")
         return (
-            f"{caller}: the patterns in at least {min_count:,} of {sequence_count:,} sequences need more than "
-            f"max_memory={self.max_bytes / 1e6:,.0f} MB. Ask for fewer: a higher min_support, max_len=3, "
-            "max_element_len=1, max_gap='30d' or top_k=1000; or give more, such as max_memory='8GB'."
+            f"{caller}: the patterns {which} need more than max_memory={self.max_bytes / 1e6:,.0f} MB. Ask for fewer: "
+            f"{', '.join(tighten[:-1])} or {tighten[-1]}; or give more, such as max_memory='8GB'."
         )
+
+    def least_of(self, tree: SequenceTree, rows: NDArray[np.int32], floor: int) -> int:
+        """Return the count that all patterns found reach: of the ``top_k`` that of the last one."""
+        return floor if self.top_k is None or not len(rows) else int(tree.count[rows].min())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +106,8 @@ class Mined:
 
 
 def mine_in_memory(sequences: Sequences, wanted: Wanted, *, caller: str) -> Mined:
-    """Mine what is wanted from sequences whose item codes rise with frequency."""
-    from crmlytics._kernels.sequences import TooManySequencesError
+    """Mine what is wanted from sequences whose item codes rise with the number of sequences that hold them."""
+    from crmlytics._kernels.sequences import TooManySequencesError, sequence_counts
 
     floor = wanted.least_count(len(sequences))
 
@@ -107,13 +117,15 @@ def mine_in_memory(sequences: Sequences, wanted: Wanted, *, caller: str) -> Mine
 
     try:
         if wanted.top_k is not None and wanted.kind != "maximal":
-            tree, rows = _most_frequent(mined_at, wanted, _sequences_with_each(sequences), floor)
+            bounds = sequences.item_starts[sequences.starts]
+            counts = sequence_counts(bounds, sequences.items, len(sequences.item_ids))
+            tree, rows = _most_frequent(mined_at, wanted, counts, floor)
         else:  # what is maximal depends on the threshold
             tree, rows = mined_at(floor)
             rows = rows if wanted.top_k is None else wanted.top(tree, rows)
     except TooManySequencesError:
         raise ResultTooLargeError(wanted.too_many(floor, len(sequences), caller)) from None
-    return Mined(tree, rows, sequences.item_ids, floor)
+    return Mined(tree, rows, sequences.item_ids, wanted.least_of(tree, rows, floor))
 
 
 def _tree(sequences: Sequences, wanted: Wanted, min_count: int) -> SequenceTree:
@@ -166,10 +178,3 @@ def _most_frequent(mined_at: Callable[[int], Found], wanted: Wanted, counts: NDA
                 return tree, wanted.top(tree, rows)
             too_few = threshold
         threshold = max(floor, (too_many + too_few) // 2 if too_many >= floor else too_few // 2)
-
-
-def _sequences_with_each(sequences: Sequences) -> NDArray[np.int64]:
-    """Return in how many sequences each item is, the rarest first."""
-    of_item = np.repeat(np.arange(len(sequences)), np.diff(sequences.item_starts[sequences.starts]))
-    held = np.unique(of_item * max(len(sequences.item_ids), 1) + sequences.items)
-    return np.sort(np.bincount(held % max(len(sequences.item_ids), 1), minlength=len(sequences.item_ids)))

@@ -24,7 +24,7 @@ class Orders:
     Attributes
     ----------
     forward : the consequent after the antecedent
-    backward : the antecedent after the consequent
+    backward : the rule turned round, see :func:`turned_round`
     both : in the one order and in the other
     """
 
@@ -39,7 +39,7 @@ class Orders:
 
     @property
     def backward_only(self) -> NDArray[np.int64]:
-        """Sequences with the antecedent after the consequent, and not the other way round."""
+        """Sequences with the rule turned round, and not as it is."""
         return self.backward - self.both
 
 
@@ -51,11 +51,12 @@ def holding(members: Members, sequences: Sequences, limits: tuple[int, int, int]
 
 
 def reversed_count(rules: SequenceRules, sequences: Sequences) -> NDArray[np.int64]:
-    """Count the sequences that hold the consequent of each rule first, and the antecedent after it."""
+    """Count the sequences that hold each rule turned round."""
     from crmlytics._kernels.sequence_matching import count_holders
 
-    backward = with_last_element_first(rules.patterns.tree.members(rules.whole))
-    return count_holders(backward, arrays_of(sequences), as_limits(rules.patterns.limits)).astype(np.int64)
+    limits = rules.patterns.limits
+    backward = turned_round(rules.patterns.tree.members(rules.whole), limits)
+    return count_holders(backward, arrays_of(sequences), as_limits(limits)).astype(np.int64)
 
 
 def orders_of(rules: SequenceRules, sequences: Sequences) -> Orders:
@@ -63,7 +64,7 @@ def orders_of(rules: SequenceRules, sequences: Sequences) -> Orders:
     from crmlytics._kernels.sequence_matching import count_both, count_holders
 
     forward = rules.patterns.tree.members(rules.whole)
-    backward = with_last_element_first(forward)
+    backward = turned_round(forward, rules.patterns.limits)
     given = arrays_of(sequences), as_limits(rules.patterns.limits)
     counts = (count_holders(forward, *given), count_holders(backward, *given), count_both(forward, backward, *given))
     return Orders(*(count.astype(np.int64) for count in counts))
@@ -110,11 +111,26 @@ def last_elements(starts: NDArray[np.int64], joined: NDArray[np.bool_]) -> NDArr
     return begins
 
 
-def with_last_element_first(members: Members) -> Members:
-    """Return patterns with their last element in front of the others."""
+def turned_round(members: Members, limits: tuple[int, int, int] | None) -> Members:
+    """Return rules the other way round, such that chance holds them as often as the rules themselves.
+
+    Where days could have come in any order, that is the consequent first, and the antecedent after it. Limits of time
+    know better: of ``a > b > c`` within 30 days ``b`` is near to both others, of ``c > a > b`` it is not. There the
+    mirror image ``c > b > a`` is as likely, since a history that runs backwards keeps its gaps.
+    """
     starts, codes, joined = members
-    lengths = np.diff(starts)
-    moved = np.repeat(starts[1:] - last_elements(starts, joined), lengths)
-    first, length = np.repeat(starts[:-1], lengths), np.repeat(lengths, lengths)
-    places = first + (np.arange(len(codes)) - first - moved) % length
-    return starts, codes[places], joined[places]
+    pattern = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    element = np.cumsum(~joined)
+    place = element.max(initial=0) - element  # backwards
+    if limits is None:
+        place = np.where(element == element[starts[1:] - 1][pattern], 0, 1)
+    order = np.lexsort((place, pattern))  # stable: items of an element stay in order
+    return starts, codes[order], joined[order]
+
+
+def reads_the_same_turned_round(rules: SequenceRules) -> NDArray[np.bool_]:
+    """Say which rules are the same the other way round, such as ``a => a``: their order cannot be tested."""
+    starts, codes, joined = members = rules.patterns.tree.members(rules.whole)
+    _, other_codes, other_joined = turned_round(members, rules.patterns.limits)
+    same = (codes == other_codes) & (joined == other_joined)
+    return np.logical_and.reduceat(same, starts[:-1]) if len(rules) else np.zeros(0, bool)

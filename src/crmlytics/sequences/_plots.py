@@ -10,7 +10,7 @@ from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_count
 from crmlytics.exceptions import SchemaError
-from crmlytics.sequences._checks import check_patterns, check_rules
+from crmlytics.sequences._checks import check_patterns, check_rules, sequences_of
 from crmlytics.sequences._occurrences import times_between
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def plot_sequence_rules(rules: SequenceRules, *, n: int = 20, names: Any = None,
     rules = rules.take(np.arange(min(check_count(n, name="n", caller=caller), len(rules))))
     if not len(rules):
         raise SchemaError(f"{caller}: there are no rules to draw. Mine with a lower min_support or min_confidence.")
-    if rules.patterns.sequences is None:
-        raise SchemaError(f"{caller}: times are not known where Spark mined. Collect the lines first: data.toPandas().")
-    unit, times = _in_a_readable_unit(rules.patterns.layout.unit, times_between(rules, rules.patterns.sequences))
+    sequences = sequences_of(rules.patterns, "the time between", caller=caller)
+    unit, times = _in_a_readable_unit(rules.patterns.layout.unit, times_between(rules, sequences))
     ax = tidy(new_axes(ax, size=(9, 1.3 + 0.3 * len(rules))), grid="x")
     rows, counts = np.arange(len(rules)), rules.sequence_count
     ax.hlines(rows, times[0], times[2], color=PALETTE[5], linewidth=3, alpha=0.6, zorder=2)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._frames import columns_of, enter
+from crmlytics._baskets import encode
+from crmlytics._frames import collect, columns_of, enter
 from crmlytics._sequences import offsets, read_event_sequences, read_sequences
-from crmlytics._validation import as_days, as_seconds, check_choice
+from crmlytics._validation import as_days, as_seconds, check_choice, did_you_mean
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Events, Transactions
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MICROSECONDS = 1_000_000
 LIMITS = ("min_gap", "max_gap", "window")
+ITEMS = {Transactions: ("product_id", "category", "channel", "partner_id"), Events: ("event", "page", "channel")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Layout:
     by : {"customer_id", "session_id"}
         Whose sequence it is.
     element : {"day", "order_id", "event"}
-        What stands together; every event is an element of its own.
+        What stands together; events do if they are of the same moment.
     """
 
     item: str
@@ -72,9 +75,11 @@ def bind(data: Any, *, caller: str) -> Transactions | Events:
 
 def layout_of(table: Transactions | Events, *, item: str | None, by: str, element: str | None, caller: str) -> Layout:
     """Check what items, sequences and elements are to be, for order lines or for events."""
+    if item is not None:
+        _check_item(item, Events if isinstance(table, Events) else Transactions, caller=caller)
     if isinstance(table, Events):
         if element is not None:
-            msg = f"{caller}: element={element!r} is for order lines; each event is an element. Leave out element."
+            msg = f"{caller}: element={element!r} is for order lines; events of a moment are one. Leave out element."
             raise SchemaError(msg)
         check_choice(by, ["customer_id", "session_id"], name="by", caller=caller)
         return Layout(item or "event", by, "event")
@@ -85,15 +90,36 @@ def layout_of(table: Transactions | Events, *, item: str | None, by: str, elemen
     return Layout(item or "product_id", by, element)
 
 
+def _check_item(item: Any, contract: type[Transactions | Events], *, caller: str) -> None:
+    roles = ITEMS[contract]
+    if item not in roles:
+        msg = (
+            f"{caller}: item must be one of {list(roles)}, got {item!r}.{did_you_mean(item, roles)} If that is a "
+            f"column of yours, bind it: {contract.__name__}(data, {roles[0]}={item!r})."
+        )
+        raise SchemaError(msg)
+
+
 def read(
     table: Transactions | Events, layout: Layout, *, as_of: Any = None, known: NDArray[Any] | None = None, caller: str
 ) -> Sequences:
-    """Read sequences; with ``known`` their items have the codes of these ids, and every sequence stays."""
+    """Read sequences; with ``known`` their items have the codes of these ids, and every sequence stays.
+
+    Otherwise codes rise with the number of sequences that hold an item, and by id among equals, as on Spark.
+    """
     if layout.of_events:
         found = read_event_sequences(table, item=layout.item, by=layout.by, as_of=as_of, caller=caller)
     else:
         found = read_sequences(table, item=layout.item, element=layout.element, as_of=as_of, caller=caller)
-    return found if known is None else _recoded(found, known)
+    return _recoded(found, _by_rarity(found) if known is None else known)
+
+
+def ids_of(table: Transactions | Events, layout: Layout, *, as_of: Any, caller: str) -> NDArray[Any]:
+    """Return the ids of all customers, or sessions, with a line before ``as_of``, sorted; whatever is on it."""
+    by = nw.col(layout.by)
+    table = table if as_of is None else table.before(as_of)
+    plan = table.need(layout.by, "timestamp", caller=caller).filter(~by.is_null())
+    return encode(collect(plan.select(by).unique()).to_arrow()[layout.by])[1]
 
 
 def limits_in_moments(layout: Layout, given: dict[str, Any], *, caller: str) -> tuple[int, int, int] | None:
@@ -119,6 +145,16 @@ def _in_moments(layout: Layout, value: Any, *, name: str, caller: str) -> int:
     return as_days(value, name=name, caller=caller)
 
 
+def _by_rarity(found: Sequences) -> NDArray[Any]:
+    """Return the ids of the items, those in few sequences first."""
+    from crmlytics._kernels.sequences import sequence_counts
+
+    counts = sequence_counts(found.item_starts[found.starts], found.items, len(found.item_ids))
+    by_id = np.argsort(found.item_ids, kind="stable")
+    ids: NDArray[Any] = found.item_ids[by_id[np.argsort(counts[by_id], kind="stable")]]
+    return ids
+
+
 def _recoded(found: Sequences, known: NDArray[Any]) -> Sequences:
     """Give items the codes of those known; the others go, elements stay."""
     place = {item_id: code for code, item_id in enumerate(known.tolist())}
@@ -127,6 +163,9 @@ def _recoded(found: Sequences, known: NDArray[Any]) -> Sequences:
     element = np.repeat(np.arange(len(lengths)), lengths)
     codes = code[found.items]
     element, codes = element[codes >= 0], codes[codes >= 0]
-    order = np.lexsort((codes, element))  # codes rise within an element
-    starts = offsets(np.bincount(element, minlength=len(lengths)))
-    return replace(found, item_starts=starts, items=codes[order], item_ids=known)
+    keys = element * len(known) + codes
+    keys.sort(kind="stable")  # nearly sorted: codes rise within an element
+    items = (keys % max(len(known), 1)).astype(np.int32)
+    return replace(
+        found, item_starts=offsets(np.bincount(element, minlength=len(lengths))), items=items, item_ids=known
+    )

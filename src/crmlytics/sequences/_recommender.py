@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._lists import table_with_lists
 from crmlytics._sequences import read_sequences
-from crmlytics._validation import as_days, as_moment, check_choice, check_count
+from crmlytics._validation import as_days, as_moment, check_choice, check_count, warn
 from crmlytics.exceptions import SchemaError
-from crmlytics.sequences._allowed import WHICH, Allowed
+from crmlytics.sequences._allowed import SHOWN, WHICH, Allowed, kind_of, refuse_kinds
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EPOCH = dt.date(1970, 1, 1)
 ITEMS = ("product_id", "category")
+USUAL_DAYS = 91  # without a horizon: a shop that sold nothing for a quarter is closed, or its data end earlier
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +73,8 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
         The id of each item code: the items bought before ``as_of``, rare ones first and by id among equals.
     as_of_ : datetime
         The moment before which the model knows everything.
+    customer_kind_ : str
+        What the ids of customers are: ``"numbers"`` or ``"text"``.
     horizon_days_ : int or None
         Purchases of how many days from ``as_of`` are predicted; None: those of the next order.
     """
@@ -86,8 +89,8 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         transactions : Transactions or dataframe, one row per order line
-            Needs ``customer_id``, ``order_id``, ``timestamp`` and the role ``item`` names. An item is in an order if
-            more of it was bought than returned there.
+            Needs ``customer_id``, ``order_id``, ``timestamp`` and the role ``item`` names. An item is in an order
+            unless as much of it was returned there.
         as_of : date
             The midnight that begins this day (or the moment given): nothing at or after it is read.
         horizon : str or timedelta, optional
@@ -102,6 +105,11 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
         ------
         SchemaError
             When no order lies before ``as_of``.
+
+        Warns
+        -----
+        DataQualityWarning
+            When the last order lies longer before ``as_of`` than the horizon is, or than 91 days without one.
         """
         caller = f"{type(self).__name__}.fit"
         moment = as_moment(as_of, caller=caller)
@@ -111,6 +119,7 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
         if not len(sequences):
             msg = f"{caller}: nothing was bought before as_of={moment:%Y-%m-%d}. Take a later day, or look at .audit."
             raise SchemaError(msg)
+        tell_of_old_orders(sequences, moment, days, caller=caller)
         return self._fit_arrays(sequences, moment, days_from(sequences, moment), days)
 
     def recommend_table(
@@ -145,7 +154,14 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         SchemaError
-            When ``as_of`` lies before that of the fit, or ``horizon`` is another.
+            When ``as_of`` lies before that of the fit, ``horizon`` is another, or ids are numbers here and were text at
+            the fit, or the other way round.
+
+        Warns
+        -----
+        DataQualityWarning
+            When none of the items was known at the fit, or the last order lies longer before ``as_of`` than the horizon
+            is (than 91 days without one).
         """
         caller = f"{type(self).__name__}.recommend_table"
         check_is_fitted(self, "item_ids_")
@@ -156,6 +172,8 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
         sequences = read_sequences(
             table, item=self.item, element="order_id", as_of=moment, known=self.item_ids_, caller=caller
         )
+        self._check_ids(table, sequences, caller=caller)
+        tell_of_old_orders(sequences, moment, self.horizon_days_, caller=caller)
         allowed = Allowed.of(sequences, which=self.which, exclude=exclude, item=self.item, caller=caller)
         now = days_from(sequences, moment)
         ranked = self._rank(sequences, now, n, allowed)
@@ -201,8 +219,23 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Learn from histories that are read already: what ``fit`` and the evaluation share."""
         self.item_ids_, self.as_of_, self.horizon_days_ = sequences.item_ids, moment, horizon
+        self.customer_kind_ = kind_of(sequences.sequence_ids)
         self._learn(sequences, now, horizon)
         return self
+
+    def _check_ids(self, table: Transactions, sequences: Sequences, *, caller: str) -> None:
+        """Refuse ids that cannot be those of the fit, and tell if no item is."""
+        if not len(sequences):
+            return
+        where = ", and at the fit"
+        refuse_kinds("customer_id", kind_of(sequences.sequence_ids), self.customer_kind_, where=where, caller=caller)
+        if len(sequences.items):
+            return
+        dtype = table.need(self.item, caller=caller).collect_schema()[self.item]
+        kind = "numbers" if dtype.is_integer() else "text"
+        refuse_kinds(self.item, kind, kind_of(self.item_ids_), where=where, caller=caller)
+        known = ", ".join(map(repr, self.item_ids_[-SHOWN:].tolist()))
+        warn(f"{caller}: none of the items was known at the fit, such as {known}. Fit the model again.")
 
     def _check_moment(self, as_of: Any, *, caller: str) -> dt.datetime:
         moment = as_moment(as_of, caller=caller)
@@ -223,6 +256,19 @@ class NextItemRecommender(BaseEstimator):  # type: ignore[misc]
                 f'.fit(transactions, as_of=..., horizon="{days}d").'
             )
             raise SchemaError(msg)
+
+
+def tell_of_old_orders(sequences: Sequences, moment: dt.datetime, horizon: int | None, *, caller: str) -> None:
+    """Warn if nothing was bought lately: mostly newer orders are missing, and everybody looks as if they had left."""
+    if not len(sequences):
+        return
+    last = EPOCH + dt.timedelta(days=int(sequences.moment.max()))
+    days = (moment.date() - last).days
+    if days > (horizon or USUAL_DAYS):
+        warn(
+            f"{caller}: the last order is of {last}, {days} days before as_of={moment:%Y-%m-%d}. Add newer orders, or "
+            f'take as_of="{last + dt.timedelta(days=1)}".'
+        )
 
 
 def days_from(sequences: Sequences, moment: dt.datetime) -> NDArray[np.int64]:

@@ -10,6 +10,8 @@ import numpy as np
 from crmlytics._validation import LONGEST_DAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from crmlytics._kernels.renewal import Spells
@@ -33,6 +35,18 @@ class Renewal(Protocol):
     @property
     def log_likelihood(self) -> float:
         """Of the spells fitted."""
+
+    @property
+    def middle(self) -> float:
+        """The median interval of the key in the middle, in days."""
+
+    @property
+    def shape(self) -> float:
+        """How regular the intervals of a key are."""
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the logarithms of the keys' medians."""
 
     def posterior(self, spells: Spells) -> Known:
         """Return what is known of each key."""
@@ -90,16 +104,16 @@ def spells_between(starts: Whole, day: Whole, waited: Vector, key: Whole, keys: 
 def fit_renewal(spells: Spells, family: str) -> Renewal:
     """Fit a family of intervals, or the likelier one of both; they have as many parameters, so BIC agrees."""
     from crmlytics._kernels.renewal import fit_weibull
-
-    if family == "weibull":
-        return fit_weibull(spells)
     from crmlytics._kernels.renewal_log_logistic import fit_log_logistic
 
-    other = fit_log_logistic(spells)
-    if family == "log-logistic":
-        return other
-    first = fit_weibull(spells)
-    return first if first.log_likelihood >= other.log_likelihood else other
+    if family == "auto":
+        return likelier([fit_renewal(spells, each) for each in FAMILIES[1:]])
+    return fit_weibull(spells) if family == "weibull" else fit_log_logistic(spells)
+
+
+def likelier(models: Sequence[Renewal]) -> Renewal:
+    """Return the likeliest model, of equals the first."""
+    return max(models, key=lambda model: model.log_likelihood)
 
 
 def probability_within(model: Renewal, known: Known, waited: Vector, horizon: float, pace: Vector) -> Vector:
@@ -117,9 +131,7 @@ def dates_within(model: Renewal, known: Known, waited: Vector, horizon: float | 
     probability = certain if horizon is None else probability_within(model, known, waited, horizon, pace)
     quantiles = (0.5, (1 - INTERVAL) / 2, (1 + INTERVAL) / 2)
     left = [pace * model.left(known, waited / pace, 1 - quantile * probability) for quantile in quantiles]
-    most = (
-        LONGEST_DAYS if horizon is None else horizon - 1
-    )  # what comes in time comes before the horizon's last midnight
+    most = LONGEST_DAYS if horizon is None else horizon - 1  # what comes in time comes before its last midnight
     days = [np.where(days < LONGEST_DAYS, np.minimum(np.floor(days), most), -1).astype(np.int64) for days in left]
     return Dates(probability, *days)
 

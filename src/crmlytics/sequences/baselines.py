@@ -77,8 +77,9 @@ class PopularRecommender(_Baseline):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        What the model was fitted to: the id of each item, the moment, and the days predicted (None: the next order).
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        What the model was fitted to: the id of each item, whether customers' are numbers or text, the moment, and the
+        days predicted (None: the next order).
     popularity_ : int64 array, shape (items,)
         How many orders held each item.
     order_count_ : int
@@ -126,8 +127,9 @@ class PersonalThenPopularRecommender(_Baseline):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        What the model was fitted to: the id of each item, the moment, and the days predicted (None: the next order).
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        What the model was fitted to: the id of each item, whether customers' are numbers or text, the moment, and the
+        days predicted (None: the next order).
     popularity_ : int64 array, shape (items,)
         How many orders held each item.
 
@@ -173,8 +175,9 @@ class PersonalTopRecommender(PersonalThenPopularRecommender):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        What the model was fitted to: the id of each item, the moment, and the days predicted (None: the next order).
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        What the model was fitted to: the id of each item, whether customers' are numbers or text, the moment, and the
+        days predicted (None: the next order).
     popularity_ : int64 array, shape (items,)
         How many orders held each item: decides between equals.
 
@@ -211,8 +214,9 @@ class DecayedRepeatRecommender(_Baseline):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        What the model was fitted to: the id of each item, the moment, and the days predicted (None: the next order).
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        What the model was fitted to: the id of each item, whether customers' are numbers or text, the moment, and the
+        days predicted (None: the next order).
     popularity_ : int64 array, shape (items,)
         How many orders held each item.
     repeat_rates_ : float64 array, shape (items,)
@@ -275,8 +279,9 @@ class MarkovRecommender(_Baseline):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        What the model was fitted to: the id of each item, the moment, and the days predicted (None: the next order).
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        What the model was fitted to: the id of each item, whether customers' are numbers or text, the moment, and the
+        days predicted (None: the next order).
     popularity_ : int64 array, shape (items,)
         How many orders held each item.
     successors_ : Rows
@@ -353,8 +358,9 @@ class TIFUKNNRecommender(_Baseline):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        What the model was fitted to: the id of each item, the moment, and the days predicted (None: the next order).
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        What the model was fitted to: the id of each item, whether customers' are numbers or text, the moment, and the
+        days predicted (None: the next order).
     popularity_ : int64 array, shape (items,)
         How many orders held each item.
     vectors_ : Rows

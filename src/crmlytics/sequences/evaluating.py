@@ -290,8 +290,8 @@ def evaluate_last_orders(
     Returns
     -------
     Evaluation
-        As for :func:`evaluate`; the one cutoff is ``as_of``, and ``active_share`` is 1. Customers with one order are
-        left out.
+        As for :func:`evaluate`; the one cutoff is ``as_of``, ``active_share`` is 1, and ``date_error_days`` is missing:
+        models stand on the day of the order that they are to tell. Customers with one order are left out.
 
     Notes
     -----
@@ -332,7 +332,9 @@ def plot_evaluation(evaluation: Evaluation | Any, *, metric: str = "recall", ax:
     ----------
     evaluation : Evaluation
     metric : str, default "recall"
-        One of those of :meth:`Evaluation.comparison_table`.
+        One of ``recall``, ``precision``, ``ndcg``, ``hit_rate``, ``reciprocal_rank``, ``repeat_recall`` and
+        ``explore_recall``: those of :meth:`Evaluation.comparison_table`, which have an interval. Probabilities are
+        judged in :meth:`Evaluation.to_frame`.
     ax : matplotlib Axes, optional
 
     Returns

@@ -5,28 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._frames import collect
 from crmlytics._kernels.working import in_parts
-from crmlytics._validation import check_count
+from crmlytics._validation import as_days, as_moment, check_count
+from crmlytics.exceptions import SchemaError
 from crmlytics.sequences._allowed import Allowed
 from crmlytics.sequences._calibration import fit_ranker
 from crmlytics.sequences._candidates import Crowd, candidates_at, cut_at_end, histories_of, in_small_parts
 from crmlytics.sequences._reasons import reasons_of
 from crmlytics.sequences._recommender import NextItemRecommender, Ranked
-from crmlytics.sequences._timing import learn_timing
+from crmlytics.sequences._timing import Dates, learn_timing
 from crmlytics.sequences._training import lessons_of
+from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._kernels.next_purchase import Candidates
     from crmlytics._sequences import Sequences
-    from crmlytics.sequences._timing import Dates
     from crmlytics.sequences.evaluating import Evaluation
 
 WORTH_A_DATE = 0.05  # the least probability: below it hardly one such date in twenty comes true
-DIGITS = 9  # further ones hang on how many candidates are worked on at once, and would decide between equals
+DIGITS = 6  # further ones are noise, hang on how many candidates are worked on at once, and would decide between equals
+LOW, HIGH = 0.1, 0.9  # the quantiles of a date, as of those that :class:`PurchaseTiming` tells
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,10 +60,12 @@ class NextPurchaseModel(NextItemRecommender):
 
     Attributes
     ----------
-    item_ids_, as_of_, horizon_days_
-        As every recommender has them: the items known, the moment and the days of the fit.
+    item_ids_, customer_kind_, as_of_, horizon_days_
+        As every recommender has them: the items known, whether ids of customers are numbers or text, the moment and the
+        days of the fit.
     ranker_ : Ranker
-        The models and their calibration: ``slope`` and ``intercept`` are 1 and 0 where nothing was to be corrected.
+        The models and their calibration: ``slope`` and ``intercept`` are 1 and 0 where nothing was to be corrected; a
+        slope of 0 says that nothing was learnt.
     crowd_ : Crowd
         What all histories teach, and the customers that others are compared with.
     popularity_ : int64 array, shape (items,)
@@ -70,6 +76,13 @@ class NextPurchaseModel(NextItemRecommender):
     SchemaError
         From ``fit``: when the history is shorter than two horizons, when nobody ordered twice (without a horizon), or
         when fewer than ten customers bought one of their candidates.
+
+    Warns
+    -----
+    DataQualityWarning
+        From ``fit``: when fewer than a hundred customers bought one of their candidates; when nothing was learnt of
+        which are bought, so that all are as probable and rank by popularity; when the last order lies longer before
+        ``as_of`` than the horizon is.
 
     Notes
     -----
@@ -96,7 +109,7 @@ class NextPurchaseModel(NextItemRecommender):
     >>> import pandas as pd
     >>> lines = pd.DataFrame(
     ...     [(c, 100 * c + w, pd.Timedelta(days=7 * w + c % 7) + pd.Timestamp("2024-01-01"), item)
-    ...      for c in range(40) for w in range(20) for item in ["tea"] + ["soap"] * (w % 4 == c % 4)],
+    ...      for c in range(120) for w in range(20) for item in ["tea"] + ["soap"] * (w % 4 == c % 4)],
     ...     columns=["customer_id", "order_id", "timestamp", "product_id"],
     ... )
     >>> model = NextPurchaseModel().fit(lines, as_of="2024-05-13", horizon="7d")
@@ -139,9 +152,10 @@ class NextPurchaseModel(NextItemRecommender):
             ``probability`` (Float64, that the customer buys it within the horizon from ``as_of``, or in an order on
             that day; equal ones rank by popularity, then by item id);
             ``expected_date``, ``expected_date_low``, ``expected_date_high`` (Datetime, midnights: given that it is
-            bought within the horizon, the median of the day and an interval that holds it with 80 %; without a horizon,
-            or of an item never bought before, that of the customer's next order; null where the probability is below
-            0.05);
+            bought within the horizon, the median of the day and an interval that holds it with 80 %. An item never
+            bought before is about as likely to come with each of the customer's orders, so its days are those between
+            the next order and the end of the horizon, one as good as another: a wide interval. Without a horizon it is
+            the day of the customer's next order, whatever the item. Null where the probability is below 0.05);
             ``reason`` (String, such as "bought every 28 days, last 30 days ago", "goes with 17, bought 3 days ago",
             "often next after 17, bought 3 days ago", "customers with similar purchases buy it" or "popular").
 
@@ -150,7 +164,14 @@ class NextPurchaseModel(NextItemRecommender):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         SchemaError
-            When ``as_of`` lies before that of the fit, or ``horizon`` is another.
+            When ``as_of`` lies before that of the fit, ``horizon`` is another, or ids are numbers here and were text at
+            the fit, or the other way round.
+
+        Warns
+        -----
+        DataQualityWarning
+            When none of the items was known at the fit, or the last order lies longer before ``as_of`` than the horizon
+            is (than 91 days without one).
         """
         return super().recommend_table(transactions, as_of=as_of, n=n, horizon=horizon, exclude=exclude)
 
@@ -210,6 +231,8 @@ class NextPurchaseModel(NextItemRecommender):
         has_own_date = (evidence.because == ranked.items) & (self.horizon_days_ is not None)
         since = np.where(has_own_date, evidence.days_ago, -1)
         dates = learn_timing(sequences, now).dates(owner, ranked.items.astype(np.int64), since, self.horizon_days_)
+        if self.horizon_days_ is not None:
+            dates = _with_any_order(dates, since < 0, self.horizon_days_)
         return {
             "probability": ranked.scores,
             **_date_columns(dates, now[owner], ranked.scores >= WORTH_A_DATE),
@@ -217,7 +240,7 @@ class NextPurchaseModel(NextItemRecommender):
         }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class NextPurchaseScores:
     """What customers buy next, and how far to trust it.
 
@@ -234,6 +257,14 @@ class NextPurchaseScores:
     recommendations: Any
     evaluation: Evaluation
     model: NextPurchaseModel
+
+    def __repr__(self) -> str:
+        """Say what is in it, in a line."""
+        model, best = self.model, self.evaluation.models[0]
+        return (
+            f'NextPurchaseScores: as of {model.as_of_:%Y-%m-%d}, horizon="{model.horizon_days_}d", best recall by '
+            f"{best} (.recommendations, .evaluation, .model)"
+        )
 
 
 def score_next_purchase(
@@ -269,15 +300,36 @@ def score_next_purchase(
     Raises
     ------
     SchemaError
-        When the history is too short or too few customers bought again.
+        When the history is shorter than three horizons, or too few customers bought again.
+
+    Warns
+    -----
+    DataQualityWarning
+        As :class:`NextPurchaseModel` does, of the model itself or of that fitted one horizon earlier.
     """
     from crmlytics.sequences.evaluating import evaluate
 
+    _refuse_short(transactions, as_of, horizon, caller="score_next_purchase")
     model = NextPurchaseModel(item=item, which=which, random_state=random_state)
     model.fit(transactions, as_of=as_of, horizon=horizon)
     recommendations = model.recommend_table(transactions, as_of=as_of, n=n, exclude=exclude)
     evaluation = evaluate(model, transactions, as_of=as_of, horizon=horizon, k=n, random_state=random_state)
     return NextPurchaseScores(recommendations, evaluation, model)
+
+
+def _refuse_short(transactions: Any, as_of: Any, horizon: Any, *, caller: str) -> None:
+    """Refuse a history shorter than three horizons before anything is learnt."""
+    moment, days = as_moment(as_of, caller=caller), as_days(horizon, caller=caller)
+    plan = Transactions.bind(transactions).before(moment).need("timestamp", caller=caller)
+    first = collect(plan.select(nw.col("timestamp").min()))["timestamp"][0]
+    known = 0 if first is None else (moment.date() - first.date()).days
+    if known < 3 * days:
+        shorter = f'Take horizon="{known // 3}d" or less' if known >= 3 else "Take a later as_of"
+        msg = (
+            f'{caller}: horizon="{days}d" takes a history of {3 * days} days: one horizon to describe customers by, '
+            f"one to learn from, one to judge by; before as_of={moment:%Y-%m-%d} there are {known}. {shorter}."
+        )
+        raise SchemaError(msg)
 
 
 def _of(allowed: Allowed, customers: NDArray[np.int64]) -> Allowed:
@@ -286,6 +338,18 @@ def _of(allowed: Allowed, customers: NDArray[np.int64]) -> Allowed:
         return allowed
     starts = allowed.starts[customers[0] : customers[-1] + 2]
     return Allowed(allowed.anybody, starts - starts[0], allowed.items[starts[0] : starts[-1]], allowed.only)
+
+
+def _with_any_order(dates: Dates, is_new: NDArray[np.bool_], horizon: int) -> Dates:
+    """Return dates in which what is new comes with any order: a day from the next one to the end, all as likely."""
+    first = dates.low
+    days = horizon - first
+    middle, low = first + days // 2, first + np.rint(LOW * days).astype(np.int64)
+    high = first + np.rint(HIGH * days).astype(np.int64) - 1  # the last of the days before it
+    spread = (
+        np.where(is_new & (first >= 0), new, old) for new, old in zip((middle, low, high), dates[1:], strict=True)
+    )
+    return Dates(dates.probability, *spread)
 
 
 def _date_columns(

@@ -17,7 +17,7 @@ from crmlytics.sequences._checks import check_patterns
 from crmlytics.sequences._cluster import is_on_cluster, mine_on_cluster
 from crmlytics.sequences._mining import Wanted, mine_in_memory
 from crmlytics.sequences._occurrences import holding
-from crmlytics.sequences._reading import bind, layout_of, limits_in_moments, read
+from crmlytics.sequences._reading import bind, ids_of, layout_of, limits_in_moments, read
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class SequencePatterns:
     limits : tuple of three int, or None
         ``min_gap``, ``max_gap`` and ``window`` in days (events: microseconds), -1 for none.
     min_count : int
-        The least number of sequences a pattern was kept for.
+        The least number of sequences a pattern was kept for; of the ``top_k`` the number of the last one.
     kind : {"all", "closed", "maximal"}
         Which patterns these are.
     engine : Engine
@@ -72,7 +72,7 @@ class SequencePatterns:
 
     @property
     def sequence_count(self) -> int:
-        """How many sequences (customers or sessions) there were."""
+        """How many sequences (customers or sessions) there were: those with at least one item that was kept."""
         return self.tree.sequence_count
 
     def __len__(self) -> int:
@@ -159,8 +159,9 @@ def frequent_sequences(
         ``customer_id``, ``timestamp`` and the roles of ``item`` and ``element``; events ``timestamp`` and the roles of
         ``item`` and ``by``. What was returned within an element was not bought.
     min_support : int or float, optional
-        A whole number: held by at least so many sequences. A fraction: by at least this share of all, decided exactly.
-        May be left out with ``top_k``.
+        A whole number: held by at least so many sequences. A fraction: by at least this share of all, decided exactly;
+        all are those with at least one item: who returned everything, or has no line with ``item``, is none. May be
+        left out with ``top_k``.
     max_gap, min_gap : duration, optional
         The most and the least time from one element of the pattern to the next, both included: ``max_gap="30d"`` allows
         30 calendar days, not 31. Order lines: days or weeks. Events: also ``"90s"``, ``"30m"``, ``"12h"``.
@@ -182,13 +183,13 @@ def frequent_sequences(
     by : {"customer_id", "session_id"}
         Whose events are a sequence: all of a customer, or those of one session. Orders are a customer's.
     element : {"day", "order_id"}, optional
-        What stands together among order lines: a customer's day (default), or an order. Of orders of the same moment
-        the one with the lesser id is first. Each event is an element, and of events of the same moment the lesser id
-        is first.
+        What stands together among order lines: a customer's day (default), or an order. Orders of the same moment
+        follow each other in order of their ids, so that dates without hours, or ids of text ("10" sorts before "9"),
+        want ``"day"``. Events of the same moment stand together: neither follows the other.
     as_of : date, optional
         Only lines before it.
     max_memory : str or int
-        Mining stops with an error before it takes more than this.
+        Mining stops with an error before the patterns, as a table of 250 bytes each, would take more than this.
 
     Returns
     -------
@@ -211,8 +212,9 @@ def frequent_sequences(
     counts; times and tests of rules are then not known.
 
     *When not to use it*: customers with hundreds of days hold every order of frequent items, so that without
-    ``max_gap`` a pattern says little more than that its items are popular. Give ``max_gap``, and look at
-    ``order_lift`` of :func:`sequence_rules`.
+    ``max_gap`` a pattern says little more than that its items are popular, and there are millions. For shops visited
+    weekly begin with ``max_len=3, max_element_len=1, max_gap="30d"``, and look at ``order_lift`` of
+    :func:`sequence_rules`.
 
     Examples
     --------
@@ -273,7 +275,8 @@ def pattern_features(
     -------
     dataframe of the kind that came in, one row per customer (or session) with a line before ``as_of``, sorted by id
         ``customer_id`` (or ``session_id``; Int64 or String), and a column for each pattern, named by its text such as
-        ``"tea > milk"`` (Boolean: whether it is held, within the limits of time it was mined with).
+        ``"tea > milk"`` (Boolean: whether it is held, within the limits of time it was mined with). Who returned
+        everything, or has no line with an item, is there too, and holds nothing.
 
     Examples
     --------
@@ -295,11 +298,14 @@ def pattern_features(
     table = bind(data, caller=FEATURES)
     sequences = read(table, patterns.layout, as_of=as_of, known=patterns.item_ids, caller=FEATURES)
     texts = patterns.texts(patterns.rows, names=names, caller=FEATURES)
-    held = holding(patterns.tree.members(patterns.rows), sequences, patterns.limits)
+    ids = ids_of(table, patterns.layout, as_of=as_of, caller=FEATURES)
+    held = np.zeros((len(ids), len(texts)), bool)
+    found = holding(patterns.tree.members(patterns.rows), sequences, patterns.limits)
+    held[np.searchsorted(ids, sequences.sequence_ids)] = found
     features = {text: held[:, place] for place, text in enumerate(texts)}
     if len(features) < len(texts):  # ids with " > " or " + " in them
         raise SchemaError(f"{FEATURES}: some patterns read alike. Give items other names, with names={{id: name}}.")
-    return table_with_lists(table.engine, {patterns.layout.by: sequences.sequence_ids} | features)
+    return table_with_lists(table.engine, {patterns.layout.by: ids} | features)
 
 
 def _check(wanted: Wanted) -> None:

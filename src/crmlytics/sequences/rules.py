@@ -12,7 +12,7 @@ import numpy as np
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_amount, check_choice, check_count, did_you_mean
 from crmlytics.exceptions import SchemaError
-from crmlytics.sequences._checks import check_patterns
+from crmlytics.sequences._checks import check_patterns, sequences_of
 from crmlytics.sequences._occurrences import last_elements, reversed_count, times_between
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ LEADS_TO = " => "
 
 
 def sequence_rules(
-    patterns: SequencePatterns, *, min_confidence: float = 0.1, min_lift: float = 0.0, consequent: Any = None
+    patterns: SequencePatterns,
+    *,
+    min_confidence: float = 0.1,
+    min_lift: float = 0.0,
+    consequent: Any = None,
+    repeats: bool = True,
 ) -> SequenceRules:
     """Split each pattern before its last element: of those who hold the first part, how many come to the last one.
 
@@ -45,6 +50,9 @@ def sequence_rules(
         The least ``lift``.
     consequent : item id or ids, optional
         Only rules whose consequent consists of these items.
+    repeats : bool, default True
+        Whether to keep rules that lead to nothing new, whose consequent is all in the antecedent: tea => tea. Who buys
+        again buys the same, so that such rules often have the greatest lift.
 
     Returns
     -------
@@ -64,8 +72,12 @@ def sequence_rules(
     That lift has two flaws. A consequent that came *before* counts among n(y), so that the lift of independent things
     is below 1; and who does a lot holds both, in whatever order, so that popular things seem to lead to each other.
     ``order_lift`` answers the second: n(X > y) / n(y > X), how much more often the consequent comes after the
-    antecedent than before it, among the same customers and within the same limits of time. Near 1 the order means
-    nothing, whatever the lift; the two are associated at best. :func:`significant_sequence_rules` tests it.
+    antecedent than before it, among the same customers. Near 1 the order means nothing, whatever the lift; the two are
+    associated at best. With limits of time the rule is compared with its mirror image: of e1 > e2 => y that is
+    y > e2 > e1, which chance holds as often; the consequent in front of e1 > e2 it does not.
+
+    There is no p-value here: rules are chosen from thousands by their counts, and the same counts would confirm
+    whatever luck chose. :func:`significant_sequence_rules` tests the order in customers nobody has looked at.
 
     Examples
     --------
@@ -89,6 +101,8 @@ def sequence_rules(
     kept &= _reaches(rules.measure("lift"), check_amount(min_lift, name="min_lift", caller=CALLER))
     if consequent is not None:
         kept &= _consists_of(rules, consequent)
+    if not repeats:
+        kept &= ~_repeats(rules)
     rules = rules.take(np.flatnonzero(kept))
     return rules.top(len(rules)) if len(rules) else rules
 
@@ -133,17 +147,26 @@ class SequenceRules:
 
     def measure(self, name: str) -> NDArray[np.float64]:
         """Compute ``"support"``, ``"confidence"``, ``"lift"`` or ``"order_lift"`` of every rule."""
-        check_choice(name, MEASURES, name="name", caller="SequenceRules.measure")
+        return self._measured(name, argument="name", caller="SequenceRules.measure")
+
+    def _measured(self, name: str, *, argument: str, caller: str) -> NDArray[np.float64]:
+        check_choice(name, MEASURES, name=argument, caller=caller)
         total = max(self.patterns.sequence_count, 1)
         if name == "support":
             return self.sequence_count / total
         if name == "order_lift":
-            return order_lift(self.sequence_count, self.reverse_count())
+            return order_lift(
+                self.sequence_count, reversed_count(self, sequences_of(self.patterns, name, caller=caller))
+            )
         confidence = self.sequence_count / self.antecedent_count
         return confidence if name == "confidence" else confidence / (self.consequent_count / total)
 
     def reverse_count(self) -> NDArray[np.int64] | None:
-        """Count the sequences that hold the consequent and after it the antecedent; None where Spark mined them."""
+        """Count the sequences that hold the rules turned round; None where Spark mined them.
+
+        That is the consequent, and after it the antecedent; within limits of time the mirror image, in which the
+        elements of the antecedent run backwards, too.
+        """
         if self.patterns.sequences is None:
             return None
         return reversed_count(self, self.patterns.sequences)
@@ -153,8 +176,9 @@ class SequenceRules:
 
         Ties: more sequences, then shorter antecedents, then item ids. Where the measure is not known, rules come last.
         """
-        check_count(n, name="n", caller="SequenceRules.top")
-        strength = np.nan_to_num(self.measure(by), nan=-np.inf)
+        caller = "SequenceRules.top"
+        check_count(n, name="n", caller=caller)
+        strength = np.nan_to_num(self._measured(by, argument="by", caller=caller), nan=-np.inf)
         lengths = self.patterns.tree.lengths()[self.whole]
         return self.take(np.lexsort((self.whole, lengths, -self.sequence_count, -strength))[:n])
 
@@ -166,13 +190,15 @@ class SequenceRules:
         """
         caller, kept = "SequenceRules.at_least", np.ones(len(self), bool)
         for name, bound in bounds.items():
+            _refuse_times(name, caller=caller)
             check_choice(name, MEASURES, name="measure", caller=caller)
             if name in SHARES:
                 numerator, denominator = _as_ratio(_check_share(bound, name=name, caller=caller))
                 of_all = self.antecedent_count if name == "confidence" else self.patterns.sequence_count
                 kept &= self.sequence_count * denominator >= of_all * numerator
             else:
-                kept &= _reaches(self.measure(name), check_amount(bound, name=name, caller=caller))
+                measured = self._measured(name, argument="measure", caller=caller)
+                kept &= _reaches(measured, check_amount(bound, name=name, caller=caller))
         return self.take(np.flatnonzero(kept))
 
     def texts(self, *, names: Any = None, caller: str = "SequenceRules.texts") -> NDArray[Any]:
@@ -191,12 +217,12 @@ class SequenceRules:
         Columns: ``antecedent`` (List of Lists of ids: elements in order), ``consequent`` (List of ids, one element),
         ``text`` (String: ``"tea > milk => jam"``), ``sequence_count`` (Int64, sequences that hold the antecedent and
         after it the consequent), ``antecedent_count``, ``consequent_count`` (Int64, those that hold that side, at any
-        time), ``reverse_count`` (Int64, those that hold the consequent and after it the antecedent), ``confidence``,
-        ``lift``, ``order_lift`` (Float64, infinite where the reverse was never seen), and ``q25_days_between``,
-        ``median_days_between``, ``q75_days_between`` (Float64, over the sequences that hold the rule: the days from the
-        antecedent, complete, to the consequent; where both came several times the earliest completion that leads to a
-        consequent, and the first of those after it). Of events, ``..._seconds_between``. What needs the sequences is
-        missing where Spark mined them.
+        time), ``reverse_count`` (Int64, those that hold the rule turned round, see :meth:`reverse_count`),
+        ``confidence``, ``lift``, ``order_lift`` (Float64, infinite where the reverse was never seen), and
+        ``q25_days_between``, ``median_days_between``, ``q75_days_between`` (Float64, over the sequences that hold the
+        rule: the days from the antecedent, complete, to the consequent; where both came several times the earliest
+        completion that leads to a consequent, and the first of those after it). Of events, ``..._seconds_between``.
+        What needs the sequences is missing where Spark mined them.
 
         With ``names``, a mapping from item id to name, the text holds names; the lists hold ids.
         """
@@ -281,14 +307,40 @@ def _consists_of(rules: SequenceRules, ids: Any) -> NDArray[np.bool_]:
     """Whether all items of each consequent are among some ids."""
     codes = {item_id: code for code, item_id in enumerate(rules.patterns.item_ids.tolist())}
     wanted = [ids] if isinstance(ids, (str, numbers.Number)) else list(ids)
-    unknown = [item_id for item_id in wanted if item_id not in codes]
+    unknown = [item_id for item_id in wanted if isinstance(item_id, (list, tuple, set)) or item_id not in codes]
     if unknown:
-        hint = did_you_mean(unknown[0], codes) if isinstance(unknown[0], str) else ""
-        msg = f"{CALLER}: consequent={unknown[0]!r} is in no sequence.{hint} Items are such as {list(codes)[-1:]}."
+        is_text = rules.patterns.item_ids.dtype.kind == "O"
+        msg = (
+            f"{CALLER}: consequent={unknown[0]!r} is no {rules.patterns.layout.item} of these sequences."
+            f"{did_you_mean(unknown[0], codes) if is_text else ''} Give one id or a list of ids, which are "
+            f"{'text' if is_text else 'whole numbers'} here."
+        )
         raise SchemaError(msg)
     starts, held, _ = rules.patterns.tree.members(rules.consequent)
-    inside = np.isin(held, [codes[item_id] for item_id in wanted])
-    return np.logical_and.reduceat(inside, starts[:-1]) if len(rules) else np.zeros(0, bool)
+    return _all_of_each(np.isin(held, [codes[item_id] for item_id in wanted]), starts)
+
+
+def _repeats(rules: SequenceRules) -> NDArray[np.bool_]:
+    """Whether all items of each consequent are in its antecedent, too."""
+    tree, item_total = rules.patterns.tree, len(rules.patterns.item_ids)
+    antecedents, consequents = (
+        (starts, np.repeat(np.arange(len(rules)), np.diff(starts)) * item_total + held)
+        for starts, held, _ in map(tree.members, (rules.antecedent, rules.consequent))
+    )
+    return _all_of_each(np.isin(consequents[1], antecedents[1]), consequents[0])
+
+
+def _all_of_each(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether all flags of each run are up; no run is empty."""
+    return np.logical_and.reduceat(flags, starts[:-1]) if len(starts) > 1 else np.zeros(0, bool)
+
+
+def _refuse_times(name: str, *, caller: str) -> None:
+    if name.endswith("_between"):
+        msg = (
+            f'{caller}: {name} is no measure but a column. Choose rows of the table: table["{name}"] after to_frame().'
+        )
+        raise SchemaError(msg)
 
 
 def _reaches(values: NDArray[np.float64], least: float) -> NDArray[np.bool_]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._baskets import encode
+from crmlytics._baskets import ITEM_ROLES, encode
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._lists import table_with_lists
 from crmlytics._segments import enter_segments
 from crmlytics._validation import as_days, check_choice, check_fraction
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.sequences._intervals import CUSTOMER, read_purchases
+from crmlytics.sequences._intervals import CUSTOMER, read_purchases, tell_silence
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._kernels.kaplan_meier import Curves
+    from crmlytics.sequences._intervals import Purchases
 
 AFTER = ("any", "first")
 CURVE = ("time_days", "survival_probability", "survival_probability_low", "survival_probability_high",
@@ -32,11 +33,12 @@ def survival_table(
     transactions: Transactions | Any,
     *,
     as_of: str | dt.date | dt.datetime,
+    by: str | None = None,
     segments: Any = None,
     after: str = "any",
     interval: float = 0.95,
 ) -> Any:
-    """Follow customers from a purchase on: how many have not bought again after 1, 2, 3, ... days.
+    """Follow customers from a purchase on: how many have not bought again (the same item) after 1, 2, 3, ... days.
 
     Customers who still wait at ``as_of`` count for as long as they have been seen to wait, and neither as lost nor as
     returned; leaving them out makes intervals look too short, the more so the shorter the data.
@@ -44,34 +46,43 @@ def survival_table(
     Parameters
     ----------
     transactions : Transactions or dataframe, one row per order line
-        Needs ``customer_id``, ``timestamp`` and ``amount``.
+        Needs ``customer_id``, ``timestamp``, ``amount`` and the item that ``by`` names.
     as_of : date
         The day described from; lines on or after it are left out, so nothing leaks from the future.
+    by : item such as "product_id" or "category", optional
+        A curve for each ``product_id``, ``category``, ``channel`` or ``partner_id``, of the time until the same
+        customer buys it again.
     segments : Customers or dataframe of the same kind, optional
-        Needs ``customer_id`` and ``segment``: a curve each. Customers without a segment are left out.
+        Needs ``customer_id`` and ``segment``: a curve each. Customers without a segment are left out. Not with ``by``.
     after : {"any", "first"}
-        Which purchases time is counted from: every one, so that frequent customers count often; or the first in the
-        data, so that each customer counts once and the curve tells how many make a second purchase.
+        Which purchases (of the item) time is counted from: every one, so that frequent customers count often; or the
+        first in the data, so that each customer counts once and the curve tells how many make a second purchase.
     interval : float
         The probability that an interval, ``_low`` to ``_high``, is made to hold.
 
     Returns
     -------
-    dataframe of the kind that came in, one row per segment and day on which anything happened, sorted by both
-        With segments ``segment`` (String); ``time_days`` (Int64, days since the purchase: 0 and each on which somebody
-        bought again or was seen last); ``survival_probability`` (Float64, of not having bought again by the end of
-        that day); ``survival_probability_low`` and ``_high`` (Float64, null where the probability is 1 or 0);
-        ``at_risk_count`` (Int64, intervals that had lasted until that day), ``event_count`` (Int64, those that ended on
-        it), ``waiting_count`` (Int64, those seen no longer).
+    dataframe of the kind that came in, one row per curve and day on which anything happened, sorted by both
+        With segments ``segment`` (String), with ``by`` the item (Int64 or String); ``time_days`` (Int64, days since the
+        purchase: 0 and each on which somebody bought again or was seen last); ``survival_probability`` (Float64, of not
+        having bought again by the end of that day); ``survival_probability_low`` and ``_high`` (Float64, null where the
+        probability is 1 or 0); ``at_risk_count`` (Int64, intervals that had lasted until that day), ``event_count``
+        (Int64, those that ended on it), ``waiting_count`` (Int64, those seen no longer).
 
     Raises
     ------
     SchemaError, MissingColumnsError
         For a date or an option that cannot be read, or when no customer who bought has a segment.
 
+    Warns
+    -----
+    DataQualityWarning
+        When nobody bought anything for more than a week before ``as_of``, and for longer than ever before.
+
     Notes
     -----
-    A purchase is a day on which more was bought than returned (or goods were free). The survival probability is the
+    A purchase is a day on which more was bought than returned (or goods were free); what comes back on another day
+    cancels nothing, and an ``as_of`` within a day counts that day as seen to its end. The survival probability is the
     product of ``1 - event_count / at_risk_count`` over the days so far (E. L. Kaplan and P. Meier (1958),
     "Nonparametric estimation from incomplete observations"), the interval normal on the scale of ln(-ln S). With one
     interval a customer the variance is Greenwood's; intervals of the same customer are alike, and their influence is
@@ -99,26 +110,24 @@ def survival_table(
     caller = "survival_table"
     check_choice(after, AFTER, name="after", caller=caller)
     check_fraction(interval, name="interval", caller=caller)
+    _check_by(by, segments, caller=caller)
     table = Transactions.bind(transactions)
-    purchases, engine = read_purchases(table, as_of=as_of, by=(CUSTOMER,), caller=caller)
-    customers = np.arange(len(purchases))
-    group, names = np.zeros(len(purchases), np.int64), np.array([""], object)
-    if segments is not None:
-        group, names = _groups(segments, table, purchases.ids[CUSTOMER], caller=caller)
+    purchases, engine = read_purchases(table, as_of=as_of, by=(by or CUSTOMER,), caller=caller)
+    tell_silence(purchases, as_of, caller=caller)
+    group, ids = _groups(purchases, by, segments, table, caller=caller)
     ended = np.ones(len(purchases.day), bool)
     ended[purchases.starts[1:] - 1] = False
     time = np.diff(purchases.day, append=0)
     time[~ended] = purchases.watched - purchases.last()
-    customer = np.repeat(customers, purchases.counts())
-    kept = group[customer] >= 0
+    history = np.repeat(np.arange(len(purchases)), purchases.counts())
+    kept = group[history] >= 0
     if after == "first":
         kept &= np.isin(np.arange(len(kept)), purchases.starts[:-1])
-    clusters = None if after == "first" else customer[kept]
-    curves = _curves(time[kept], ended[kept], group[customer[kept]], clusters, len(names))
-    columns = _columns(curves, interval)
-    if segments is None:
-        return table_with_lists(engine, columns)
-    return table_with_lists(engine, {"segment": np.repeat(names, np.diff(curves.starts))} | columns)
+    history = history[kept]
+    clusters = None if after == "first" else purchases.customer[history]
+    curves = _curves(time[kept], ended[kept], group[history], clusters)
+    names = {role: np.repeat(of_curve, np.diff(curves.starts)) for role, of_curve in ids.items()}
+    return table_with_lists(engine, names | _columns(curves, interval))
 
 
 def survival_summary_table(table: Any, *, horizon: str | dt.timedelta) -> Any:
@@ -132,19 +141,20 @@ def survival_summary_table(table: Any, *, horizon: str | dt.timedelta) -> Any:
 
     Returns
     -------
-    dataframe of the kind that came in, one row per segment (or one row), sorted by segment
-        ``segment`` (String) where there are segments; ``interval_count`` (Int64, all, ended or not); ``event_count``
-        (Int64, those that ended); ``median_days`` (Float64, the first day by whose end at most half still wait; null if
-        more do to the end), ``median_days_low`` and ``median_days_high`` (Float64, the first days at which the bounds
-        of the curve are at most half; null likewise); ``returned_probability`` (Float64, of buying again within
-        ``horizon``) with ``_low`` and ``_high``; ``restricted_mean_days`` (Float64, the mean of the time to the next
-        purchase, where whoever takes longer than ``horizon`` counts as ``horizon``). The last four are null if nobody
-        was seen for so long, the bounds also where the probability is 0 or 1.
+    dataframe of the kind that came in, one row per curve, sorted by segment or item
+        ``segment`` (String) or the item where there are any; ``interval_count`` (Int64, all, ended or not);
+        ``event_count`` (Int64, those that ended); ``median_days`` (Float64, the first day by whose end
+        fewer than half still wait; where exactly half do for a while, the middle of that time; null if more do to the
+        end), ``median_days_low`` and ``median_days_high`` (Float64, the same of the bounds of the curve);
+        ``returned_probability`` (Float64, of buying again within ``horizon``) with ``_low`` and ``_high``;
+        ``restricted_mean_days`` (Float64, the mean of the time to the next purchase, where whoever takes longer than
+        ``horizon`` counts as ``horizon``). The last four are null if nobody was seen for so long, the bounds also where
+        the probability is 0 or 1.
 
     Raises
     ------
     SchemaError, MissingColumnsError
-        For a table that is not a survival table, or a duration that cannot be read.
+        For a table that is not a survival table, or several in one; for a duration that cannot be read.
 
     Notes
     -----
@@ -167,7 +177,7 @@ def survival_summary_table(table: Any, *, horizon: str | dt.timedelta) -> Any:
     """
     caller = "survival_summary_table"
     days = as_days(horizon, caller=caller)
-    curves, bounds, names, engine = read_curves(table, caller=caller)
+    curves, bounds, ids, engine = read_curves(table, caller=caller)
     first, last = curves.starts[:-1], curves.starts[1:] - 1
     place = np.array([
         start + np.searchsorted(curves.time[start : end + 1], days, side="right") - 1
@@ -186,7 +196,7 @@ def survival_summary_table(table: Any, *, horizon: str | dt.timedelta) -> Any:
         "returned_probability_high": np.where(seen, 1 - low[place], np.nan),
         "restricted_mean_days": np.where(seen, curves.restricted_mean(days), np.nan),
     }
-    return table_with_lists(engine, columns if names is None else {"segment": names} | columns)
+    return table_with_lists(engine, ids | columns)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -194,8 +204,8 @@ def survival_summary_table(table: Any, *, horizon: str | dt.timedelta) -> Any:
 
 def read_curves(
     table: Any, *, caller: str
-) -> tuple[Curves, tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[Any] | None, Any]:
-    """Read a survival table: its curves, their bounds, the segments (None without) and the engine."""
+) -> tuple[Curves, tuple[NDArray[np.float64], NDArray[np.float64]], dict[str, NDArray[Any]], Any]:
+    """Read a survival table: its curves, their bounds, the segments or items (of one curve none) and the engine."""
     from crmlytics._kernels.kaplan_meier import Curves
 
     frame, engine = enter(table, caller=caller)
@@ -204,19 +214,56 @@ def read_curves(
     if missing:
         msg = f"{caller} needs the columns {missing} of a survival table, got {present}. Make one: survival_table(...)."
         raise MissingColumnsError(msg)
-    keys = ["segment"] if "segment" in present else []
+    keys = [name for name in ("segment", *ITEM_ROLES) if name in present][:1]
     found = collect(frame.select(*keys, *CURVE).sort(*keys, "time_days"))
     if len(found) == 0:
         msg = f"{caller}: the table has no rows. Check the filters before it."
         raise SchemaError(msg)
     values = {name: np.asarray(found[name].cast(nw.Float64).to_numpy(), np.float64) for name in CURVE}
-    code, names = encode(found.to_arrow()["segment"]) if keys else (np.zeros(len(found), np.int32), None)
+    code, ids = np.zeros(len(found), np.int32), {}
+    for name in keys:
+        code, ids[name] = encode(found.to_arrow()[name])
+    _check_once(code, values["time_days"], keys, caller=caller)
     starts = np.append(np.flatnonzero(np.diff(code, prepend=-1)), len(found)).astype(np.int64)
     time, survival, low, high, *counts = values.values()
-    return Curves(starts, time, survival, np.full(len(time), np.nan), *counts), (low, high), names, engine
+    return Curves(starts, time, survival, np.full(len(time), np.nan), *counts), (low, high), ids, engine
+
+
+def _check_once(code: NDArray[np.int32], days: NDArray[np.float64], keys: list[str], *, caller: str) -> None:
+    """Refuse curves on top of each other: rows are sorted, so equal ones are neighbours."""
+    again = np.flatnonzero((np.diff(code) == 0) & (np.diff(days) == 0))
+    if len(again):
+        per = f"each {keys[0]}" if keys else "the table"
+        msg = (
+            f"{caller}: {len(again):,} rows have a time_days that {per} has already, first {days[again[0]]:.0f}. If "
+            "these are several survival tables in one, give each its own name first: table.assign(segment='2023')."
+        )
+        raise SchemaError(msg)
+
+
+def _check_by(by: Any, segments: Any, *, caller: str) -> None:
+    if by is None:
+        return
+    check_choice(by, ITEM_ROLES, name="by", caller=caller)
+    if segments is not None:
+        msg = f"{caller}: by={by!r} and segments came together. Give one of them, or only the lines of one segment."
+        raise SchemaError(msg)
 
 
 def _groups(
+    purchases: Purchases, by: str | None, segments: Any, table: Transactions, *, caller: str
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Return the curve that each history belongs to, -1 without one, and the items or segments of the curves."""
+    if segments is not None:
+        group, names = _segments(segments, table, purchases.ids[CUSTOMER], caller=caller)
+        return group, {"segment": names}
+    if by is None:
+        return np.zeros(len(purchases), np.int64), {}
+    _, first = np.unique(purchases.item, return_index=True)
+    return purchases.item, {by: purchases.ids[by][first]}
+
+
+def _segments(
     segments: Any, table: Transactions, customer_ids: NDArray[Any], *, caller: str
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the number of each customer's segment, -1 without one, and the names of the segments."""
@@ -237,12 +284,12 @@ def _curves(
     ended: NDArray[np.bool_],
     group: NDArray[np.int64],
     customer: NDArray[np.int64] | None,
-    groups: int,
 ) -> Curves:
     """Estimate the curves, each from day 0 on: a spell without weight of one of its customers sees to that."""
     from crmlytics._kernels.kaplan_meier import kaplan_meier
 
-    _, anybody = np.unique(group, return_index=True)
+    anybody = np.unique(group, return_index=True)[1]
+    groups = len(anybody)
     return kaplan_meier(
         np.append(time, np.zeros(groups)),
         np.append(ended, np.zeros(groups, bool)),

@@ -12,8 +12,8 @@ from crmlytics._lists import table_with_lists
 from crmlytics._sequences import Sequences, offsets, read_sequences
 from crmlytics._validation import as_days, as_moment, check_count, warn
 from crmlytics.exceptions import SchemaError
-from crmlytics.sequences._allowed import Allowed, own_items
-from crmlytics.sequences._recommender import days_from
+from crmlytics.sequences._allowed import SHOWN, Allowed, own_items
+from crmlytics.sequences._recommender import days_from, tell_of_old_orders
 from crmlytics.sequences.next_purchase import NextPurchaseModel
 from crmlytics.tables import Products, Transactions
 
@@ -56,8 +56,9 @@ def upsell_table(
     transactions : Transactions or dataframe, one row per order line
         Needs ``customer_id``, ``order_id``, ``timestamp`` and ``product_id``.
     products : Products or dataframe, one row per product
-        Needs ``product_id``, ``category`` and ``tier`` or ``price``. Tiers that are whole numbers rise; words stand in
-        order of their mean ``price``. Without tiers the thirds of each category's products by price are its tiers.
+        Needs ``product_id``, ``category`` and ``tier`` or ``price``. Tiers that are whole numbers rise; words stand,
+        within each category, in order of the mean ``price`` of its products bought. Without tiers the thirds of each
+        category's products by price are its tiers.
     as_of : date
         Nothing at or after it is read.
     horizon : str or timedelta
@@ -77,12 +78,14 @@ def upsell_table(
     Raises
     ------
     SchemaError
-        When no tier can be told, or the model has too little to learn from.
+        When no tier can be told, when a tier is a word and none of its products in a category has a price, or when
+        the model has too little to learn from.
 
     Warns
     -----
     DataQualityWarning
-        When products that were bought have no category or tier: their purchases are left out.
+        When products that were bought have no category or tier: their purchases are left out; when the last order lies
+        longer before ``as_of`` than the horizon is; and when the model has little to learn from.
 
     Notes
     -----
@@ -98,6 +101,7 @@ def upsell_table(
     n = check_count(n, name="n", caller=caller)
     table = Transactions.bind(transactions)
     bought = read_sequences(table, as_of=moment, caller=caller)
+    tell_of_old_orders(bought, moment, days, caller=caller)
     shelf = _shelf(Products.bind(products), bought, caller=caller)
     on_rungs = _with_items(bought, shelf)
     now = days_from(on_rungs, moment)
@@ -139,35 +143,53 @@ def _shelf(products: Products, bought: Sequences, *, caller: str) -> _Shelf:
         lacking = len(bought.item_ids) - len(code)
         warn(f"{caller}: {lacking:,} of {len(bought.item_ids):,} products bought have no category or {graded[0]}.")
     categories, category = np.unique(np.array(known["category"].to_list()), return_inverse=True)
-    names, level = _levels(known, category, caller=caller)
-    rungs, rung_of = np.unique(category * len(names) + level, return_inverse=True)
+    names, tier = _tiers(known, category)
+    rungs, first, rung_of = np.unique(category * len(names) + tier, return_index=True, return_inverse=True)
+    owner, name = np.divmod(rungs, len(names))
+    height = tier[first].astype(np.float64)
+    if names.dtype.kind not in "iu" and "tier" in known.columns:
+        height = _mean_price(known, rung_of, len(rungs))
+        _refuse_unpriced(height, owner, [categories[owner], names[name]], caller=caller)
+    order = np.lexsort((height, owner))
     rung = np.full(len(bought.item_ids), -1, np.int64)
-    rung[code] = rung_of
-    owner = rungs // len(names)
+    rung[code] = np.argsort(order)[rung_of]
     above = np.where(np.append(owner[1:] == owner[:-1], False), np.arange(1, len(rungs) + 1), -1)
-    return _Shelf(rung, categories[owner], names[rungs % len(names)], above)
+    return _Shelf(rung, categories[owner], names[name[order]], above)
 
 
-def _levels(
-    known: nw.DataFrame[Any], category: NDArray[np.int64], *, caller: str
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the tiers, basic first, and that of each product."""
+def _tiers(known: nw.DataFrame[Any], category: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the names of the tiers, and which of them each product is."""
     if "tier" not in known.columns:
         return np.array(PRICE_TIERS), _thirds(known["price"].to_numpy().astype(np.float64), category)
-    tiers, level = np.unique(np.array(known["tier"].to_list()), return_inverse=True)
-    if tiers.dtype.kind in "iu":
-        return tiers, level
-    if "price" not in known.columns:
+    names, tier = np.unique(np.array(known["tier"].to_list()), return_inverse=True)
+    return names, tier
+
+
+def _mean_price(known: nw.DataFrame[Any], rung: NDArray[np.int64], rungs: int) -> NDArray[np.float64]:
+    """Return the mean price of the products of each rung that have one; NaN: none has."""
+    price = np.full(len(rung), np.nan)
+    if "price" in known.columns:
+        price = known["price"].cast(nw.Float64).fill_null(float("nan")).to_numpy()
+    order = np.lexsort((price, rung))  # one order of adding up, whatever that of the rows
+    order = order[np.isfinite(price[order])]
+    sums, counts = (np.bincount(rung[order], weight, rungs) for weight in (price[order], None))
+    mean: NDArray[np.float64] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return mean
+
+
+def _refuse_unpriced(
+    height: NDArray[np.float64], owner: NDArray[np.int64], words: list[NDArray[Any]], *, caller: str
+) -> None:
+    """Refuse tiers whose place in their category no price tells; an only one needs no place."""
+    lost = np.flatnonzero(np.isnan(height) & (np.bincount(owner)[owner] > 1))
+    if len(lost):
+        pairs = zip(*(word[lost[:SHOWN]].tolist() for word in words), strict=True)
+        told = ", ".join(f"{tier!r} of {category!r}" for category, tier in pairs)
         msg = (
-            f"{caller}: tiers are words, such as {tiers.tolist()[0]!r}, and no price says which is higher. Bind a "
-            "price, or number the tiers: 1 for the basic one."
+            f"{caller}: tiers are words, and no price says how high these stand: {told}. Give a price, or number the "
+            "tiers: 1 for the basic one."
         )
         raise SchemaError(msg)
-    price = known["price"].cast(nw.Float64).fill_null(float("nan")).to_numpy()
-    has_price = np.isfinite(price)
-    sums = np.bincount(level[has_price], price[has_price], len(tiers))
-    order = np.argsort(sums / np.maximum(np.bincount(level[has_price], minlength=len(tiers)), 1), kind="stable")
-    return tiers[order], np.argsort(order)[level]
 
 
 def _thirds(price: NDArray[np.float64], category: NDArray[np.int64]) -> NDArray[np.int64]:
