@@ -130,7 +130,7 @@ def test_of_numbers_and_before_as_of_only():
 def test_paths_refuse_and_tell():
     clicks = pd.DataFrame(clicks_of(WAYS))
     for wrong in (0, 1.5, "1%", True):
-        with pytest.raises(SchemaError, match=r"path_table: min_support must be a share of sessions between 0 and 1"):
+        with pytest.raises(SchemaError, match=r"path_table: min_support must be a whole number of sessions"):
             path_table(clicks, converted="buy", min_support=wrong)
     with pytest.raises(SchemaError, match=r"path_table: max_len must be a whole number of at least 3, got 2"):
         path_table(clicks, converted="buy", min_len=3, max_len=2)

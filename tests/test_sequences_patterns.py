@@ -357,7 +357,7 @@ def test_features_refuse_what_is_no_handful():
     ("arguments", "text"),
     [
         ({}, r"frequent_sequences: give min_support, such as min_support=0.01 \(of all customers\)"),
-        ({"min_support": 1.5}, r"min_support must be a whole number of customers \(or sessions\).*got 1.5"),
+        ({"min_support": 1.5}, r"min_support must be a whole number of customers.*got 1.5"),
         ({"min_support": 0}, r"min_support must be a whole number.*got 0"),
         ({"min_support": 2, "kind": "closd"}, r"kind must be one of .*Did you mean 'closed'"),
         ({"min_support": 2, "max_len": 1, "min_len": 2}, r"max_len must be a whole number of at least 2"),

@@ -9,6 +9,7 @@ import numpy as np
 
 from crmlytics._baskets import basket_lines
 from crmlytics._frames import SPARK, collect
+from crmlytics._support import least_count
 from crmlytics.affinity._mining import Mined, Wanted
 from crmlytics.exceptions import ResultTooLargeError, SchemaError
 
@@ -34,7 +35,7 @@ def mine_on_cluster(table: Transactions, wanted: Wanted, *, basket: Basket, item
         raise SchemaError(msg)
     lines, keys = basket_lines(table, basket=basket, item=item, caller=caller)
     basket_count, item_count = (_distinct(lines, *names) for names in (keys, ["item"]))
-    floor = wanted.least_count(basket_count)
+    floor = least_count(wanted.min_support, basket_count)
     too_many = wanted.too_many(floor, basket_count, caller)
     tree, item_ids = _mined(lines, keys, floor, basket_count, (wanted.max_bytes, too_many))
     rows = wanted.fitting(tree, _answers(tree, wanted.kind))

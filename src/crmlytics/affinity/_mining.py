@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._support import least_count, mined_for_top
 from crmlytics.affinity.hierarchy import ancestors_of, parents_of
 from crmlytics.exceptions import ResultTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from crmlytics._baskets import Baskets
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 
 BYTES_AN_ENTRY = 16  # of what is read: where each item of each basket stands
 NO_LIMIT = 2**30
-DENOMINATOR = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +33,6 @@ class Wanted:
     kind: str
     top_k: int | None
     max_bytes: int
-
-    def least_count(self, basket_count: int) -> int:
-        """Return the fewest baskets that reach the support, a count or a share as it was written (0.1 is a tenth)."""
-        if self.min_support is None:
-            return 1
-        if isinstance(self.min_support, numbers.Integral):
-            return int(self.min_support)
-        share = Fraction(repr(float(self.min_support))).limit_denominator(DENOMINATOR)  # 5/6 is five sixths
-        return max(1, math.ceil(share * basket_count))
 
     def fitting(self, tree: ItemsetTree, rows: NDArray[np.int32]) -> NDArray[np.int32]:
         """Keep the rows of itemsets that are long enough, and not too long."""
@@ -85,7 +71,7 @@ def mine_in_memory(baskets: Baskets, wanted: Wanted, parent_of: dict[str, str] |
     from crmlytics._kernels.itemsets import KINDS, Question, TooManyItemsetsError, columns_of, frequent_part, mine
 
     counts = np.bincount(baskets.items, minlength=len(baskets.item_ids))
-    floor = wanted.least_count(len(baskets))
+    floor = least_count(wanted.min_support, len(baskets))
     room = wanted.max_bytes - BYTES_AN_ENTRY * len(baskets.items)
 
     def mined_at(min_count: int) -> Found:
@@ -100,34 +86,11 @@ def mine_in_memory(baskets: Baskets, wanted: Wanted, parent_of: dict[str, str] |
 
     try:
         if wanted.top_k is not None and wanted.kind != "maximal":
-            tree, rows = _most_frequent(mined_at, wanted, counts, floor)
+            tree, rows = mined_for_top(mined_at, counts, wanted.top_k, floor, TooManyItemsetsError)
+            rows = wanted.top(tree, rows)
         else:  # what is maximal depends on the threshold
             tree, rows = mined_at(floor)
             rows = rows if wanted.top_k is None else wanted.top(tree, rows)
     except TooManyItemsetsError:
         raise ResultTooLargeError(wanted.too_many(floor, len(baskets), caller)) from None
     return Mined(tree, rows, baskets.item_ids[len(counts) - tree.item_total :], floor, len(counts))
-
-
-def _most_frequent(mined_at: Callable[[int], Found], wanted: Wanted, counts: NDArray[np.int64], floor: int) -> Found:
-    """Lower the threshold until enough itemsets are found, and keep the most frequent of them.
-
-    It begins at the count of the ``top_k``-th item, which the ``top_k``-th itemset reaches if single items are wanted.
-    """
-    from crmlytics._kernels.itemsets import TooManyItemsetsError
-
-    top_k = wanted.top_k or 1
-    threshold = max(int(counts[-min(top_k, len(counts))]) if len(counts) else floor, floor)
-    too_many, too_few = floor - 1, threshold + 1
-    while True:
-        try:
-            tree, rows = mined_at(threshold)
-        except TooManyItemsetsError:
-            too_many = threshold
-            if too_few - too_many <= 1:
-                raise
-        else:
-            if len(rows) >= top_k or threshold == floor:
-                return tree, wanted.top(tree, rows)
-            too_few = threshold
-        threshold = max(floor, (too_many + too_few) // 2 if too_many >= floor else too_few // 2)

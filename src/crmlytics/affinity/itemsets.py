@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import numpy as np
 from crmlytics._baskets import read_baskets
 from crmlytics._lists import list_column, table_with_lists
 from crmlytics._names import names_of
-from crmlytics._validation import as_bytes, check_choice, check_count, warn
+from crmlytics._support import check_wanted
+from crmlytics._validation import as_bytes, warn
 from crmlytics.affinity._cluster import is_on_cluster, mine_on_cluster
 from crmlytics.affinity._mining import Wanted, mine_in_memory
 from crmlytics.affinity.hierarchy import lifted, parents_of, read_hierarchy
@@ -201,7 +201,9 @@ def frequent_itemsets(
     2  ['milk' 'tea']       2             2  0.666667
     """
     wanted = Wanted(min_support, max_len, min_len, kind, top_k, as_bytes(max_memory, caller=CALLER))
-    _check(wanted)
+    check_wanted(
+        min_support=min_support, min_len=min_len, max_len=max_len, kind=kind, top_k=top_k, of="baskets", caller=CALLER
+    )
     table = Transactions.bind(transactions)
     if hierarchy is not None:
         _refuse_with_hierarchy(kind, table)
@@ -219,38 +221,6 @@ def frequent_itemsets(
         distinct_item_count=mined.distinct_item_count, kind=kind, item=item, basket=basket,
         engine=table.engine.without_table, hierarchy=parent_of,
     )  # fmt: skip
-
-
-def _check(wanted: Wanted) -> None:
-    if wanted.min_support is None and wanted.top_k is None:
-        msg = (
-            f"{CALLER}: give min_support, such as min_support=0.01 (of all baskets) or min_support=100 (baskets), "
-            "or top_k, such as top_k=50."
-        )
-        raise SchemaError(msg)
-    if wanted.min_support is not None:
-        _check_support(wanted.min_support)
-    check_count(wanted.min_len, name="min_len", caller=CALLER)
-    check_choice(wanted.kind, ["all", "closed", "maximal"], name="kind", caller=CALLER)
-    if wanted.max_len is not None:
-        check_count(wanted.max_len, name="max_len", caller=CALLER, least=wanted.min_len)
-    if wanted.top_k is not None:
-        check_count(wanted.top_k, name="top_k", caller=CALLER)
-        if wanted.kind == "maximal" and wanted.min_support is None:
-            msg = f"{CALLER}: what is maximal depends on min_support. Give it too, such as min_support=0.01."
-            raise SchemaError(msg)
-
-
-def _check_support(min_support: Any) -> None:
-    is_count = isinstance(min_support, numbers.Integral) and not isinstance(min_support, bool)
-    is_share = isinstance(min_support, numbers.Real) and not isinstance(min_support, (bool, numbers.Integral))
-    if (is_count and min_support >= 1) or (is_share and 0 < float(min_support) <= 1):
-        return
-    msg = (
-        f"{CALLER}: min_support must be a whole number of baskets such as min_support=100, or a share of them between "
-        f"0 and 1 such as min_support=0.01, got {min_support!r}."
-    )
-    raise SchemaError(msg)
 
 
 def _refuse_with_hierarchy(kind: str, table: Transactions) -> None:

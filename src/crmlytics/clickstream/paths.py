@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crmlytics._lists import list_column, table_with_lists
 from crmlytics._sequences import offsets
+from crmlytics._support import check_support, least_count
 from crmlytics._validation import check_count, check_fraction
 from crmlytics.clickstream._walks import read_walks, until_conversion
-from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from crmlytics.tables import Events
 
 CALLER = "path_table"
-DENOMINATOR = 10**9
 
 
 def path_table(
@@ -106,31 +102,17 @@ def path_table(
     0  ['home' 'cart']               3          0.666667  1.666667
     1  ['home' 'help']               2          0.000000  0.000000
     """
+    check_support(min_support, of="sessions", caller=CALLER)
     check_count(min_len, name="min_len", caller=CALLER)
     check_count(max_len, name="max_len", caller=CALLER, least=min_len)
     check_fraction(confidence, name="confidence", caller=CALLER)
     walks = read_walks(events, by=by, item=item, as_of=as_of, caller=CALLER)
-    least = _least_count(min_support, len(walks))
+    least = least_count(min_support, len(walks))
     approaches = until_conversion(walks, walks.converts(converted, caller=CALLER))
     return table_with_lists(walks.engine, _columns(walks, approaches, (least, min_len, max_len), confidence))
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
-
-
-def _least_count(min_support: Any, walks: int) -> int:
-    """Return the fewest walks that reach the support, a count or a share as it was written (0.1 is a tenth)."""
-    is_number = isinstance(min_support, numbers.Real) and not isinstance(min_support, bool)
-    if is_number and isinstance(min_support, numbers.Integral) and int(min_support) >= 1:
-        return int(min_support)
-    if is_number and 0 < min_support < 1:
-        share = Fraction(repr(float(min_support))).limit_denominator(DENOMINATOR)
-        return max(1, math.ceil(share * walks))
-    msg = (
-        f"{CALLER}: min_support must be a share of sessions between 0 and 1, such as min_support=0.01, or a whole "
-        f"number of them, got {min_support!r}."
-    )
-    raise SchemaError(msg)
 
 
 def _columns(walks: Walks, approaches: Approaches, wanted: tuple[int, int, int], confidence: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from crmlytics._baskets import basket_lines
 from crmlytics._frames import SPARK, collect
+from crmlytics._support import least_count
 from crmlytics.exceptions import ResultTooLargeError, SchemaError
 from crmlytics.sequences._mining import Mined, Wanted
 
@@ -39,7 +40,7 @@ def mine_on_cluster(table: Transactions | Events, wanted: Wanted, layout: Layout
     table = table if as_of is None else table.before(as_of)
     lines, order = _event_lines(table, layout, caller) if layout.of_events else _order_lines(table, layout, caller)
     total = int(collect(lines.select(layout.by).unique().select(count=nw.len()))["count"][0])
-    floor = wanted.least_count(total)
+    floor = least_count(wanted.min_support, total)
     patterns = _found(lines, order, layout, wanted, (floor, total))
     if patterns is None:
         raise ResultTooLargeError(wanted.too_many(floor, total, caller))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._support import least_count, mined_for_top
 from crmlytics.exceptions import ResultTooLargeError
 from crmlytics.sequences._occurrences import arrays_of, as_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from crmlytics._kernels.sequence_tree import SequenceTree
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
     Found = tuple[SequenceTree, NDArray[np.int32]]
 
 NO_LIMIT = 2**30
-DENOMINATOR = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +39,6 @@ class Wanted:
     top_k: int | None
     max_bytes: int
     limits: tuple[int, int, int] | None = None
-
-    def least_count(self, sequence_count: int) -> int:
-        """Return the fewest sequences that reach the support, a count or a share as it was written."""
-        if self.min_support is None:
-            return 1
-        if isinstance(self.min_support, numbers.Integral):
-            return int(self.min_support)
-        share = Fraction(repr(float(self.min_support))).limit_denominator(DENOMINATOR)  # 5/6 is five sixths
-        return max(1, math.ceil(share * sequence_count))
 
     def question(self, min_count: int) -> Question:
         """Ask for patterns of the lengths wanted; one item longer where only those can tell what is closed."""
@@ -109,7 +95,7 @@ def mine_in_memory(sequences: Sequences, wanted: Wanted, *, caller: str) -> Mine
     """Mine what is wanted from sequences whose item codes rise with the number of sequences that hold them."""
     from crmlytics._kernels.sequences import TooManySequencesError, sequence_counts
 
-    floor = wanted.least_count(len(sequences))
+    floor = least_count(wanted.min_support, len(sequences))
 
     def mined_at(min_count: int) -> Found:
         tree = _tree(sequences, wanted, min_count)
@@ -119,7 +105,8 @@ def mine_in_memory(sequences: Sequences, wanted: Wanted, *, caller: str) -> Mine
         if wanted.top_k is not None and wanted.kind != "maximal":
             bounds = sequences.item_starts[sequences.starts]
             counts = sequence_counts(bounds, sequences.items, len(sequences.item_ids))
-            tree, rows = _most_frequent(mined_at, wanted, counts, floor)
+            tree, rows = mined_for_top(mined_at, counts, wanted.top_k, floor, TooManySequencesError)
+            rows = wanted.top(tree, rows)
         else:  # what is maximal depends on the threshold
             tree, rows = mined_at(floor)
             rows = rows if wanted.top_k is None else wanted.top(tree, rows)
@@ -154,27 +141,3 @@ def longest_elements(tree: SequenceTree) -> NDArray[np.int32]:
     place_in_element = places - np.maximum.accumulate(np.where(joined, 0, places)) + 1
     longest = np.maximum.reduceat(place_in_element, starts[:-1]) if len(tree) else np.zeros(0)
     return longest.astype(np.int32)
-
-
-def _most_frequent(mined_at: Callable[[int], Found], wanted: Wanted, counts: NDArray[np.int64], floor: int) -> Found:
-    """Lower the threshold until enough patterns are found, and keep the most frequent of them.
-
-    It begins at the count of the ``top_k``-th item, which the ``top_k``-th pattern reaches if single items are wanted.
-    """
-    from crmlytics._kernels.sequences import TooManySequencesError
-
-    top_k = wanted.top_k or 1
-    threshold = max(int(counts[-min(top_k, len(counts))]) if len(counts) else floor, floor)
-    too_many, too_few = floor - 1, threshold + 1
-    while True:
-        try:
-            tree, rows = mined_at(threshold)
-        except TooManySequencesError:
-            too_many = threshold
-            if too_few - too_many <= 1:
-                raise
-        else:
-            if len(rows) >= top_k or threshold == floor:
-                return tree, wanted.top(tree, rows)
-            too_few = threshold
-        threshold = max(floor, (too_many + too_few) // 2 if too_many >= floor else too_few // 2)

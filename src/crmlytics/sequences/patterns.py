@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ import numpy as np
 from crmlytics._lists import list_column, lists_of_lists, table_with_lists, text_of_lists
 from crmlytics._names import names_of
 from crmlytics._sequences import offsets
-from crmlytics._validation import as_bytes, check_choice, check_count, warn
+from crmlytics._support import check_wanted
+from crmlytics._validation import as_bytes, check_count, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.sequences._checks import check_patterns
 from crmlytics.sequences._cluster import is_on_cluster, mine_on_cluster
@@ -238,7 +238,11 @@ def frequent_sequences(
     wanted = Wanted(
         min_support, max_len, min_len, max_element_len, kind, top_k, as_bytes(max_memory, caller=CALLER), limits
     )
-    _check(wanted)
+    check_wanted(
+        min_support=min_support, min_len=min_len, max_len=max_len, kind=kind, top_k=top_k, of="customers", caller=CALLER
+    )
+    if max_element_len is not None:
+        check_count(max_element_len, name="max_element_len", caller=CALLER)
     if is_on_cluster(table):
         sequences, mined = None, mine_on_cluster(table, wanted, layout, as_of=as_of, caller=CALLER)
     else:
@@ -306,37 +310,3 @@ def pattern_features(
     if len(features) < len(texts):  # ids with " > " or " + " in them
         raise SchemaError(f"{FEATURES}: some patterns read alike. Give items other names, with names={{id: name}}.")
     return table_with_lists(table.engine, {patterns.layout.by: ids} | features)
-
-
-def _check(wanted: Wanted) -> None:
-    if wanted.min_support is None and wanted.top_k is None:
-        msg = (
-            f"{CALLER}: give min_support, such as min_support=0.01 (of all customers) or min_support=100 (customers), "
-            "or top_k, such as top_k=50."
-        )
-        raise SchemaError(msg)
-    if wanted.min_support is not None:
-        _check_support(wanted.min_support)
-    check_count(wanted.min_len, name="min_len", caller=CALLER)
-    check_choice(wanted.kind, ["all", "closed", "maximal"], name="kind", caller=CALLER)
-    if wanted.max_len is not None:
-        check_count(wanted.max_len, name="max_len", caller=CALLER, least=wanted.min_len)
-    if wanted.max_element_len is not None:
-        check_count(wanted.max_element_len, name="max_element_len", caller=CALLER)
-    if wanted.top_k is not None:
-        check_count(wanted.top_k, name="top_k", caller=CALLER)
-        if wanted.kind == "maximal" and wanted.min_support is None:
-            msg = f"{CALLER}: what is maximal depends on min_support. Give it too, such as min_support=0.01."
-            raise SchemaError(msg)
-
-
-def _check_support(min_support: Any) -> None:
-    is_count = isinstance(min_support, numbers.Integral) and not isinstance(min_support, bool)
-    is_share = isinstance(min_support, numbers.Real) and not isinstance(min_support, (bool, numbers.Integral))
-    if (is_count and min_support >= 1) or (is_share and 0 < float(min_support) <= 1):
-        return
-    msg = (
-        f"{CALLER}: min_support must be a whole number of customers (or sessions) such as min_support=100, or a share "
-        f"of them between 0 and 1 such as min_support=0.01, got {min_support!r}."
-    )
-    raise SchemaError(msg)
