@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 
@@ -42,3 +43,37 @@ def frequent_sequences(
 def _share(min_count: int, total: int) -> float:
     """Return the share of which MLlib makes the least count; it takes none above one, where nothing can be found."""
     return min((min_count - 0.5) / max(total, 1), 1.0)
+
+
+def map_batches(frame: Any, score: Any, added: Any, *, key: list[str]) -> Any:
+    """Give a Spark frame to ``score`` as pandas tables, Arrow batch by batch where it lives; a Spark frame of results.
+
+    ``score`` gives back ``key``, which keeps its types, and the columns of the Arrow schema ``added``. It is pickled
+    once and sent to every worker; Spark broadcasts it by itself if it is large.
+    """
+    from pyspark.sql.pandas.types import from_arrow_schema
+    from pyspark.sql.types import StructType
+
+    new = from_arrow_schema(added, prefer_timestamp_ntz=True).fields
+    types = StructType([*(frame.schema[name] for name in key), *new])
+    with warnings.catch_warnings():  # of pandas 3, which Spark itself does not touch here: Arrow goes in and out
+        warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
+        return frame.mapInArrow(_BatchScorer(score, added, key), types)
+
+
+class _BatchScorer:
+    """What runs on the workers."""
+
+    def __init__(self, score: Any, added: Any, key: list[str]) -> None:
+        self.score, self.added, self.key = score, added, key
+
+    def __call__(self, batches: Any) -> Any:
+        """Score one Arrow batch after the other."""
+        import pandas as pd
+        import pyarrow as pa
+
+        for batch in batches:
+            if batch.num_rows:
+                types = pa.schema([*(batch.schema.field(name) for name in self.key), *self.added])
+                scored = self.score(batch.to_pandas(types_mapper=pd.ArrowDtype))
+                yield from pa.Table.from_pandas(scored, types, preserve_index=False).to_batches()

@@ -8,12 +8,14 @@ from crmlytics.datasets._bundled import (
     load_donations,
 )
 from crmlytics.datasets._events import SyntheticEvents, make_events
+from crmlytics.datasets._leads import SyntheticLeads, make_leads
 from crmlytics.datasets._online_retail import load_online_retail
 from crmlytics.datasets._synthetic import SyntheticTransactions, make_transactions
 
 __all__ = [
     "CompleteJourney",
     "SyntheticEvents",
+    "SyntheticLeads",
     "SyntheticTransactions",
     "data_path",
     "load_cdnow",
@@ -21,5 +23,6 @@ __all__ = [
     "load_donations",
     "load_online_retail",
     "make_events",
+    "make_leads",
     "make_transactions",
 ]

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from crmlytics._kernels.working import in_parts
 from crmlytics._validation import warn
 from crmlytics.exceptions import SchemaError
+from crmlytics.scoring._folds import deal_customers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def fit_ranker(lessons: Lessons, random_state: int, *, caller: str) -> Ranker:
             f"{caller}: {len(buyers):,} customers bought one of their candidates in the periods to learn from: with "
             f"under {ENOUGH} a simple rule is often better. Compare PersonalThenPopularRecommender by evaluate()."
         )
-    fold = _folds(lessons.customer, buyers, random_state)
+    fold = deal_customers(lessons.customer, lessons.bought, FOLDS, random_state)
 
     def learn(number: int) -> tuple[Any, NDArray[np.float64]]:
         seen = fold != number
@@ -82,15 +83,6 @@ def fit_ranker(lessons: Lessons, random_state: int, *, caller: str) -> Ranker:
             'popularity. Take PersonalThenPopularRecommender, or a longer horizon or item="category".'
         )
     return Ranker([model for model, _ in learnt], *line)
-
-
-def _folds(customer: NDArray[np.int64], buyers: NDArray[np.int64], random_state: int) -> NDArray[np.int64]:
-    """Deal the customers out, buyers and others each evenly; all candidates of a customer lie in one fold."""
-    rng = np.random.default_rng(random_state)
-    fold = np.empty(int(customer.max()) + 1, np.int64)
-    for group in (buyers, np.setdiff1d(customer, buyers)):
-        fold[rng.permutation(group)] = np.arange(len(group)) % FOLDS
-    return fold[customer]
 
 
 def _model(purchases: int, random_state: int) -> Any:

@@ -10,10 +10,10 @@ import numpy as np
 from crmlytics._baskets import ITEM_ROLES, encode
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._lists import table_with_lists
+from crmlytics._purchase_days import CUSTOMER, read_purchases, tell_silence
 from crmlytics._segments import enter_segments
 from crmlytics._validation import as_days, check_choice, check_fraction
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.sequences._intervals import CUSTOMER, read_purchases, tell_silence
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._kernels.kaplan_meier import Curves
-    from crmlytics.sequences._intervals import Purchases
+    from crmlytics._purchase_days import Purchases
 
 AFTER = ("any", "first")
 CURVE = ("time_days", "survival_probability", "survival_probability_low", "survival_probability_high",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._lists import table_with_lists
+from crmlytics._purchase_days import CUSTOMER, as_moments, check_by, read_purchases, tell_silence
 from crmlytics._validation import LONGEST_DAYS, as_days, check_choice, check_count, check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.sequences._intervals import CUSTOMER, as_moments, check_by, read_purchases, tell_silence
 from crmlytics.sequences._timing import (
     FAMILIES,
     INTERVAL,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._kernels.renewal import Spells
-    from crmlytics.sequences._intervals import Purchases
+    from crmlytics._purchase_days import Purchases
     from crmlytics.sequences._timing import Vector
     from crmlytics.tables import Transactions
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -62,7 +64,8 @@ def records(table: Any) -> list[tuple[Any, ...]]:
 
 @cache
 def spark_session() -> Any:
-    """Start a small local Spark session, once."""
+    """Start a small local Spark session, once; its workers run this very Python, where crmlytics is."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = import_module("pyspark.sql").SparkSession.builder.master("local[1]").appName("crmlytics")
     settings = {
         "spark.ui.enabled": "false",

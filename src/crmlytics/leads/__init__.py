@@ -1,0 +1,1 @@
+"""Which prospects become customers, and where the pipeline loses them."""

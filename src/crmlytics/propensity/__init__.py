@@ -1,0 +1,1 @@
+"""Who buys what, or responds, within a horizon."""

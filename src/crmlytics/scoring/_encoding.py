@@ -1,0 +1,201 @@
+"""From the columns of a table to the numbers that a model learns from, the same way again when it scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crmlytics._validation import did_you_mean
+from crmlytics.exceptions import MissingColumnsError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+OTHER, MISSING = "other", "missing"
+MOST_LEVELS = 100  # of one column; the rarer ones are pooled
+RARE = 20  # rows: a level with fewer says nothing by itself
+ID_LIKE = 0.5  # levels a row: a column of text with more is a name or an id, not a property
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A column that a model learns from.
+
+    Attributes
+    ----------
+    name : str
+    levels : tuple of str, or None
+        None for a numeric column; else the levels of a column of words, rare ones pooled as ``"other"``, which is last.
+    """
+
+    name: str
+    levels: tuple[str, ...] | None = None
+
+    def encode(self, values: Any) -> NDArray[np.float64]:
+        """Return numbers, or the codes of levels; NaN is missing, and so is a level never seen where none is rare."""
+        if self.levels is None:
+            return _numbers(values)
+        text = _words(values)
+        place = {level: code for code, level in enumerate(self.levels)}
+        unseen = place.get(OTHER, np.nan)
+        codes = {word: place.get(word, unseen) for word in text.dropna().unique()}
+        return np.asarray(text.map(codes).to_numpy(dtype=np.float64, na_value=np.nan))
+
+    def in_words(self, value: float) -> str:
+        """Return an encoded value as an analyst reads it."""
+        if np.isnan(value):
+            return MISSING
+        return f"{value:.6g}" if self.levels is None else self.levels[int(value)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """The encoded rows of a table.
+
+    Attributes
+    ----------
+    matrix : float64 array, shape (rows, features)
+        Numbers, and codes of levels; NaN is missing.
+    features : tuple of Feature
+    """
+
+    matrix: NDArray[np.float64]
+    features: tuple[Feature, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the features, in the order of the columns."""
+        return [feature.name for feature in self.features]
+
+    def rows(self, which: NDArray[Any]) -> Design:
+        """Return some of the rows."""
+        return Design(self.matrix[which], self.features)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """What was learnt of the columns of a table.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+    left_out : dict of column to reason
+        Columns that nothing can be learnt from.
+    """
+
+    features: tuple[Feature, ...]
+    left_out: dict[str, str]
+
+    def design(self, table: Any, *, caller: str) -> Design:
+        """Encode a pandas table that has the columns of the features."""
+        columns = [str(name) for name in table.columns]
+        for feature in self.features:
+            if feature.name not in columns:
+                msg = (
+                    f"{caller}: the table lacks the column {feature.name!r} that the model learnt from."
+                    f"{did_you_mean(feature.name, columns)} Columns: {columns}"
+                )
+                raise MissingColumnsError(msg)
+        encoded = [_finite(feature.encode(table[feature.name]), feature.name, caller) for feature in self.features]
+        return Design(np.column_stack(encoded) if encoded else np.empty((len(table), 0)), self.features)
+
+
+def learn_encoder(table: Any, names: Sequence[str], *, caller: str) -> Encoder:
+    """Learn how the columns ``names`` of a pandas table become features.
+
+    Numbers and flags stay numbers; text of numbers is read as numbers (a blank is missing); other text becomes levels,
+    of which those with under ``RARE`` rows are pooled. Moments, constants and columns of names are left out.
+    """
+    features, left_out = [], {}
+    for name in names:
+        found = _feature(name, table[name])
+        if isinstance(found, Feature):
+            features.append(found)
+        else:
+            left_out[name] = found
+    if not features:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items()) or "the table has no other column"
+        msg = f"{caller}: no column is left to learn from ({listed})."
+        raise SchemaError(msg)
+    return Encoder(tuple(features), left_out)
+
+
+# -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _feature(name: str, values: Any) -> Feature | str:
+    """Return the feature that a column is, or why it is none."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(values) or "date" in str(values.dtype):
+        return "a date: give the days from it to the cutoff"
+    if _is_numeric(values):
+        known = _numbers(values)
+        known = known[~np.isnan(known)]
+        return Feature(name) if len(known) and known.min() < known.max() else "the same in every row"
+    return _levels(name, _words(values))
+
+
+def _levels(name: str, words: Any) -> Feature | str:
+    counts = words.value_counts()
+    if len(counts) + bool(words.isna().any()) < 2:
+        return "the same in every row"
+    if len(counts) > MOST_LEVELS and len(counts) > ID_LIKE * len(words):
+        return "different in nearly every row, as names and ids are"
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rare = min(RARE, len(words) // 50)
+    kept = [level for level, count in ordered[:MOST_LEVELS] if count >= rare and level != OTHER]
+    levels = sorted(kept) + ([OTHER] if len(kept) < len(counts) else [])
+    return Feature(name, tuple(levels)) if len(levels) + bool(words.isna().any()) > 1 else "rare levels only"
+
+
+def _is_numeric(values: Any) -> bool:
+    """Whether a column holds numbers or flags, or is text that does."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values) or "decimal" in str(values.dtype):
+        return True
+    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) in {
+        "boolean", "integer", "floating", "decimal", "mixed-integer-float", "empty",
+    }:  # fmt: skip
+        return True
+    words = _words(values).dropna()
+    return len(words) > 0 and bool(pd.to_numeric(words, errors="coerce").notna().all())
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(values):
+        if not _is_plain_object(values):
+            values = pd.to_numeric(_words(values), errors="coerce")
+        else:
+            values = values.map(lambda value: np.nan if value is None or value is pd.NA else float(value))
+    return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _is_plain_object(values: Any) -> bool:
+    import pandas as pd
+
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    return "decimal" in str(values.dtype) or (values.dtype == object and kind not in {"string", "mixed"})
+
+
+def _words(values: Any) -> Any:
+    """Return a column as text; blanks are missing."""
+    import pandas as pd
+
+    text = values.astype("object").map(lambda value: str(value).strip(), na_action="ignore")
+    return text.where(text.notna() & (text != ""), None).astype(pd.StringDtype(na_value=np.nan))
+
+
+def _finite(values: NDArray[np.float64], name: str, caller: str) -> NDArray[np.float64]:
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        msg = f"{caller}: column {name!r} holds infinite values in {infinite:,} rows. Make them missing, or cap them."
+        raise SchemaError(msg)
+    return values

@@ -1,0 +1,1 @@
+"""Point-in-time panels: features strictly before a cutoff, labels strictly after it."""
