@@ -228,9 +228,9 @@ def test_the_control_group_is_not_contacted():
 
 
 SUBSCRIPTIONS = {
-    "customer_id": ["a", "b", "b", "c", "d", "e"],
-    "started_at": [on(-90), on(-50), on(8), on(-30), on(0), on(-20)],
-    "ended_at": [on(10), on(8), pd.NaT, on(3), pd.NaT, pd.NaT],
+    "customer_id": ["a", "b", "b", "c", "d", "e", "f"],
+    "started_at": [on(-90), on(-50), on(8), on(-30), on(0), on(-20), on(-20)],
+    "ended_at": [on(10), on(8), pd.NaT, on(3), pd.NaT, pd.NaT, on(15)],
 }
 
 
@@ -244,8 +244,9 @@ def test_who_ended_a_subscription_by_hand(quick_frame):
         ("a", 10.0, 2, True),
         ("b", 20.0, 1, False),  # went over to another one
         ("e", 70.0, 1, False),
+        ("f", None, 0, False),  # ended when the window was over
     ]
-    assert [row[0] for row in records(snapshots.features_table(CUTOFF))] == ["a", "b", "c", "e"]
+    assert [row[0] for row in records(snapshots.features_table(CUTOFF))] == ["a", "b", "c", "e", "f"]
 
 
 def test_a_subscriber_without_an_order_has_counts_of_zero_and_an_unknown_recency(quick_frame):

@@ -136,6 +136,11 @@ def test_a_season_before_the_data_begin_is_unknown(quick_frame):
     assert found["a"]["same_season_order_count"] is None
 
 
+def test_a_season_that_begins_with_the_data_is_known():
+    orders = {"customer_id": ["a", "a"], "order_id": [1, 2], "timestamp": [on(-365), on(-1)], "amount": [1.0, 1.0]}
+    assert features(pd.DataFrame(orders), "seasonality")["a"]["same_season_order_count"] == 1.0
+
+
 LINES = {
     "customer_id": ["a"] * 6 + ["b", "c"],
     "order_id": [1, 1, 2, 2, 3, 4, 5, 6],
@@ -143,8 +148,8 @@ LINES = {
     "product_id": [10, 11, 10, 12, 12, 11, 11, None],
     "amount": [30.0, 10.0, 30.0, 5.0, -5.0, 15.0, 4.0, 2.0],  # product 12 was given back
     "quantity": [3.0, 1.0, 3.0, 1.0, -1.0, 1.0, 1.0, 1.0],
-    "channel": ["shop", "shop", "web", "web", "web", "app", None, "web"],
-    "discount_amount": [0.0, 2.0, None, -5.0, 0.0, 0.0, 0.0, 0.0],
+    "channel": ["shop", "shop", "web", "web", "web", "tv", None, "web"],
+    "discount_amount": [0.0, 2.0, None, -5.0, 1.0, 0.0, 0.0, 0.0],
 }
 RANGE = {"product_id": [10, 11, 12], "category": ["tea", "milk", "tea"], "department": ["all", "all", "all"]}
 
@@ -168,6 +173,12 @@ def test_a_category_of_the_lines_goes_before_that_of_the_products():
     assert features(lines, "breadth", products=pd.DataFrame(RANGE))["a"]["category_count"] == 5  # one was only returned
 
 
+def test_what_was_only_given_back_takes_nothing_from_the_share():
+    lines = {"customer_id": ["a", "a"], "order_id": [1, 2], "timestamp": [on(-9), on(-8)], "product_id": [10, 11],
+             "amount": [6.0, -4.0]}  # fmt: skip
+    assert features(pd.DataFrame(lines), "breadth")["a"] == {"product_count": 1, "top_product_share": 1.0}
+
+
 def test_lines_without_a_product_are_no_product():
     assert features(pd.DataFrame(LINES).dropna(subset="channel"), "breadth")["c"]["product_count"] == 0
 
@@ -176,7 +187,7 @@ def test_channels_by_hand(quick_frame):
     found = features(quick_frame({name: LINES[name] for name in LINES if name != "product_id"}), "channels")
     assert found["a"] == {
         "channel_count": 3,
-        "last_channel": "app",
+        "last_channel": "tv",
         "top_channel_share": pytest.approx(1 / 3),  # the return in the web shop is no order
     }
     assert found["b"] == {"channel_count": 0, "last_channel": None, "top_channel_share": None}

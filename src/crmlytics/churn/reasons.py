@@ -39,9 +39,9 @@ def churn_reason_table(churn: ChurnScores, *, segments: Any = None, n: int = 5) 
     -------
     dataframe of the kind that came in, one row per segment and reason, ``"all"`` first, the commonest reason first
         ``segment`` (String), ``rank`` (Int64, 1 is the commonest), ``feature`` (String); ``customer_count`` (Int64,
-        customers for whom it is among the three features that raise the risk most); ``customer_share`` (Float64, of the segment); ``mean_odds_factor`` (Float64,
-        of these customers: the geometric mean of what it multiplies the odds of churn by); ``mean_churn_probability``
-        (Float64, of these customers).
+        customers for whom it is among the three features that raise the risk most); ``customer_share`` (Float64, of
+        the segment); ``mean_odds_factor`` (Float64, of these customers: the geometric mean of what it multiplies the
+        odds of churn by); ``mean_churn_probability`` (Float64, of these customers).
 
     Notes
     -----

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OTHER, MISSING = "other", "missing"
 MOST_LEVELS = 100  # of one column; the rarer ones are pooled
 RARE = 20  # rows: a level with fewer says nothing by itself
+DIGITS = 2.0**30
 ID_LIKE = 0.5  # levels a row: a column of text with more is a name or an id, not a property
 
 
@@ -157,7 +158,7 @@ def _is_numeric(values: Any) -> bool:
     """Whether a column holds numbers or flags, or is text that does."""
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(values) or "decimal" in str(values.dtype):
+    if pd.api.types.is_numeric_dtype(values) or str(values.dtype).startswith(("bool", "decimal")):
         return True
     if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) in {
         "boolean", "integer", "floating", "decimal", "mixed-integer-float", "empty",
@@ -170,12 +171,20 @@ def _is_numeric(values: Any) -> bool:
 def _numbers(values: Any) -> NDArray[np.float64]:
     import pandas as pd
 
-    if not pd.api.types.is_numeric_dtype(values):
+    if str(values.dtype) == "bool[pyarrow]":
+        values = values.astype("boolean")
+    elif not pd.api.types.is_numeric_dtype(values):
         if not _is_plain_object(values):
             values = pd.to_numeric(_words(values), errors="coerce")
         else:
             values = values.map(lambda value: np.nan if value is None or value is pd.NA else float(value))
-    return np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    return _rounded(np.array(values.to_numpy(dtype=np.float64, na_value=np.nan)))
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return nine digits of each number: sums differ in their last ones from engine to engine, and so would ties."""
+    share, power = np.frexp(values)
+    return np.asarray(np.ldexp(np.round(share * DIGITS) / DIGITS, power))
 
 
 def _is_plain_object(values: Any) -> bool:
@@ -189,8 +198,10 @@ def _words(values: Any) -> Any:
     """Return a column as text; blanks are missing."""
     import pandas as pd
 
-    text = values.astype("object").map(lambda value: str(value).strip(), na_action="ignore")
-    return text.where(text.notna() & (text != ""), None).astype(pd.StringDtype(na_value=np.nan))
+    text = pd.StringDtype(na_value=np.nan)
+    codes, different = pd.factorize(values)  # each word is read once, however often it comes
+    words = pd.Series([str(value).strip() or None for value in different], dtype=text)
+    return pd.Series(words.reindex(codes).array, index=values.index, dtype=text)
 
 
 def _finite(values: NDArray[np.float64], name: str, caller: str) -> NDArray[np.float64]:

@@ -96,8 +96,8 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     References
     ----------
     Platt, J. (1999), Probabilistic outputs for support vector machines, Advances in large margin classifiers.
-    van den Goorbergh, R. et al. (2022), The harm of class imbalance corrections for risk prediction models: illustration
-    and simulation using logistic regression, JAMIA 29(9).
+    van den Goorbergh, R. et al. (2022), The harm of class imbalance corrections for risk prediction models:
+    illustration and simulation using logistic regression, JAMIA 29(9).
 
     Examples
     --------
@@ -356,8 +356,8 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_enough(self, rarer: int, *, caller: str) -> None:
         if rarer < FEWEST:
             msg = (
-                f"{caller}: {rarer} rows have the rarer outcome of {self.target!r}, and it takes {FEWEST} to learn from. "
-                "Take more customers, earlier cutoffs as well, or a longer horizon."
+                f"{caller}: {rarer} rows have the rarer outcome of {self.target!r}, and it takes {FEWEST} to learn "
+                "from. Take more customers, earlier cutoffs as well, or a longer horizon."
             )
             raise SchemaError(msg)
         if rarer < FEW:

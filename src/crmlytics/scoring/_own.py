@@ -51,6 +51,5 @@ class Prepared(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         numbers = X[:, self.number_]
         missing = np.isnan(numbers)
         parts = [np.where(missing, self.middle_, numbers), missing[:, self.gaps_]]
-        for feature in np.flatnonzero(~self.number_):
-            parts.append(X[:, [feature]] == np.arange(self.levels[feature]))
+        parts += [X[:, [at]] == np.arange(self.levels[at]) for at in np.flatnonzero(~self.number_)]
         return np.hstack(parts).astype(np.float64)

@@ -43,7 +43,7 @@ class SplineLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_ = matrix.mean(axis=0)
         spread = matrix.std(axis=0)
         self.scale_ = np.where(spread > LEAST_SPREAD, spread, 1.0)
-        model = LogisticRegression(C=self.C, solver="newton-cholesky").fit((matrix - self.mean_) / self.scale_, y)
+        model = LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-8).fit((matrix - self.mean_) / self.scale_, y)
         self.coef_, self.intercept_, self.classes_ = model.coef_[0] / self.scale_, model.intercept_[0], model.classes_
         return self
 
