@@ -362,3 +362,38 @@ def test_picture_marks_the_best():
     assert any(text.get_text().startswith(f"{best['contact_count']:,} contacts earn") for text in ax.texts)
     with pytest.raises(MissingColumnsError, match=r"plot_profit draws the result of profit_table\(...\)"):
         plot_profit(pd.DataFrame({"a": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"customer_value": "customer_id"}, "key='customer_id' and customer_value='customer_id' are the same column"),
+        ({"customer_value": "churn_probability"}, "probability='churn_probability' and customer_value=.* are the same"),
+        ({"customer_value": 200, "probability": "customer_id"}, "key='customer_id' and probability='customer_id' are"),
+    ],
+)
+def test_one_column_has_one_role(roles, words):
+    with pytest.raises(SchemaError, match=f"target_table: {words}"):
+        target_table(pd.DataFrame(SCORES), **roles, **COSTS)
+
+
+def test_whole_numbers_that_came_as_floats_are_ids(frame):
+    floats = SCORES | {"customer_id": [3.0, 1.0, 2.0, 4.0]}
+    whole, came = (target_table(frame(data), customer_value=200, **COSTS) for data in (SCORES, floats))
+    assert records(came) == records(whole)
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ([1.5, 2.0], "'customer_id' must be whole numbers or text, got 1.5. Is this the right column"),
+        ([2.0**53, 2.0], "got 9007199254740992.0. It is too large to be held exactly"),
+        ([np.nan, 2.0], "'customer_id' is missing in 1 rows"),
+        ([np.inf, 2.0], "'customer_id' must be whole numbers or text, got inf"),
+        ([2.0, 2.0], "customer_id 2 has more than one row"),
+    ],
+)
+def test_other_floats_are_no_ids(ids, words):
+    scores = pd.DataFrame({"customer_id": ids, "churn_probability": [0.5, 0.6]})
+    with pytest.raises(SchemaError, match=words):
+        target_table(scores, customer_value=200, **COSTS)

@@ -17,9 +17,9 @@ from crmlytics._kernels.cluster_bootstrap import (
     MEASURES,
     binned_statistic,
     bootstrap,
-    bounds,
     classification_statistic,
 )
+from crmlytics._kernels.draws import Draws, bounds
 from crmlytics._kernels.expected_profit import expected_maximum, running_totals
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.metrics._plots import plot_calibration, plot_gains, plot_lift
@@ -164,9 +164,12 @@ def test_a_replicate_takes_one_step_to_nearly_its_own_calibration_line(calibrate
 
 def test_bootstrap_spreads_as_the_mean_of_clusters_does():
     values = np.random.default_rng(2).normal(size=400)
-    samples = bootstrap(lambda weight: np.array([weight @ values / 400]), 400, 2000, 0, label="means")
+    draws = Draws.of(np.arange(400), replicates=2000, seed=0)
+    mean = np.zeros(draws.bundles)
+    mean[draws.bundle] = values / 400
+    samples = bootstrap(lambda weight: np.array([weight @ mean]), draws, label="means")
     assert samples.std() == pytest.approx(values.std() / 20, rel=0.05)
-    assert np.array_equal(samples, bootstrap(lambda w: np.array([w @ values / 400]), 400, 2000, 0, label="means"))
+    assert samples == pytest.approx(draws.sums(values[:, None] / 400), abs=1e-12)
 
 
 def test_bounds_leave_out_replicates_without_a_value():
@@ -471,7 +474,40 @@ def test_missing_values_are_a_bin_of_their_own():
 def test_an_empty_bin_and_rare_categories_keep_it_finite():
     assert math.isfinite(population_stability_index(["a"] * 50, ["b"] * 50))
     ids = [f"id{number}" for number in range(500)]
-    assert population_stability_index(ids, [f"new{number}" for number in range(500)]) == 0  # all rare: one bin
+    assert math.isnan(population_stability_index(ids, [f"new{number}" for number in range(500)]))  # all rare
+
+
+def test_a_value_that_many_rows_share_is_a_bin_of_its_own():
+    heavy = [12.0] * 930 + [20.0] * 70
+    found = population_stability_index(heavy, list(range(12)) * 50 + [12] * 400)  # below it there was nobody
+    e, a = np.array([0.5, 930.5, 70.5]) / 1001.5, np.array([600.5, 400.5, 0.5]) / 1001.5
+    assert found == pytest.approx(((a - e) * np.log(a / e)).sum())
+    rare, often = [0] * 95 + [1] * 5, [0] * 5 + [1] * 95
+    shares = 0.9 * math.log(0.95 / 0.05) * 2
+    for bins in (2, 10):
+        assert population_stability_index(rare, often, n_bins=bins) == pytest.approx(shares)
+        assert population_stability_index(often, rare, n_bins=bins) == pytest.approx(shares)
+    assert population_stability_index([5] * 50, [0] * 50) > 5
+    assert population_stability_index([5] * 50, [9] * 50) > 5
+    middle = list(range(40)) + [50] * 20 + list(range(60, 100))
+    assert population_stability_index(middle, [value - (value == 50) for value in middle]) > 1
+
+
+def test_too_few_rows_are_no_evidence_that_nothing_moved(frame):
+    nine = {"word": ["x"] * 9, "number": [5] * 9, "same": ["a"] * 9}
+    table = stability_table(frame(nine), frame({"word": ["y"] * 9, "number": [0] * 9, "same": ["a"] * 9}))
+    rows = {row[0]: row[4:] for row in records(table)}
+    assert rows["same"] == (1, 0, 0, 1, "stable", "no more than chance")
+    assert rows["word"] == rows["number"] == (1, None, None, None, None, "too few rows")
+    assert [row[0] for row in records(table)] == ["same", "number", "word"]
+    assert population_stability_index(["x"] * 10, ["y"] * 10) == pytest.approx(2 * 10 / 11 * math.log(21))
+
+
+def test_neighbouring_numbers_are_put_together_until_they_are_enough():
+    table = stability_table(pd.DataFrame({"a": range(20)}), pd.DataFrame({"a": range(20)}))
+    assert table["bin_count"].tolist() == [3]  # of ten bins with four rows of both tables; ten rows are needed
+    large = stability_table(pd.DataFrame({"a": range(1000)}), pd.DataFrame({"a": range(0, 1000, 50)}))
+    assert large["bin_count"].tolist() == [3]  # of 1,020 rows, five expected of twenty
 
 
 def test_stability_of_every_frame_kind(frame):
@@ -502,6 +538,17 @@ def test_chance_exceeds_the_critical_value_as_often_as_it_says():
     assert beyond["number"] == pytest.approx(0.05, abs=0.03)
     assert beyond["category"] == pytest.approx(0.05, abs=0.03)
     assert ((table["p_value"] < 0.05) == (table["psi"] > table["critical_psi"])).all()
+
+
+@pytest.mark.parametrize("rows", [(800, 800), (200, 200), (2_000, 100)])
+def test_chance_is_as_seldom_where_values_are_heavy_or_rare(rows):
+    rng = np.random.default_rng(3)
+    tables = [
+        pd.DataFrame({f"x{number}": rng.poisson(1.5, size) * rng.integers(0, 2, size) for number in range(300)})
+        for size in rows
+    ]
+    table = stability_table(*tables)
+    assert (table["psi"] > table["critical_psi"]).mean() == pytest.approx(0.05, abs=0.04)
 
 
 def test_the_verdict_weighs_the_number_of_rows():

@@ -26,7 +26,21 @@ def test_listing_names_loads_nothing_heavy():
     assert run(f"import sys, crmlytics; dir(crmlytics); print(*set({HEAVY}) & set(sys.modules))").split() == []
 
 
-@pytest.mark.parametrize("topic", ["affinity", "sequences", "clickstream"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "affinity",
+        "sequences",
+        "clickstream",
+        "churn",
+        "propensity",
+        "leads",
+        "snapshots",
+        "scoring",
+        "metrics",
+        "decisions",
+    ],
+)
 def test_a_topic_that_mines_loads_neither_compiler_nor_scipy_before_anything_is_asked(topic):
     code = f"import sys, crmlytics.{topic}; print(*{{'numba', 'scipy', 'matplotlib'}} & set(sys.modules))"
     assert run(code).split() == []
@@ -47,6 +61,13 @@ def test_every_public_name_is_there_and_documented(name):
         "affinity",
         "sequences",
         "clickstream",
+        "churn",
+        "propensity",
+        "leads",
+        "snapshots",
+        "scoring",
+        "metrics",
+        "decisions",
         "scorecard",
         "report",
         "datasets",

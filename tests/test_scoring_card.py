@@ -76,6 +76,10 @@ def test_the_card_states_the_figures_of_the_evaluation():
     assert lines["How good it is", "in a sentence"] == evaluation.grade.sentence
     assert lines["How good it is", "calibration error"] == f"{evaluation.figure('calibration_error'):.3f}"
     assert lines["How good it is", "judged"] == "out of time"
+    rows = evaluation.period_table()
+    worst = rows.iloc[rows["difference"].abs().argmax()]
+    expected = f"{worst['cutoff']:.0f}: {worst['mean_probability']:.1%} foretold, {worst['base_rate']:.1%} came true"
+    assert lines["How good it is", "worst cutoff"] == expected
 
 
 def test_nothing_looks_at_the_clock():

@@ -1,22 +1,25 @@
 """What an evaluation promises: figures counted by hand, honest intervals, a grade that can be checked, plain words."""
 
+import datetime as dt
 import pickle
 from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from crmlytics._frames import enter
-from crmlytics._kernels.classification import auc
+from crmlytics._kernels.classification import auc, calibration_error
+from crmlytics._kernels.draws import Draws
 from crmlytics.exceptions import SchemaError
 from crmlytics.metrics.classification import classification_table
 from crmlytics.metrics.lift import gains_table
-from crmlytics.scoring._bootstrap import Draws, auc_of_sums, auc_terms, shares_within
+from crmlytics.scoring._bootstrap import auc_of_sums, auc_terms, shares_within
 from crmlytics.scoring._evaluation import evaluate_predictions
 from crmlytics.scoring._plots import plot_evaluation, plot_periods, plot_score_gains
 from crmlytics.scoring._predictions import OUT_OF_TIME, RANDOM_FOLDS, Predictions
@@ -135,10 +138,13 @@ def test_a_model_worse_than_chance_gets_no_good_grade_for_beating_a_silly_rule()
     assert (grade.letter, grade.baseline) == ("C", "base rate")
 
 
-def test_without_a_baseline_the_grade_says_that_it_is_against_chance():
+def test_against_nothing_but_chance_there_is_no_letter():
     grade = evaluated(replace(TEN, baselines={})).grade
-    assert "a random choice 2" in grade.sentence
-    assert grade.sentence.count("There was no other baseline to grade against.") == 1
+    assert (grade.letter, grade.baseline, grade.ratio) == ("-", "base rate", pytest.approx(3 / 1.6))
+    assert grade.sentence.startswith(
+        "No grade: there was nothing but chance to compare with. Among 4 flagged the model finds 3 of 4 positives, a "
+        "random choice 2: 88% more (95% interval "
+    )
 
 
 @pytest.mark.parametrize(("side", "words"), [(1, "B."), (-1, "B or C.")])
@@ -179,6 +185,27 @@ def test_periods_by_hand():
     assert table["auc"].tolist() == pytest.approx([2 / 3, 3 / 5])
     assert (table["base_rate_low"] < table["base_rate"]).all()
     assert (table["base_rate"] < table["base_rate_high"]).all()
+
+
+def test_cutoffs_that_are_off_in_both_directions_do_not_make_up_for_each_other():
+    outcome = np.repeat([True, False], [800, 1200])  # of 1,000 at the first cutoff 800, of 1,000 at the second nobody
+    one = Predictions(OUT_OF_TIME, outcome, np.tile([0.3, 0.5], 1000), np.arange(2000))
+    pooled, within = evaluated(one), evaluated(replace(one, period=np.repeat([1, 2], 1000)))
+    assert pooled.figure("calibration_error") == pytest.approx((abs(0.3 - 0.4) + abs(0.5 - 0.4)) / 2)
+    first, second = (abs(0.3 - 0.8) + abs(0.5 - 0.8)) / 2, (0.3 + 0.5) / 2
+    assert within.figure("calibration_error") == pytest.approx((first + second) / 2)
+    assert pooled.figure("calibration_error", score="base rate") == pytest.approx(0)
+    assert within.figure("calibration_error", score="base rate") == pytest.approx(0.4)
+
+
+def test_small_groups_do_not_measure_chance_as_an_error_of_calibration():
+    one = simulated(199)
+    (y, p), error = (one.outcome, one.probability), evaluated(one).figure("calibration_error")
+    assert error == pytest.approx(abs(y.mean() - p.mean()))  # one group only
+    many = simulated(3_000)
+    assert evaluated(many).figure("calibration_error") == pytest.approx(
+        calibration_error(many.outcome, many.probability), abs=1e-12
+    )
 
 
 def test_many_moments_are_taken_in_six_blocks():
@@ -315,6 +342,25 @@ def test_top_decile_lift_is_the_first_row_of_the_lift_table():
     assert evaluation.comparison_table()["model_value"][1] == pytest.approx(evaluation.lift_table()["lift"][0])
 
 
+@pytest.mark.parametrize("customers", [400, 12_000])
+def test_an_evaluation_draws_the_samples_that_the_metrics_draw(customers):
+    one = replace(simulated(12_000, customers=customers), period=np.zeros(12_000, int))
+    peer = classification_table(one.outcome, one.probability, customer_id=one.group, replicates=200, random_state=3)
+    peer = peer.set_index("metric").loc["calibration_in_the_large"]
+    period = evaluated(one, seed=3).period_table().iloc[0]
+    expected = [peer["value"], peer["low"], peer["high"]]
+    assert period[["difference", "difference_low", "difference_high"]].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_lift_and_gains_are_of_the_same_samples():
+    one = simulated(2_000)  # no ties, so that the first tenth of a sample is nearly that of all rows
+    evaluation = evaluated(one)
+    lift, gains = evaluation.lift_table(), evaluation.gains_table()
+    model = gains[gains["score"] == "model"].iloc[2::2]
+    for name in ("positive_share", "positive_share_low", "positive_share_high"):
+        assert lift[f"cumulative_{name}"].tolist() == pytest.approx(model[name].tolist(), abs=0.006)  # of widths of .05
+
+
 def test_gains_run_from_nobody_to_everybody_for_every_score():
     table = evaluated(simulated(1_000)).gains_table()
     assert list(table["score"].unique()) == ["model", "no purchase in 60d", "recency"]
@@ -410,6 +456,36 @@ def test_random_folds_beside_out_of_time_are_compared():
 
 def test_few_positives_are_told():
     assert evaluated(TEN).remarks[0].startswith("Only 4 rows held out had the rarer outcome: every figure is rough")
+
+
+def test_the_cutoff_that_is_farthest_off_is_named():
+    period = np.array(["2024-01-01"] * 4 + ["2024-02-01"] * 6, "datetime64[D]")
+    words = "; worst at 2024-02-01: 25.0% foretold, 16.7% came true"
+    text = repr(evaluated(replace(TEN, period=period)))
+    assert (
+        text.splitlines()[2]
+        == f"Probabilities: calibration error 0.050, mean 45.0% against 40.0% that came true{words}"
+    )
+    assert "worst at" not in repr(evaluated(replace(TEN, period=np.zeros(10, int))))
+
+
+def test_lists_and_columns_are_taken_as_they_are():
+    period = [dt.date(2024, 1, 1)] * 4 + [dt.date(2024, 2, 1)] * 6
+    arrays = replace(TEN, period=np.array(period, "datetime64[us]"))
+    plain = Predictions(
+        OUT_OF_TIME,
+        [1, 1, 0, 1, 0, 0, 1, 0, 0, 0],
+        pd.Series(TEN.probability, index=range(5, 15)),
+        [f"c{number}" for number in range(10)],
+        period,
+        {"rule": pd.Series(TEN.baselines["rule"] == 1)},
+    )
+    there, here = evaluate_predictions(plain, replicates=100), evaluated(arrays, replicates=100)
+    assert type(there.to_frame()) is pd.DataFrame
+    assert records(there.to_frame()) == records(here.to_frame())
+    assert records(there.period_table()) == records(here.period_table())
+    series = pl.Series("p", TEN.probability)
+    assert type(evaluate_predictions(replace(TEN, probability=series), replicates=100).to_frame()) is pl.DataFrame
 
 
 # -- every kind --------------------------------------------------------------------------------------------------------
@@ -509,11 +585,24 @@ def test_telco_in_five_folds(shared_data):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"probability": np.linspace(0, 2, 10)}, r"\(out of time\): probabilities must lie within 0 and 1, got 0 to 2"),
-        ({"probability": np.full(10, np.nan)}, "'probability' is missing or infinite in 10 of 10 rows. Give every row"),
-        ({"baselines": {"rule": np.full(10, np.inf)}}, "'rule' is missing or infinite in 10 of 10 rows"),
+        ({"probability": np.linspace(0, 2, 10)}, r"\(out of time\): probability must lie between 0 and 1, got 1.11111"),
+        ({"probability": np.full(10, np.nan)}, "probability is missing in 10 of 10 rows"),
+        ({"probability": np.zeros((10, 2))}, r"take the second column: predict_proba\(X\)\[:, 1\]"),
+        ({"outcome": ["yes"] * 10}, "outcome must be true or false, or 1 and 0, got 'yes'"),
+        ({"baselines": {"rule": np.full(10, np.inf)}}, "'rule' is infinite in 10 rows"),
+        ({"baselines": {"rule": ["high"] * 10}}, "'rule' must be numbers, got 'high'"),
         ({"baselines": {"model": np.zeros(10)}}, r"\['model'\] is no name for a baseline"),
-        ({"group": np.arange(9)}, r"as many values as outcomes, at least one; got 10 outcomes and \{'group': 9\}"),
+        (
+            {"group": np.arange(9)},
+            "one value per row in each column, but outcome has 10, probability has 10, group has 9",
+        ),
+        ({"group": ["a", None] * 5}, "group is missing in 5 rows"),
+        (
+            {"period": ["2024-01-01"] * 10},
+            "period must be the cutoff of each row, dates without.*Type pandas.to_datetime",
+        ),
+        ({"period": np.full(10, np.datetime64("NaT", "us"))}, "none missing, got None"),
+        ({"period": pd.date_range("2024-01-01", periods=10, tz="UTC")}, "dates without time zone"),
         ({"scheme": "in sample"}, r"'out of time' and 'random folds', one each, got \['in sample'\]"),
     ],
 )
@@ -529,6 +618,11 @@ def test_refuses_nothing_and_the_same_scheme_twice():
         evaluated(TEN, TEN)
     with pytest.raises(SchemaError, match="replicates must be a whole number of at least 100, got 5"):
         evaluated(TEN, replicates=5)
+    with pytest.raises(SchemaError, match=r"expected Predictions, got ndarray. Type .*Predictions\(\"random folds\""):
+        evaluate_predictions([TEN.outcome, TEN.probability])
+    nobody = Predictions(RANDOM_FOLDS, [], [], [])
+    with pytest.raises(SchemaError, match=r"\(random folds\): there are no rows"):
+        evaluate_predictions(nobody)
 
 
 def test_refuses_tables_of_cutoffs_where_there_are_none():

@@ -208,22 +208,23 @@ def test_columns_become_features_or_say_why_not():
         "constant": "the same in every row",
         "empty": "the same in every row",
         "name": "different in nearly every row, as names and ids are",
-        "joined": "a date: give the days from it to the cutoff",
+        "joined": "a date or duration: give the days from it to the cutoff as a number",
     }
 
 
 def test_unseen_levels_and_holes_are_scored():
     feature = Feature("colour", ("blue", "other"))
-    np.testing.assert_array_equal(feature.encode(pd.Series(["blue", "green", None, " "])), [0, 1, np.nan, np.nan])
+    words = pd.Series(["blue", "green", None, " "])
+    np.testing.assert_array_equal(feature.encode(words, caller="test"), [0, 1, np.nan, np.nan])
     closed = Feature("colour", ("blue", "red"))
-    np.testing.assert_array_equal(closed.encode(pd.Series(["red", "green"])), [1, np.nan])
+    np.testing.assert_array_equal(closed.encode(pd.Series(["red", "green"]), caller="test"), [1, np.nan])
     assert [closed.in_words(value) for value in (0.0, np.nan)] == ["blue", "missing"]
 
 
 def test_numbers_in_text_are_numbers():
     encoder = learn_encoder(pd.DataFrame({"total": ["1.5", " ", "20", None] * 30}), ["total"], caller="test")
     np.testing.assert_array_equal(
-        encoder.design(pd.DataFrame({"total": ["3", "x", ""]}), caller="test").matrix[:, 0], [3, np.nan, np.nan]
+        encoder.design(pd.DataFrame({"total": ["3", "?", ""]}), caller="test").matrix[:, 0], [3, np.nan, np.nan]
     )
 
 
@@ -241,7 +242,7 @@ def test_numbers_in_text_are_numbers():
         (lambda t: t.assign(customer_id=1), "expected one row per customer_id, but ['1'] appear more than once"),
         (lambda t: t.assign(customer_id=pd.array([None, *range(1, len(t))], "Int64")), "missing in 1 rows"),
         (lambda t: t.assign(tenure_months=t["tenure_months"].where(t.index > 3, np.inf)), "infinite values in 4 rows"),
-        (lambda t: t[["customer_id", "churned"]], "no column is left to learn from"),
+        (lambda t: t[["customer_id", "churned", "truth"]], "no column is left to learn from"),
         (lambda t: t.head(0), "the table has no rows"),
     ],
 )
@@ -296,3 +297,89 @@ def test_labels_of_a_panel_are_no_features(table):
     with warnings.catch_warnings(action="error"):
         model = churn_model().fit(panel)
     assert list(model.feature_names_in_) == ["tenure_months", "ticket_count", "plan"]
+
+
+# -- a dirty table -------------------------------------------------------------------------------------------------
+
+
+def test_a_slip_among_numbers_is_named_and_many_are_refused(table):
+    text = table["tenure_months"].astype(str)
+    slips = table.assign(tenure_months=text.where(table.index > 4, "seven"))
+    with pytest.warns(DataQualityWarning, match=re.escape("'tenure_months' holds numbers, and ['seven'] in 5 rows")):
+        model = churn_model().fit(slips)
+    with pytest.raises(SchemaError, match=re.escape("should hold numbers, got ['x'] in 3,000 rows")):
+        model.score_table(table.assign(tenure_months="x"))
+    with pytest.raises(SchemaError, match="Write a point for the decimal comma"):
+        churn_model().fit(table.assign(tenure_months=text + ",5"))
+    silent = table.assign(tenure_months=text.where(table.index > 4, "n/a"))
+    with warnings.catch_warnings(action="error"):
+        churn_model().fit(silent)
+
+
+def test_an_id_under_another_name_is_no_feature(table):
+    renamed = table.rename(columns={"customer_id": "CustomerID"})
+    with pytest.warns(DataQualityWarning, match=re.escape("type key='CustomerID'. It is not learnt from")):
+        model = churn_model().fit(renamed)
+    assert "CustomerID" not in model.feature_names_in_
+    with pytest.raises(MissingColumnsError, match=re.escape("key names 'customerID', no such column")):
+        churn_model(key="customerID").fit(renamed)
+
+
+def test_whole_float_ids_become_whole_numbers(table):
+    floats = table.assign(customer_id=table["customer_id"].astype(float))
+    model = churn_model().fit(floats)
+    assert str(model.score_table(floats)["customer_id"].dtype) == "int64"
+    with pytest.raises(SchemaError, match=re.escape("ids must be whole numbers or text, got 0.5 in 'customer_id'")):
+        model.score_table(floats.assign(customer_id=floats["customer_id"] + 0.5))
+
+
+def test_periods_of_whole_numbers_need_their_distance(table):
+    dated = table.assign(cutoff=table.index % 8)
+    with pytest.raises(SchemaError, match=re.escape("such as purge=3 (0: before the next one)")):
+        churn_model().fit(dated)
+    with pytest.raises(SchemaError, match=re.escape("so purge must be one: purge=3, got '90d'")):
+        churn_model(purge="90d").fit(dated)
+    with pytest.raises(SchemaError, match="must hold dates or whole numbers, got float64"):
+        churn_model(purge=1, time="period").fit(table.assign(period=table.index % 8 + 0.5))
+    assert churn_model(purge=2).fit(dated.assign(cutoff=dated["cutoff"] * 1.0)).chosen_on_ == "out of time"
+
+
+def test_a_misspelt_exclusion_is_no_exclusion(table):
+    with pytest.raises(
+        MissingColumnsError, match=re.escape("exclude names 'Truth', no such column. Did you mean 'truth'?")
+    ):
+        churn_model(exclude=["Truth"]).fit(table)
+
+
+def test_the_repair_of_an_outcome_works(table):
+    coded = table.assign(churned=np.where(table["churned"], 2, 1))
+    with pytest.raises(SchemaError, match=re.escape('table["churned"] = table["churned"] == 2')):
+        churn_model().fit(coded)
+    assert churn_model().fit(coded.assign(churned=coded["churned"] == 2)).base_rate_ == table["churned"].mean()
+
+
+def test_the_outcomes_of_one_customer_are_not_enough():
+    rows = simulated(600).assign(customer_id=np.r_[np.zeros(30, int), np.arange(1, 571)], row=np.arange(600))
+    rows["churned"] = rows["customer_id"] == 0
+    with pytest.raises(SchemaError, match="belong to 1 customers only, and it takes 10 to"):
+        churn_model(key=("customer_id", "row")).fit(rows)
+
+
+def test_the_best_single_feature_is_always_there_to_beat(smooth, table):
+    evaluation = smooth.evaluation_.to_frame().set_index("score")
+    rates = table.groupby("ticket_count")["churned"].mean()
+    by_hand = roc_auc_score(table["churned"], table["ticket_count"].map(rates))
+    assert evaluation.loc["best single feature", "auc"] == pytest.approx(by_hand, abs=0.03)
+    assert evaluation.loc["model", "auc_low"] > evaluation.loc["best single feature", "auc"]
+
+
+def test_rare_outcomes_are_not_sampled_away():
+    rng = np.random.default_rng(0)
+    rows = 150_000
+    table = pd.DataFrame({"customer_id": np.arange(rows), "x": rng.normal(size=rows)})
+    table["churned"] = False
+    table.loc[rng.choice(rows, 30, replace=False), "churned"] = True
+    with pytest.warns(DataQualityWarning, match="30 rows have the rarer outcome"):
+        model = churn_model(exclude=()).fit(table)
+    assert model.predictions_[0].outcome.sum() == 30
+    assert model.predict_proba(table)[:, 1].mean() == pytest.approx(30 / rows, rel=0.3)

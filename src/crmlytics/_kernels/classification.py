@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
+FARTHEST = 36.0  # of log odds: beyond it a probability is 1 to the last digit
 SMALLEST = float(np.finfo(np.float64).eps)  # of a probability whose logarithm is taken
 STEPS = 100
 STEEPEST = 1e3  # slopes beyond it: outcomes are separated and the likelihood has no maximum
@@ -138,6 +139,12 @@ def log_odds(p: NDArray[Any]) -> Vector:
     return odds
 
 
+def probability_of(log_odds: NDArray[Any]) -> Vector:
+    """Return 1 / (1 + exp(-log odds)), never quite 0 or 1: :func:`log_odds` finds the way back."""
+    p: Vector = 1 / (1 + np.exp(-np.clip(np.asarray(log_odds, np.float64), -FARTHEST, FARTHEST)))
+    return p
+
+
 def calibration_line(y: NDArray[Any], p: NDArray[Any], weight: NDArray[Any] | None = None) -> tuple[float, float]:
     """Return intercept and slope of the logistic regression of the outcome on the log odds: (0, 1) is calibrated.
 
@@ -153,7 +160,7 @@ def calibration_line(y: NDArray[Any], p: NDArray[Any], weight: NDArray[Any] | No
 
 def line_terms(x: Vector, y: Vector, line: Vector) -> tuple[Vector, Vector]:
     """Return each row's gradient, shape (n, 2), and curvature (n, 3: in 1, x and x squared) of its log-likelihood."""
-    p = 1 / (1 + np.exp(-np.clip(line[0] + line[1] * x, -700, 700)))
+    p = probability_of(line[0] + line[1] * x)
     error, spread = y - p, p * (1 - p)
     return np.column_stack([error, error * x]), np.column_stack([spread, spread * x, spread * x * x])
 

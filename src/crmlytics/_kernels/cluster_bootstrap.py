@@ -1,9 +1,9 @@
-"""The bootstrap by cluster: customers are drawn again with all their rows, since rows of one customer are alike."""
+"""The measures of a classifier in samples of customers (:class:`crmlytics._kernels.draws.Draws`), in one pass each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from crmlytics._kernels.draws import Draws
 
     Vector = NDArray[np.float64]
 
@@ -63,30 +65,17 @@ def by_score(y: NDArray[np.bool_], score: Vector, cluster: NDArray[np.int64]) ->
     return Rows(y[order], score[order], cluster[order], np.bincount(cluster).astype(np.float64))
 
 
-def bootstrap(
-    statistic: Callable[[Vector], Vector], clusters: int, replicates: int, random_state: int, *, label: str
-) -> Vector:
-    """Return a statistic of each replicate, shape (replicates, ...); ``statistic`` takes the weight of each cluster.
+def bootstrap(statistic: Callable[[Vector], Vector], draws: Draws, *, label: str) -> Vector:
+    """Return a statistic of each sample, shape (replicates, ...).
 
-    The weight, shape (clusters,), is how often the cluster was drawn. Each replicate has a seed of its own, so that
-    results do not depend on the number of threads.
+    ``statistic`` takes the weight of each bundle, shape (bundles,): how often it was drawn.
     """
-    seeds = np.random.SeedSequence(random_state).spawn(replicates)
 
-    def part(numbers: NDArray[np.int64]) -> list[Vector]:
-        return [statistic(_drawn(seeds[number], clusters)) for number in numbers]
+    def part(weights: Vector) -> list[Vector]:
+        return [statistic(weight) for weight in weights]
 
-    parts = np.array_split(np.arange(replicates), min(replicates, PARTS_A_THREAD * thread_count()))
+    parts = np.array_split(draws.weights, min(len(draws.weights), PARTS_A_THREAD * thread_count()))
     return np.array([row for rows in in_parts(part, parts, label=label) for row in rows])
-
-
-def bounds(replicates: Vector, interval: float) -> tuple[Vector, Vector]:
-    """Return the percentile interval over replicates (axis 0); replicates without a value are left out."""
-    low, high = np.full((2, *replicates.shape[1:]), np.nan)
-    known = ~np.isnan(replicates).all(axis=0)
-    tail = (1 - interval) / 2
-    low[known], high[known] = np.nanquantile(replicates[:, known], [tail, 1 - tail], axis=0)
-    return low, high
 
 
 def classification_statistic(
@@ -125,12 +114,6 @@ def binned_statistic(
     """
     rows = by_score(y, score, cluster)
     return lambda weight: _read_down(rows, weight, bins)[1]
-
-
-def _drawn(seed: np.random.SeedSequence, clusters: int) -> Vector:
-    """Draw as many clusters as there are, with replacement, and count how often each came."""
-    chosen: Any = np.random.default_rng(seed).integers(clusters, size=clusters)
-    return np.bincount(chosen, minlength=clusters).astype(np.float64)
 
 
 def _read_down(rows: Rows, weight: Vector, bins: int) -> tuple[Vector, Vector]:

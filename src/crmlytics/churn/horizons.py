@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from crmlytics._validation import as_days, warn
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -71,7 +71,8 @@ def horizon_table(
     1            60             NaN                      NaN      False
     """
     caller = "horizon_table"
-    days = np.array(sorted({as_days(value, name="horizons", caller=caller) for value in horizons}), dtype=np.int64)
+    several = [horizons] if isinstance(horizons, (str, dt.timedelta)) else horizons
+    days = np.array(sorted({as_days(value, name="horizons", caller=caller) for value in several}), dtype=np.int64)
     if not len(days):
         msg = f'{caller}: horizons is empty. Give some, such as horizons=["30d", "90d"].'
         raise SchemaError(msg)

@@ -17,8 +17,6 @@ from crmlytics.metrics._columns import as_numbers, check_probabilities
 from crmlytics.metrics._offer import Acceptance, check_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
 CONTACT, HOLD_OUT, LEAVE = "contact", "hold out", "leave"
 POINTS = 100
+EXACT = 2.0**53  # beyond it floats skip whole numbers
 COMPUTED = (
     "threshold_probability",
     "expected_cost_amount",
@@ -116,10 +115,11 @@ def read_limits(*, budget: Any, capacity: Any, holdout_share: Any, random_state:
 def read_scores(scores: Any, *, key: str, probability: str, value: Any, value_name: str, caller: str) -> Scores:
     """Read a table of scores; ``value`` is a number, or the name of a column of numbers."""
     frame, engine = enter(scores, caller=caller)
-    names = [key, probability, *([value] if isinstance(value, str) else [])]
-    _check_names(names, columns_of(frame), caller=caller)
-    plan = frame.select(id_column(key, frame.collect_schema()[key], caller=caller), *dict.fromkeys(names[1:]))
-    rows = collect(plan.sort(key)).to_pandas()
+    roles = {"key": key, "probability": probability} | ({value_name: value} if isinstance(value, str) else {})
+    _check_names(roles, columns_of(frame), caller=caller)
+    dtype = frame.collect_schema()[key]
+    ids_of = nw.col(key) if dtype.is_float() else id_column(key, dtype, caller=caller)
+    rows = collect(frame.select(ids_of, *list(roles.values())[1:]).sort(key)).to_pandas()
     ids = _check_ids(rows[key], key=key, caller=caller)
     chance = as_numbers(rows[probability], name=repr(probability), caller=caller)
     check_probabilities(chance, name=repr(probability), caller=caller)
@@ -212,7 +212,9 @@ def _shares_of(ids: NDArray[Any], random_state: int) -> Vector:
     return np.asarray(hashed, np.float64) / 2.0**64
 
 
-def _check_names(names: Iterable[str], columns: list[str], *, caller: str) -> None:
+def _check_names(roles: dict[str, str], columns: list[str], *, caller: str) -> None:
+    """Check that the columns are there, and that none has two roles."""
+    names = list(roles.values())
     missing = [name for name in names if name not in columns]
     if missing:
         msg = f"{caller} needs {missing}.{did_you_mean(missing[0], columns)} Columns: {columns}"
@@ -220,6 +222,9 @@ def _check_names(names: Iterable[str], columns: list[str], *, caller: str) -> No
     taken = [name for name in names if name in COMPUTED]
     if taken:
         raise SchemaError(f"{caller}: {taken} are names of columns of the result. Rename them first.")
+    twice = [f"{role}={name!r}" for role, name in roles.items() if names.count(name) > 1]
+    if twice:
+        raise SchemaError(f"{caller}: {' and '.join(twice)} are the same column. Expected one each, of {columns}")
 
 
 def _check_ids(ids: pd.Series[Any], *, key: str, caller: str) -> NDArray[Any]:
@@ -227,6 +232,8 @@ def _check_ids(ids: pd.Series[Any], *, key: str, caller: str) -> NDArray[Any]:
         raise SchemaError(f"{caller}: scores has no rows. Expected one row per customer.")
     if ids.isna().any():
         raise SchemaError(f"{caller}: {key!r} is missing in {int(ids.isna().sum()):,} rows.")
+    if pd.api.types.is_float_dtype(ids.dtype):
+        ids = _as_whole(ids, key=key, caller=caller)
     repeated = ids[ids.duplicated()]
     if len(repeated):
         msg = (
@@ -235,3 +242,14 @@ def _check_ids(ids: pd.Series[Any], *, key: str, caller: str) -> NDArray[Any]:
         )
         raise SchemaError(msg)
     return np.asarray(ids, np.int64 if pd.api.types.is_integer_dtype(ids.dtype) else object)
+
+
+def _as_whole(ids: pd.Series[Any], *, key: str, caller: str) -> pd.Series[Any]:
+    """Read whole numbers that came as floats, as the contracts of tables do."""
+    number = ids.to_numpy(np.float64)
+    unfit = number[(number != np.floor(number)) | (np.abs(number) >= EXACT)]
+    if len(unfit):
+        large = abs(unfit[0]) >= EXACT
+        why = "It is too large to be held exactly: give the ids as text." if large else "Is this the right column?"
+        raise SchemaError(f"{caller}: {key!r} must be whole numbers or text, got {unfit[0]}. {why}")
+    return pd.Series(number.astype(np.int64))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import enter
+from crmlytics._kernels.draws import Draws
 from crmlytics._validation import check_count, check_fraction
 from crmlytics.exceptions import SchemaError
 
@@ -42,13 +43,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How intervals are found: ``cluster``, int64, shape (n,), numbers the customer of each row from 0."""
+    """How intervals are found: from samples of customers, of which ``interval`` lie within the bounds."""
 
-    cluster: NDArray[np.int64]
-    clusters: int
-    replicates: int
+    draws: Draws
     interval: float
-    random_state: int
 
 
 def read_scores(y: Any, score: Any, *, caller: str, name: str = "score") -> Judged:
@@ -58,7 +56,7 @@ def read_scores(y: Any, score: Any, *, caller: str, name: str = "score") -> Judg
     check_lengths({"y": len(outcome), name: len(values)}, caller=caller)
     if not len(values):
         raise SchemaError(f"{caller}: y and {name} have no rows. Expected one row per customer.")
-    flags = _as_flags(outcome, caller=caller)
+    flags = as_flags(outcome, name="y", caller=caller)
     if flags.all() or not flags.any():
         only = "true" if flags.all() else "false"
         msg = (
@@ -100,15 +98,20 @@ def read_resampling(
     interval = check_fraction(interval, name="interval", caller=caller)
     random_state = check_count(random_state, name="random_state", caller=caller, least=0)
     if customer_id is None:
-        number = np.empty(rows, np.int64)
-        number[np.lexsort((judged.y, judged.score))] = np.arange(rows)
-        return Resampling(number, rows, replicates, interval, random_state)
-    ids = as_array(customer_id, name="customer_id", caller=caller)
-    check_lengths({"y": rows, "customer_id": len(ids)}, caller=caller)
-    if pd.isna(ids).any():
-        raise SchemaError(f"{caller}: customer_id is missing in {int(pd.isna(ids).sum()):,} rows.")
-    cluster, found = pd.factorize(ids, sort=True)
-    return Resampling(cluster.astype(np.int64), len(found), replicates, interval, random_state)
+        customer = np.empty(rows, np.int64)
+        customer[np.lexsort((judged.y, judged.score))] = np.arange(rows)
+    else:
+        customer = as_codes(customer_id, name="customer_id", caller=caller)
+        check_lengths({"y": rows, "customer_id": len(customer)}, caller=caller)
+    return Resampling(Draws.of(customer, replicates=replicates, seed=random_state), interval)
+
+
+def as_codes(ids: Any, *, name: str, caller: str) -> NDArray[np.int64]:
+    """Return ids as numbers from 0, in their order."""
+    array = as_array(ids, name=name, caller=caller)
+    if pd.isna(array).any():
+        raise SchemaError(f"{caller}: {name} is missing in {int(pd.isna(array).sum()):,} rows.")
+    return np.asarray(pd.factorize(array, sort=True)[0], np.int64)
 
 
 def as_array(values: Any, *, name: str, caller: str) -> NDArray[Any]:
@@ -168,17 +171,19 @@ def engine_of(*columns: Any, caller: str) -> Engine:
     return enter(pd.DataFrame(), caller=caller)[1].without_table
 
 
-def _as_flags(outcome: NDArray[Any], *, caller: str) -> NDArray[np.bool_]:
+def as_flags(values: Any, *, name: str, caller: str) -> NDArray[np.bool_]:
+    """Return one column of outcomes as true and false."""
+    outcome = as_array(values, name=name, caller=caller)
     missing = int(pd.isna(outcome).sum())
     if missing:
         msg = (
-            f"{caller}: y is missing in {missing:,} of {len(outcome):,} rows. Leave these rows out: an outcome that is "
-            "not known yet is not a negative."
+            f"{caller}: {name} is missing in {missing:,} of {len(outcome):,} rows. Leave these rows out: an outcome "
+            "that is not known yet is not a negative."
         )
         raise SchemaError(msg)
-    values = pd.unique(outcome)
-    if not all(isinstance(value, (bool, np.bool_, numbers.Real)) and value in {0, 1} for value in values):
-        shown = ", ".join(repr(value) for value in values.tolist()[:3])
-        msg = f'{caller}: y must be true or false, or 1 and 0, got {shown}. Say what counts, such as y == "yes".'
+    found = pd.unique(outcome)
+    if not all(isinstance(value, (bool, np.bool_, numbers.Real)) and value in {0, 1} for value in found):
+        shown = ", ".join(repr(value) for value in found.tolist()[:3])
+        msg = f'{caller}: {name} must be true or false, or 1 and 0, got {shown}. Say what counts, such as y == "yes".'
         raise SchemaError(msg)
     return outcome.astype(bool)

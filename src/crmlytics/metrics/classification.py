@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
 import numpy as np
 
+from crmlytics._kernels.draws import bounds
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_count, check_fraction
 from crmlytics.exceptions import SchemaError
@@ -60,9 +62,10 @@ def classification_table(
 
     Notes
     -----
-    Intervals are percentiles of the bootstrap over customers. The calibration error cannot be negative, so that noise
-    alone raises it, and resampling adds noise: its bounds are moved down by the amount the samples exceed the value on
-    average. Even calibrated probabilities show an error of about ``0.8 sqrt(10 b / n)``, b being the Brier score.
+    Intervals are percentiles of the bootstrap over customers; more than 5,000 are dealt into 5,000 bundles, which are
+    drawn instead. The calibration error cannot be negative, so that noise alone raises it, and resampling adds noise:
+    its bounds are moved down by the amount the samples exceed the value on average. Even calibrated probabilities show
+    an error of about ``0.8 sqrt(10 b / n)``, b being the Brier score.
 
     Intervals say how sure the measure is for customers like these in this period. They know nothing of other periods:
     for that, compare cutoffs.
@@ -77,11 +80,11 @@ def classification_table(
     >>> y = [0, 0, 1, 0, 1, 0, 1, 1, 0, 1]
     >>> p = [0.1, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     >>> classification_table(y, p).round(3).head(4)
-                  metric  value    low  high
-    0                auc  0.700  0.320  1.00
-    1  average_precision  0.728  0.333  1.00
-    2           log_loss  0.649  0.329  0.97
-    3        brier_score  0.229  0.092  0.37
+                  metric  value    low   high
+    0                auc  0.700  0.312  1.000
+    1  average_precision  0.728  0.325  1.000
+    2           log_loss  0.649  0.354  1.001
+    3        brier_score  0.229  0.101  0.379
     """
     caller = "classification_table"
     judged = read_probabilities(y, probability, caller=caller)
@@ -229,15 +232,13 @@ def check_bins(n_bins: Any, *, rows: int, caller: str) -> int:
 
 def _measured(judged: Judged, resampling: Resampling) -> dict[str, Any]:
     from crmlytics._kernels.classification import calibration_line
-    from crmlytics._kernels.cluster_bootstrap import MEASURES, bootstrap, bounds, classification_statistic
+    from crmlytics._kernels.cluster_bootstrap import MEASURES, bootstrap, classification_statistic
 
-    line = calibration_line(judged.y, judged.score)
-    statistic = classification_statistic(judged.y, judged.score, resampling.cluster, line, BINS)
-    value = statistic(np.ones(resampling.clusters))
+    line, draws = calibration_line(judged.y, judged.score), resampling.draws
+    statistic = classification_statistic(judged.y, judged.score, draws.bundle, line, BINS)
+    value = statistic(np.ones(draws.bundles))
     value[[MEASURES.index("calibration_intercept"), MEASURES.index("calibration_slope")]] = line
-    samples = bootstrap(
-        statistic, resampling.clusters, resampling.replicates, resampling.random_state, label="intervals"
-    )
+    samples = bootstrap(statistic, draws, label="intervals")
     low, high = bounds(samples, resampling.interval)
     error = MEASURES.index("calibration_error")
     raised = samples[:, error].mean() - value[error]
@@ -247,8 +248,11 @@ def _measured(judged: Judged, resampling: Resampling) -> dict[str, Any]:
 
 def _as_thresholds(threshold: Any, *, caller: str) -> list[float]:
     given = threshold if isinstance(threshold, (list, tuple, np.ndarray)) else [threshold]
-    sound = [isinstance(cut, numbers.Real) and not isinstance(cut, bool) and cut == cut for cut in given]  # noqa: PLR0124  NaN
-    if not len(given) or not all(sound):
+    if not len(given) or not all(_is_threshold(cut) for cut in given):
         msg = f"{caller}: threshold must be a number such as threshold=0.3, or a list of them, got {threshold!r}."
         raise SchemaError(msg)
     return [float(cut) for cut in given]
+
+
+def _is_threshold(cut: Any) -> bool:
+    return isinstance(cut, numbers.Real) and not isinstance(cut, bool) and not math.isnan(float(cut))

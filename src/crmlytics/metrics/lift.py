@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._kernels.draws import bounds
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_count
 from crmlytics.metrics._columns import Judged, Resampling, read_resampling, read_scores
@@ -170,8 +171,6 @@ class _Counted:
 
     def with_bounds(self, name: str, measure: Any) -> dict[str, Vector]:
         """Return a measure of rows and positives by bin, and its bounds, as columns."""
-        from crmlytics._kernels.cluster_bootstrap import bounds
-
         with np.errstate(invalid="ignore", divide="ignore"):  # a replicate may have no positive, a bin no row
             low, high = bounds(measure(self.samples[:, 0], self.samples[:, 1]), self.interval)
         return {name: measure(*self.value[:2]), f"{name}_low": low, f"{name}_high": high}
@@ -180,11 +179,10 @@ class _Counted:
 def _counted(judged: Judged, resampling: Resampling, bins: int) -> _Counted:
     from crmlytics._kernels.cluster_bootstrap import binned_statistic, bootstrap
 
-    statistic = binned_statistic(judged.y, judged.score, resampling.cluster, bins)
-    samples = bootstrap(
-        statistic, resampling.clusters, resampling.replicates, resampling.random_state, label="intervals"
-    )
-    return _Counted(statistic(np.ones(resampling.clusters)), samples, resampling.interval)
+    draws = resampling.draws
+    statistic = binned_statistic(judged.y, judged.score, draws.bundle, bins)
+    samples = bootstrap(statistic, draws, label="intervals")
+    return _Counted(statistic(np.ones(draws.bundles)), samples, resampling.interval)
 
 
 def _shares(total: Vector, positive: Vector) -> Vector:

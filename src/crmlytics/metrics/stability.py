@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-LEAST_EXPECTED = 5.0  # rows of a category in the smaller sample, as for any chi-squared test; rarer ones are lumped
+LEAST_EXPECTED = 5.0  # rows of a bin in the smaller sample, as for any chi-squared test; rarer ones are put together
 SMALL, LARGE = 0.1, 0.25
 MISSING, RARE = "(missing)", "(rare)"
+TOO_FEW = "too few rows"
 
 
 def stability_table(
@@ -39,7 +40,8 @@ def stability_table(
         Columns to compare: numbers, text or true and false. By default all that both tables have but dates; leave out
         ids, which always move.
     n_bins : int, default 10
-        Bins of a column of numbers: equal shares of the rows of ``expected``.
+        Bins of a column of numbers: equal shares of the rows of ``expected``. A value that has such a share by itself,
+        such as 0, is a bin of its own.
     confidence : float, default 0.95
         How seldom chance alone exceeds ``critical_psi``.
 
@@ -50,8 +52,8 @@ def stability_table(
         ``bin_count`` (Int64, with one for missing values where there are any), ``psi`` (Float64), ``critical_psi``
         (Float64, what chance alone exceeds in 5 % of the columns that have not moved, given these numbers of rows),
         ``p_value`` (Float64), ``thumb_rule`` (String: "stable" below 0.1, "moved" from 0.1, "moved far" from 0.25,
-        whatever the number of rows) and ``verdict`` (String: "no more than chance", "small change", "moved" or
-        "moved far").
+        whatever the number of rows) and ``verdict`` (String: "no more than chance", "small change", "moved", "moved
+        far"; or "too few rows" where no two bins could be filled, and these figures are missing).
 
     Raises
     ------
@@ -68,8 +70,9 @@ def stability_table(
     nothing has. The verdict asks chance first, and then the thumb rule how large the change is. Each column is tested
     by itself: of 20 that have not moved, one exceeds chance.
 
-    A bin without rows in one table would make the index infinite: half a row is then added to each bin. Categories
-    expected in fewer than five rows of the smaller table are lumped together.
+    A bin without rows in one table would make the index infinite: half a row is then added to each bin. Bins expected
+    to have fewer than five rows of the smaller table are put together: rare categories, and neighbouring numbers. Where
+    that leaves one bin only, there are too few rows to say anything.
 
     References
     ----------
@@ -95,7 +98,7 @@ def stability_table(
     for name in names:
         counted = _count(before[name], now[name], bins, name=name, caller=caller)
         rows.append({"column": name, "kind": counted.kind} | _judged(counted, confidence))
-    rows.sort(key=lambda row: (-row["psi"], row["column"]))
+    rows.sort(key=lambda row: (np.isnan(row["psi"]), -np.nan_to_num(row["psi"]), row["column"]))
     texts = {"column", "kind", "thumb_rule", "verdict"}
     table = {key: np.array([row[key] for row in rows], dtype=object if key in texts else None) for key in rows[0]}
     return table_with_lists(enter(actual, caller=caller)[1], table)
@@ -115,6 +118,7 @@ def population_stability_index(expected: Any, actual: Any, *, n_bins: int = 10) 
     Returns
     -------
     float
+        Missing where there are too few rows to fill two bins.
 
     Raises
     ------
@@ -138,14 +142,20 @@ def population_stability_index(expected: Any, actual: Any, *, n_bins: int = 10) 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """Rows of both tables in the same bins, two float64 arrays of shape (bins,); bins that both leave empty are out."""
+    """Rows of both tables in the same bins, two float64 arrays of shape (bins,); bins that both leave empty are out.
+
+    ``too_few``: there were several values, and all of them too rare to be bins.
+    """
 
     kind: str
     expected: Vector
     actual: Vector
+    too_few: bool
 
 
 def _index(counted: _Counted) -> float:
+    if counted.too_few:
+        return float("nan")
     expected, actual = counted.expected, counted.actual
     if not (expected.all() and actual.all()):
         expected, actual = expected + 0.5, actual + 0.5
@@ -154,16 +164,20 @@ def _index(counted: _Counted) -> float:
 
 
 def _judged(counted: _Counted, confidence: float) -> dict[str, Any]:
+    n, m = counted.expected.sum(), counted.actual.sum()
+    size = {"expected_count": int(n), "actual_count": int(m), "bin_count": len(counted.expected)}
+    if counted.too_few:
+        missing = dict.fromkeys(("psi", "critical_psi", "p_value"), float("nan"))
+        return size | missing | {"thumb_rule": None, "verdict": TOO_FEW}
+    return size | _tested(_index(counted), len(counted.expected) - 1, 1 / n + 1 / m, confidence)
+
+
+def _tested(psi: float, freedom: int, chance: float, confidence: float) -> dict[str, Any]:
     from scipy import special
 
-    n, m = counted.expected.sum(), counted.actual.sum()
-    chance, freedom, psi = 1 / n + 1 / m, len(counted.expected) - 1, _index(counted)
     critical = chance * special.chdtri(freedom, 1 - confidence) if freedom else 0.0
     size = 2 if psi >= LARGE else 1 if psi >= SMALL else 0
     return {
-        "expected_count": int(n),
-        "actual_count": int(m),
-        "bin_count": len(counted.expected),
         "psi": psi,
         "critical_psi": float(critical),
         "p_value": float(special.chdtrc(freedom, psi / chance)) if freedom else 1.0,
@@ -185,7 +199,8 @@ def _count(before: pd.Series[Any], now: pd.Series[Any], bins: int, *, name: str,
     kind = kinds.pop() if kinds else "category"
     expected, actual = _count_numbers(before, now, bins) if kind == "number" else _count_words(before, now)
     used = expected + actual > 0
-    return _Counted(kind, expected[used], actual[used])
+    too_few = int(used.sum()) == 1 and len(pd.concat([before, now]).drop_duplicates()) > 1
+    return _Counted(kind, expected[used], actual[used], too_few)
 
 
 def _kind(values: pd.Series[Any], *, name: str, caller: str) -> str:
@@ -202,25 +217,52 @@ def _kind(values: pd.Series[Any], *, name: str, caller: str) -> str:
 
 
 def _count_numbers(before: pd.Series[Any], now: pd.Series[Any], bins: int) -> tuple[Vector, Vector]:
-    """Count rows between the quantiles of ``before``; a value that many rows share is not divided."""
+    """Count rows between the quantiles of ``before``; the last bin is that of missing values."""
     e, a = (values.to_numpy(np.float64, na_value=np.nan) for values in (before, now))
-    known = e[~np.isnan(e)]
-    inner = np.arange(1, bins) / bins
-    edges = np.unique(np.quantile(known, inner, method="inverted_cdf")) if len(known) else np.zeros(0)
+    edges = _edges(e[~np.isnan(e)], bins)
 
     def counts(values: Vector) -> Vector:
         places = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values))
         return np.bincount(places, minlength=len(edges) + 2).astype(np.float64)
 
-    return counts(e), counts(a)
+    counted = np.array([counts(e), counts(a)])
+    known = counted[:, :-1]
+    firsts = _first_of_each(known.sum(axis=0), _least(len(e), len(a)))
+    expected, actual = np.column_stack([np.add.reduceat(known, firsts, axis=1), counted[:, -1]])
+    return expected, actual
+
+
+def _edges(known: Vector, bins: int) -> Vector:
+    """Return the highest value of each bin but the last; a value with the share of a bin begins one and ends it."""
+    if not len(known):
+        return np.zeros(0)
+    quantiles = np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf")
+    values, rows = np.unique(known, return_counts=True)
+    heavy = values[rows >= len(known) / bins]
+    return np.unique(np.concatenate([quantiles, heavy, np.nextafter(heavy, -np.inf)]))
+
+
+def _first_of_each(rows: Vector, least: float) -> NDArray[np.intp]:
+    """Return where bins begin when neighbours are put together until each has enough rows; the last takes the rest."""
+    firsts, so_far = [0], 0.0
+    for place in range(len(rows)):
+        if so_far >= least and rows[place:].sum() >= least:
+            firsts.append(place)
+            so_far = 0.0
+        so_far += rows[place]
+    return np.array(firsts, np.intp)
+
+
+def _least(before: int, now: int) -> float:
+    """Return how many rows of both tables together a bin needs."""
+    return LEAST_EXPECTED * (before + now) / min(before, now)
 
 
 def _count_words(before: pd.Series[Any], now: pd.Series[Any]) -> tuple[Vector, Vector]:
     """Count rows by category; those too rare to tell anything from are one."""
     e, a = (values.astype(object).where(values.notna(), MISSING).map(str) for values in (before, now))
     pooled = pd.concat([e, a]).value_counts()
-    least = LEAST_EXPECTED * (len(e) + len(a)) / min(len(e), len(a))  # rows of both tables together
-    rare = pooled.index[(pooled < least) & (pooled.index != MISSING)]
+    rare = pooled.index[(pooled < _least(len(e), len(a))) & (pooled.index != MISSING)]
     labels = pooled.index.difference(rare).union([RARE])
 
     def counts(values: pd.Series[Any]) -> Vector:

@@ -32,7 +32,7 @@ def look_alike_table(
     seeds: Sequence[Any] | Any,
     *,
     n: int | None = None,
-    exclude: Sequence[str] = ("cutoff",),
+    exclude: Sequence[str] = (),
     model: Any = "auto",
     random_state: int = 0,
 ) -> Any:
@@ -50,7 +50,7 @@ def look_alike_table(
     n : int, optional
         How many to return. Default: all others.
     exclude : sequence of str
-        Columns never to learn from.
+        Columns never to learn from. Dates, such as a cutoff, never are.
     model : {"auto", "logistic", "boosting"} or classifier
         As in :class:`crmlytics.scoring.ScoringModel`.
     random_state : int
@@ -93,7 +93,7 @@ def look_alike_table(
     --------
     >>> import numpy as np, pandas as pd
     >>> rng = np.random.default_rng(0)
-    >>> features = pd.DataFrame({"customer_id": range(400), "order_count": rng.poisson(3, 400)})
+    >>> features = pd.DataFrame({"customer_id": range(1200), "order_count": rng.poisson(3, 1200)})
     >>> often = features["customer_id"][features["order_count"] > 4]
     >>> table = look_alike_table(features, often[::2], n=3, model="logistic")
     >>> sorted(set(table["customer_id"]) - set(often))
@@ -156,7 +156,7 @@ def _is_seed(customers: Any, seeds: Any) -> NDArray[np.bool_]:
 def _ids(seeds: Any) -> list[Any]:
     if isinstance(seeds, (str, numbers.Integral)):
         return [seeds]
-    if not (hasattr(seeds, "columns") or hasattr(seeds, "collect_schema")):
+    if not hasattr(type(seeds), "columns"):  # no dataframe; asked itself, a lazy one would compute
         return [value.item() if isinstance(value, np.generic) else value for value in seeds]
     plan, _ = enter(seeds, caller=CALLER)
     if CUSTOMER not in columns_of(plan):

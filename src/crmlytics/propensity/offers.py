@@ -149,7 +149,7 @@ def _check_columns(needed: list[str], there: list[str]) -> None:
 
 def _without(rows: pd.DataFrame, exclude: Any) -> pd.DataFrame:
     """Leave out targets, or pairs of customer and target."""
-    if hasattr(exclude, "columns") and not isinstance(exclude, (list, tuple, set)):
+    if hasattr(type(exclude), "columns"):  # a dataframe; asked itself, a lazy one would compute
         plan, _ = enter(exclude, caller=CALLER)
         missing = [name for name in KEY if name not in columns_of(plan)]
         if missing:

@@ -208,8 +208,8 @@ def score_propensity(
     learnt from whom somebody chose to contact: of other customers they say less.
 
     A model of a target has to beat what is obvious: whoever bought it often, or lately, buys it again. Complete Journey
-    (600 households, 20 of the largest categories, 30 days, out of time): see the guide. There trees gained .002 to
-    .009 of AUC over smooth models and took four times as long; ``model="auto"`` lets both compete.
+    (600 households, 20 of the largest categories, 30 days, out of time): a mean AUC of .81 against .80 of the rule that
+    is hardest to beat. Trees came to between .003 less and .006 more than smooth models, in four times the time.
 
     When not to use: for customers who never bought anything, who have no history; see the guide to leads.
 
@@ -241,13 +241,16 @@ def score_propensity(
     )  # fmt: skip
     panel, rules = labelled_panel(snapshots, purchases)
     features = snapshots.features_table(today)
-    settings: dict[str, Any] = {"purge": wait + answers, "exclude": seen_once(snapshots), "random_state": random_state}
+    season = [name for name in seen_once(snapshots) if name in panel]
+    settings: dict[str, Any] = {"purge": wait + answers, "exclude": season, "random_state": random_state}
+    if model is None:
+        model = "logistic" if targets else "auto"
     if targets:
-        models = fit_targets(panel, rules, snapshots, caller=CALLER, model=model or "logistic", **settings)
+        models = fit_targets(panel, rules, snapshots, caller=CALLER, model=model, **settings)
         scores = score_targets(models, features, caller=CALLER)
         return PropensityScores(scores, features, models, snapshots, today)
     panel, rules = _of_contacted(panel, rules) if outcome == RESPONDED else (panel, rules)
-    fitted = PropensityModel(target=outcome, baselines=rules, model=model or "auto", **settings).fit(panel)
+    fitted = PropensityModel(target=outcome, baselines=rules, model=model, **settings).fit(panel)
     scores = explained_rows(fitted, features, shown=SHOWN, caller=CALLER)
     return PropensityScores(scores, features, {outcome: fitted}, snapshots, today)
 

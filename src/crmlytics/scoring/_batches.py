@@ -101,8 +101,10 @@ def _needed(
     for name in key:
         if types[name] == nw.Datetime and not is_spark:
             keys.append(nw.col(name).cast(nw.Datetime("us")))
-        elif types[name].is_temporal() or types[name].is_float():
+        elif types[name].is_temporal():
             keys.append(nw.col(name))
+        elif types[name].is_float():  # whole: that was seen to before
+            keys.append(nw.col(name).cast(nw.Int64))
         else:
             keys.append(id_column(name, types[name], caller=caller))
     return plan.select(*keys, *(name for name in columns if name in there and name not in key))

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._kernels.classification import bin_edges
+from crmlytics._kernels.draws import bounds
 from crmlytics._kernels.proportions import wilson
 from crmlytics.metrics.classification import calibration_table
 from crmlytics.metrics.lift import lift_table
-from crmlytics.scoring._bootstrap import divided, middle, shares_within
+from crmlytics.scoring._bootstrap import divided, shares_within
 from crmlytics.scoring._measures import MODEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crmlytics.scoring._bootstrap import Draws
+    from crmlytics._kernels.draws import Draws
     from crmlytics.scoring._predictions import Predictions
 
     Vector = NDArray[np.float64]
@@ -57,7 +58,7 @@ def _gains(y: NDArray[Any], score: Vector, flagged: Vector, draws: Draws) -> tup
     found, total = np.split(columns.sum(axis=0), 2)
     some = zip(*np.split(draws.sums(columns), 2, axis=1), strict=True)
     drawn = np.array([np.interp(flagged, _so_far(totals), _so_far(founds)) for founds, totals in some])
-    return np.interp(flagged, _so_far(total), _so_far(found)), *middle(drawn)
+    return np.interp(flagged, _so_far(total), _so_far(found)), *bounds(drawn)
 
 
 def _so_far(counts: Vector) -> Vector:
@@ -73,10 +74,10 @@ def calibration_columns(predictions: Predictions, draws: Draws) -> dict[str, Any
     columns = _columns_of(calibration_table(y, p, n_bins=bins))
     shares = shares_within(-p, bin_edges(len(y), bins))
     drawn = draws.sums(np.column_stack([shares * y[:, None], shares]))
-    bounds = clustered_wilson(
+    limits = clustered_wilson(
         columns["positive_count"], columns["row_count"], divided(drawn[:, :bins], drawn[:, bins:])
     )
-    return columns | dict(zip(("observed_share_low", "observed_share_high"), bounds, strict=True))
+    return columns | dict(zip(("observed_share_low", "observed_share_high"), limits, strict=True))
 
 
 def clustered_wilson(found: Vector, total: Vector, drawn: Vector) -> tuple[Vector, Vector]:

@@ -1,8 +1,7 @@
-"""How sure a figure is: the same samples of customers for everything that is compared."""
+"""Figures as quotients of sums over rows, which every sample of customers has its own of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,62 +11,11 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-BUNDLES = 5_000
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Draws:
-    """Customers drawn with replacement, each with all rows; made once, so that every difference is a paired one.
-
-    More than 5,000 customers are dealt at random into 5,000 bundles of equal size, which are drawn instead: figures
-    vary as much between samples of bundles as between samples of customers, and a million cost no more than these.
-
-    Attributes
-    ----------
-    bundle : int64 array, shape (rows,)
-    weights : float64 array, shape (replicates, bundles)
-        How often each bundle was drawn.
-    """
-
-    bundle: NDArray[np.int64]
-    weights: Vector
-
-    @classmethod
-    def of(cls, group: NDArray[Any], *, replicates: int, seed: int) -> Draws:
-        """Draw the customers of some rows."""
-        random = np.random.default_rng(seed)
-        codes = np.unique(group, return_inverse=True)[1]
-        customers = int(codes.max(initial=-1)) + 1
-        bundles = min(customers, BUNDLES)
-        drawn = random.integers(0, bundles, (replicates, bundles))
-        weights = np.array([np.bincount(row, minlength=bundles) for row in drawn], np.float64)
-        return cls((random.permutation(customers) % bundles)[codes], weights)
-
-    def among(self, rows: NDArray[np.bool_]) -> Draws:
-        """Return the same samples, of some of the rows."""
-        return Draws(self.bundle[rows], self.weights)
-
-    def sums(self, columns: Vector) -> Vector:
-        """Add up columns, shape (rows, k), in every sample: shape (replicates, k)."""
-        bundles = self.weights.shape[1]
-        by_bundle = np.column_stack([np.bincount(self.bundle, column, bundles) for column in columns.T])
-        drawn: Vector = self.weights @ by_bundle
-        return drawn
-
 
 def divided(count: Vector, total: Vector) -> Vector:
     """Divide, missing where there is nothing to divide by."""
     shares: Vector = np.divide(count, total, out=np.full(np.broadcast(count, total).shape, np.nan), where=total > 0)
     return shares
-
-
-def middle(drawn: Vector) -> tuple[Vector, Vector]:
-    """Return the middle 95% of figures drawn, shape (replicates, ...); missing where half the samples have none."""
-    known = ~np.isnan(drawn)
-    enough = 2 * known.sum(axis=0) >= len(drawn)
-    filled = np.where(enough & known, drawn, np.where(enough, np.nan, 0.0))
-    low, high = np.nanquantile(filled, [0.025, 0.975], axis=0)
-    return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
 
 
 def auc_terms(y: NDArray[Any], score: NDArray[Any]) -> Vector:

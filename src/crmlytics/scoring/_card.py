@@ -12,8 +12,9 @@ import numpy as np
 
 from crmlytics._lists import table_with_lists
 from crmlytics.scoring._measures import AUC
+from crmlytics.scoring._periods import period_count
 from crmlytics.scoring._predictions import OUT_OF_TIME
-from crmlytics.scoring._stability import period_count
+from crmlytics.scoring._remarks import worst_cutoff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -226,7 +227,9 @@ def _quality(evaluation: Evaluation) -> list[tuple[str, str]]:
         for name in ("average_precision", "log_loss", "brier_score", "calibration_error")
     ]
     mean = f"{figure('mean_probability'):.1%} predicted, {figure('base_rate'):.1%} came true"
-    return [*lines, ("mean probability", mean)]
+    lines.append(("mean probability", mean))
+    worst = worst_cutoff(evaluation.judged)
+    return [*lines, ("worst cutoff", worst.removeprefix("at "))] if worst else lines
 
 
 def _features(facts: CardFacts) -> list[tuple[str, str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._validation import did_you_mean
+from crmlytics._validation import did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 
 OTHER, MISSING = "other", "missing"
 MOST_LEVELS = 100  # of one column; the rarer ones are pooled
+FEW_LEVELS = 10
 RARE = 20  # rows: a level with fewer says nothing by itself
 DIGITS = 2.0**30
+MOSTLY = 0.9  # of the words of a column: then the others are slips
+NO_NUMBER = {"n/a", "na", "nan", "null", "none", "?", "-", "unknown", "missing"}
+DECIMAL_COMMA = r"[-+]?\d+,\d+"
+ISO_DATE = r"\d{4}-\d{2}-\d{2}"
+ID_NAME = r"(^|[_\W])[iI][dD]$|[a-z]I[dD]$"
 ID_LIKE = 0.5  # levels a row: a column of text with more is a name or an id, not a property
 
 
@@ -36,10 +43,10 @@ class Feature:
     name: str
     levels: tuple[str, ...] | None = None
 
-    def encode(self, values: Any) -> NDArray[np.float64]:
+    def encode(self, values: Any, *, caller: str) -> NDArray[np.float64]:
         """Return numbers, or the codes of levels; NaN is missing, and so is a level never seen where none is rare."""
         if self.levels is None:
-            return _numbers(values)
+            return _numbers(values, self.name, caller)
         text = _words(values)
         place = {level: code for code, level in enumerate(self.levels)}
         unseen = place.get(OTHER, np.nan)
@@ -101,8 +108,13 @@ class Encoder:
                     f"{did_you_mean(feature.name, columns)} Columns: {columns}"
                 )
                 raise MissingColumnsError(msg)
-        encoded = [_finite(feature.encode(table[feature.name]), feature.name, caller) for feature in self.features]
+        encoded = [feature.encode(table[feature.name], caller=caller) for feature in self.features]
         return Design(np.column_stack(encoded) if encoded else np.empty((len(table), 0)), self.features)
+
+
+def looks_like_id(name: str) -> bool:
+    """Whether a column is an id by its name: ``CustomerID``, ``order_id``, ``id``."""
+    return re.search(ID_NAME, name) is not None
 
 
 def learn_encoder(table: Any, names: Sequence[str], *, caller: str) -> Encoder:
@@ -113,7 +125,7 @@ def learn_encoder(table: Any, names: Sequence[str], *, caller: str) -> Encoder:
     """
     features, left_out = [], {}
     for name in names:
-        found = _feature(name, table[name])
+        found = _feature(name, table[name], caller)
         if isinstance(found, Feature):
             features.append(found)
         else:
@@ -128,14 +140,18 @@ def learn_encoder(table: Any, names: Sequence[str], *, caller: str) -> Encoder:
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _feature(name: str, values: Any) -> Feature | str:
+def _feature(name: str, values: Any, caller: str) -> Feature | str:
     """Return the feature that a column is, or why it is none."""
     import pandas as pd
 
-    if pd.api.types.is_datetime64_any_dtype(values) or "date" in str(values.dtype):
-        return "a date: give the days from it to the cutoff"
+    if _is_time(values):
+        return "a date or duration: give the days from it to the cutoff as a number"
+    if looks_like_id(name):
+        return "an id by its name"
+    if pd.api.types.infer_dtype(values, skipna=True) == "mixed":
+        return "neither numbers nor words"
     if _is_numeric(values):
-        known = _numbers(values)
+        known = _numbers(values, name, caller)
         known = known[~np.isnan(known)]
         return Feature(name) if len(known) and known.min() < known.max() else "the same in every row"
     return _levels(name, _words(values))
@@ -145,7 +161,7 @@ def _levels(name: str, words: Any) -> Feature | str:
     counts = words.value_counts()
     if len(counts) + bool(words.isna().any()) < 2:
         return "the same in every row"
-    if len(counts) > MOST_LEVELS and len(counts) > ID_LIKE * len(words):
+    if len(counts) > max(ID_LIKE * len(words), FEW_LEVELS):
         return "different in nearly every row, as names and ids are"
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rare = min(RARE, len(words) // 50)
@@ -164,27 +180,75 @@ def _is_numeric(values: Any) -> bool:
         "boolean", "integer", "floating", "decimal", "mixed-integer-float", "empty",
     }:  # fmt: skip
         return True
-    words = _words(values).dropna()
-    return len(words) > 0 and bool(pd.to_numeric(words, errors="coerce").notna().all())
+    words = _known_words(values)
+    if not len(words):
+        return False
+    if words.str.fullmatch(DECIMAL_COMMA).mean() >= MOSTLY:
+        return True
+    return bool(pd.to_numeric(words, errors="coerce").notna().mean() >= MOSTLY)
 
 
-def _numbers(values: Any) -> NDArray[np.float64]:
+def _is_time(values: Any) -> bool:
+    """Whether a column holds dates, moments or durations, as such or as text."""
+    import pandas as pd
+
+    kind = str(values.dtype)
+    if kind.startswith(("datetime", "timestamp", "date", "timedelta", "duration", "time")):
+        return True
+    if pd.api.types.infer_dtype(values, skipna=True) in {"date", "datetime", "datetime64", "timedelta", "time"}:
+        return True
+    words = _known_words(values) if kind in {"object", "str", "string"} or "string" in kind else _no_words()
+    return len(words) > 0 and bool(words.str.match(ISO_DATE).all())
+
+
+def _no_words() -> Any:
+    import pandas as pd
+
+    return pd.Series([], dtype=pd.StringDtype(na_value=np.nan))
+
+
+def _known_words(values: Any) -> Any:
+    """Return the different words of a column that are not words for "missing"."""
+    words = _words(values.drop_duplicates()).dropna()
+    return words[~words.str.lower().isin(NO_NUMBER)]
+
+
+def _numbers(values: Any, name: str, caller: str) -> NDArray[np.float64]:
     import pandas as pd
 
     if str(values.dtype) == "bool[pyarrow]":
         values = values.astype("boolean")
     elif not pd.api.types.is_numeric_dtype(values):
         if not _is_plain_object(values):
-            values = pd.to_numeric(_words(values), errors="coerce")
+            values = _parsed(_words(values), name, caller)
         else:
             values = values.map(lambda value: np.nan if value is None or value is pd.NA else float(value))
-    return _rounded(np.array(values.to_numpy(dtype=np.float64, na_value=np.nan)))
+    numbers = np.array(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    return _rounded(_finite(numbers, name, caller))
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return nine digits of each number: sums differ in their last ones from engine to engine, and so would ties."""
     share, power = np.frexp(values)
     return np.asarray(np.ldexp(np.round(share * DIGITS) / DIGITS, power))
+
+
+def _parsed(words: Any, name: str, caller: str) -> Any:
+    """Read text as numbers; a few strange words are missing and named, many are a mistake."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(words, errors="coerce")
+    strange = words[numbers.isna() & words.notna()]
+    strange = strange[~strange.str.lower().isin(NO_NUMBER)]
+    if not len(strange):
+        return numbers
+    shown = strange.drop_duplicates().head(3).tolist()
+    if len(strange) > (1 - MOSTLY) * int(words.notna().sum()):
+        comma = " Write a point for the decimal comma." if strange.str.fullmatch(DECIMAL_COMMA).all() else ""
+        msg = f"{caller}: column {name!r} should hold numbers, got {shown} in {len(strange):,} rows.{comma}"
+        raise SchemaError(msg)
+    warn(f"{caller}: column {name!r} holds numbers, and {shown} in {len(strange):,} rows, which count as missing.")
+    return numbers
 
 
 def _is_plain_object(values: Any) -> bool:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._kernels.draws import Draws
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_count
 from crmlytics.exceptions import SchemaError
+from crmlytics.metrics._columns import (
+    as_array,
+    as_codes,
+    as_flags,
+    as_numbers,
+    check_lengths,
+    check_probabilities,
+    engine_of,
+)
 from crmlytics.scoring._bins import calibration_columns, gains_columns, lift_columns
-from crmlytics.scoring._bootstrap import Draws
 from crmlytics.scoring._grading import Grade, grade_predictions
 from crmlytics.scoring._measures import AUC, BASE_RATE, LIFT, MODEL, OF_PROBABILITIES, Measured, compared, measure
+from crmlytics.scoring._periods import period_count
 from crmlytics.scoring._predictions import OUT_OF_TIME, RANDOM_FOLDS, Predictions
 from crmlytics.scoring._remarks import headlines, remarks_on
-from crmlytics.scoring._stability import period_columns, period_count, stability_columns
+from crmlytics.scoring._stability import period_columns, stability_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +89,10 @@ class Evaluation:
         is scored higher than a negative, equals half) with ``auc_low`` and ``auc_high`` (its 95% interval by a
         bootstrap of customers); ``average_precision``; and of probabilities only, else null: ``log_loss``,
         ``brier_score``, ``calibration_error`` (mean distance of probability and frequency over ten groups of equal
-        size; nought for the base rate by construction), ``mean_probability``. A baseline counts as a probability when
+        size, fewer where these would have less than 100 rows; with several cutoffs it is taken within each of them and
+        weighted by rows, since over all of them one that was promised too much makes up for one that was promised too
+        little; of the base rate it is nought at one cutoff, and else how far cutoffs differ), ``mean_probability``. A
+        baseline counts as a probability when
         it lies within 0 and 1 and is more than a yes or no. Null where there is one outcome only.
         """
         return table_with_lists(self.engine, self.measures)
@@ -195,16 +209,22 @@ class Evaluation:
 
 
 def evaluate_predictions(
-    predictions: Sequence[Predictions], *, engine: Engine, replicates: int = 500, seed: int = 0
+    predictions: Predictions | Sequence[Predictions],
+    *,
+    engine: Engine | None = None,
+    replicates: int = 500,
+    seed: int = 0,
 ) -> Evaluation:
-    """Judge what a model said about rows that it had not seen.
+    """Judge what any model said about rows that it had not seen.
 
     Parameters
     ----------
-    predictions : sequence of Predictions
-        One of each scheme at most; those out of time count, if there are any.
-    engine : Engine
-        The kind of dataframe that tables go out as.
+    predictions : Predictions or a list of them
+        One of each scheme at most; those out of time count, if there are any. Their columns may be lists, arrays or
+        columns of a dataframe, ``group`` any ids, ``period`` dates, moments or whole numbers.
+    engine : Engine, optional
+        The kind of dataframe that tables go out as: by default that of the column of probabilities, pandas for lists
+        and arrays.
     replicates : int, default 500
         How many samples of customers make an interval.
     seed : int, default 0
@@ -218,17 +238,31 @@ def evaluate_predictions(
     ------
     SchemaError
         When there is nothing to judge, a scheme comes twice or is unknown, lengths differ, probabilities lie outside 0
-        and 1, or a score is missing.
+        and 1, or a value is missing.
 
     Notes
     -----
     Intervals are those of drawing customers again, each with all rows and cutoffs, for the model as it was fitted: they
     do not tell how another training period would have turned out. That is what :meth:`Evaluation.period_table` is for.
+
+    Examples
+    --------
+    >>> from crmlytics.scoring import Predictions, evaluate_predictions
+    >>> left, probability, recency = [1, 1, 0, 1, 0, 0], [0.9, 0.8, 0.6, 0.5, 0.3, 0.1], [80, 9, 40, 60, 5, 30]
+    >>> customers = ["ann", "bob", "cyd", "dan", "eve", "flo"]
+    >>> predictions = Predictions("random folds", left, probability, customers, baselines={"recency": recency})
+    >>> evaluation = evaluate_predictions(predictions)
+    >>> evaluation.to_frame()[["score", "auc", "brier_score"]].round(3)
+           score    auc  brier_score
+    0      model  0.889        0.127
+    1    recency  0.778          NaN
+    2  base rate  0.500        0.250
     """
     caller = "evaluate_predictions"
+    given = [predictions] if isinstance(predictions, Predictions) else predictions
     replicates = check_count(replicates, name="replicates", caller=caller, least=100)
     seed = check_count(seed, name="seed", caller=caller, least=0)
-    ordered = _checked(predictions, caller=caller)
+    ordered = _checked(given, caller=caller)
     draws = [Draws.of(one.group, replicates=replicates, seed=seed) for one in ordered]
     measured = [measure(one, drawn) for one, drawn in zip(ordered, draws, strict=True)]
     return Evaluation(
@@ -239,43 +273,71 @@ def evaluate_predictions(
         remarks=tuple(remarks_on(ordered, measured, draws[0])),
         replicates=replicates,
         seed=seed,
-        engine=engine.without_table,
+        engine=engine.without_table if engine else engine_of(given[0].probability, caller=caller),
     )
 
 
 # -- checking --------------------------------------------------------------------------------------------------------
 
 
-def _checked(predictions: Sequence[Predictions], *, caller: str) -> tuple[Predictions, ...]:
-    schemes = [one.scheme for one in predictions]
+def _checked(predictions: Any, *, caller: str) -> tuple[Predictions, ...]:
+    schemes = [_scheme_of(one, caller=caller) for one in predictions]
     if not schemes or len(set(schemes)) < len(schemes) or set(schemes) - set(SCHEMES):
         msg = f"{caller}: expected predictions of {' and '.join(map(repr, SCHEMES))}, one each, got {schemes}."
         raise SchemaError(msg)
-    for one in predictions:
-        _check(one, caller=f"{caller} ({one.scheme})")
-    return tuple(sorted(predictions, key=lambda one: SCHEMES.index(one.scheme)))
+    read = [_read(one, caller=f"{caller} ({one.scheme})") for one in predictions]
+    return tuple(sorted(read, key=lambda one: SCHEMES.index(one.scheme)))
 
 
-def _check(predictions: Predictions, *, caller: str) -> None:
-    rows = len(predictions.outcome)
-    columns = {"probability": predictions.probability, "group": predictions.group, **predictions.baselines}
-    if predictions.period is not None:
-        columns["period"] = predictions.period
-    wrong = {name: len(values) for name, values in columns.items() if len(values) != rows}
-    if wrong or not rows:
-        msg = f"{caller}: expected as many values as outcomes, at least one; got {rows} outcomes and {wrong}."
-        raise SchemaError(msg)
+def _scheme_of(predictions: Any, *, caller: str) -> str:
+    if isinstance(predictions, Predictions):
+        return predictions.scheme
+    msg = (
+        f"{caller}: expected Predictions, got {type(predictions).__name__}. Type evaluate_predictions("
+        'Predictions("random folds", outcome, probability, customer_id, baselines={"recency": recency_days})).'
+    )
+    raise SchemaError(msg)
+
+
+def _read(predictions: Predictions, *, caller: str) -> Predictions:
+    """Return the columns as arrays, or say what is wrong with them."""
     if taken := sorted({MODEL, BASE_RATE} & set(predictions.baselines)):
         raise SchemaError(f"{caller}: {taken} is no name for a baseline. Give it another.")
-    for name in ("probability", *predictions.baselines):
-        count = int((~np.isfinite(np.asarray(columns[name], np.float64))).sum())
-        if count:
-            msg = f"{caller}: {name!r} is missing or infinite in {count} of {rows} rows. Give every row a score."
-            raise SchemaError(msg)
-    p = predictions.probability
-    if p.min() < 0 or p.max() > 1:
-        msg = f"{caller}: probabilities must lie within 0 and 1, got {p.min():.3g} to {p.max():.3g}."
-        raise SchemaError(msg)
+    period = predictions.period
+    read = Predictions(
+        predictions.scheme,
+        outcome=as_flags(predictions.outcome, name="outcome", caller=caller),
+        probability=as_numbers(predictions.probability, name="probability", caller=caller),
+        group=as_codes(predictions.group, name="group", caller=caller),
+        period=None if period is None else _as_moments(period, caller=caller),
+        baselines={
+            name: as_numbers(score, name=repr(name), caller=caller) for name, score in predictions.baselines.items()
+        },
+    )
+    columns = {"probability": read.probability, "group": read.group, **read.baselines}
+    columns |= {} if read.period is None else {"period": read.period}
+    check_lengths({"outcome": len(read.outcome)} | {name: len(found) for name, found in columns.items()}, caller=caller)
+    if not len(read.outcome):
+        raise SchemaError(f"{caller}: there are no rows. Expected one per customer and cutoff held out.")
+    check_probabilities(read.probability, name="probability", caller=caller)
+    return read
+
+
+def _as_moments(period: Any, *, caller: str) -> NDArray[Any]:
+    """Return cutoffs as moments or whole numbers."""
+    array = as_array(period, name="period", caller=caller)
+    if array.dtype.kind == "O" and all(isinstance(one, dt.date) and not getattr(one, "tzinfo", None) for one in array):
+        array = array.astype("datetime64[us]")
+    if array.dtype.kind == "M" and not np.isnat(array).any():
+        return array.astype("datetime64[us]")
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    shown = ", ".join(map(repr, array[:2].tolist()))
+    msg = (
+        f"{caller}: period must be the cutoff of each row, dates without time zone or whole numbers, none missing, got "
+        f"{shown} ({array.dtype}). Type pandas.to_datetime(period), or leave it out."
+    )
+    raise SchemaError(msg)
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------

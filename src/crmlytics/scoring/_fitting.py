@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 from crmlytics._kernels.classification import calibration_line, log_loss
 from crmlytics._kernels.working import in_parts
 from crmlytics.scoring._candidates import fit_quietly, knows_threads, raw_log_odds
-from crmlytics.scoring._folds import deal_customers, random_folds, time_folds
+from crmlytics.scoring._folds import deal_customers, enough_of, random_folds, time_folds
 from crmlytics.scoring._importance import HeldOut
 from crmlytics.scoring._predictions import OUT_OF_TIME, RANDOM_FOLDS, Predictions
 from crmlytics.scoring._reasons import background_of
+from crmlytics.scoring._single_feature import BEST_SINGLE, best_rate_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,7 +145,7 @@ def learn(lessons: Lessons, encoder: Encoder, models: Mapping[str, Any], *, rand
 
 
 def held_out(model: Any, lessons: Lessons, *, random_state: int) -> list[HeldOut]:
-    """Return each random fold of customers with the model fitted, and calibrated, without it."""
+    """Return each random fold of customers with the model fitted without it, and put on a line of its own."""
     from sklearn.base import clone
 
     some = _sample(lessons, random_state)
@@ -165,10 +166,11 @@ def held_out(model: Any, lessons: Lessons, *, random_state: int) -> list[HeldOut
 
 def _sample(lessons: Lessons, random_state: int) -> Lessons:
     """Return all rows, or those of some customers where there are more than it takes to choose and to judge."""
-    if len(lessons) <= MOST_ROWS:
+    share = enough_of(lessons.outcome, MOST_ROWS)
+    if share >= 1:
         return lessons
     customers = int(lessons.group.max()) + 1
-    drawn = np.random.default_rng(random_state).random(customers) < MOST_ROWS / len(lessons)
+    drawn = np.random.default_rng(random_state).random(customers) < share
     some = lessons.rows(np.flatnonzero(drawn[lessons.group]))
     return replace(some, group=np.unique(some.group, return_inverse=True)[1])
 
@@ -207,14 +209,13 @@ def _of_folds(odds: Vector, folds: Sequence[Fold], lessons: Lessons) -> Predicti
     for number in range(len(folds)):
         mine = fold == number
         probability[mine] = _on_line(odds[mine], _line(odds[~mine], lessons.outcome[rows[~mine]]))
-    return _predictions(RANDOM_FOLDS, rows, probability, lessons)
+    return _predictions(RANDOM_FOLDS, probability, folds, lessons)
 
 
 def _of_future(
     model: Any, odds: Vector, folds: Sequence[Fold], lessons: Lessons, random_state: int
 ) -> Predictions:  # fmt: skip
     """Return what was said of later periods, calibrated within the rows learnt from."""
-    rows = np.concatenate([test for _, test in folds])
     ends = np.cumsum([len(test) for _, test in folds])
     probability = []
     for (train, _), part in zip(folds, np.split(odds, ends[:-1]), strict=True):
@@ -224,15 +225,22 @@ def _of_future(
         seen = _held_out({"": model}, inner, past)[""]
         line = _line(seen, past.outcome[np.concatenate([test for _, test in inner])])
         probability.append(_on_line(part, line))
-    return _predictions(OUT_OF_TIME, rows, np.concatenate(probability), lessons)
+    return _predictions(OUT_OF_TIME, np.concatenate(probability), folds, lessons)
 
 
-def _predictions(scheme: str, rows: NDArray[np.intp], probability: Vector, lessons: Lessons) -> Predictions:
+def _predictions(scheme: str, probability: Vector, folds: Sequence[Fold], lessons: Lessons) -> Predictions:
+    """Put what was said in the order of the rows, beside the baselines and the best that one column does."""
+    rows = np.concatenate([test for _, test in folds])
+    single = np.concatenate([_single(train, test, lessons) for train, test in folds])
     order = np.argsort(rows, kind="stable")
     held_out = lessons.rows(rows[order])
-    return Predictions(
-        scheme, held_out.outcome, probability[order], held_out.group, held_out.period, held_out.baselines
-    )
+    baselines = held_out.baselines | {BEST_SINGLE: single[order]}
+    return Predictions(scheme, held_out.outcome, probability[order], held_out.group, held_out.period, baselines)
+
+
+def _single(train: NDArray[np.intp], test: NDArray[np.intp], lessons: Lessons) -> Vector:
+    past = lessons.rows(train)
+    return best_rate_table(past.design, past.outcome).scores(lessons.design.matrix[test])
 
 
 def _foretold(estimator: Any, line: Line, matrix: Vector) -> Vector:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FEW_PERIODS = 60  # with more different moments, as of leads, time is cut into blocks
 BLOCKS = 6
 TIME_FOLDS = 3
+MANY_OUTCOMES = 2_000
 FEWEST_OUTCOMES = 10  # of either kind, to learn from and to be judged by
 
 
@@ -37,6 +38,12 @@ def deal_customers(
     return fold[group]
 
 
+def enough_of(outcome: NDArray[np.bool_], most: int) -> float:
+    """Return the share of the rows that it takes: about ``most`` rows, and a good many of the rarer outcome."""
+    positive = int(outcome.sum())
+    return max(most / len(outcome), MANY_OUTCOMES / max(min(positive, len(outcome) - positive), 1))
+
+
 def random_folds(fold: NDArray[np.int64]) -> list[Fold]:
     """Return the rows to learn from and the rows held out, a pair a fold."""
     return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(int(fold.max()) + 1)]
@@ -52,7 +59,7 @@ def time_folds(period: NDArray[Any], outcome: NDArray[np.bool_], *, purge: Any) 
     purge : timedelta64 or int
         How long before the period tested rows to learn from must lie at least: gap + horizon.
     """
-    starts, block = _blocks(period)
+    starts, block = blocks_of(period)
     folds = []
     for number in range(len(starts) - 1, 0, -1):
         train, test = np.flatnonzero(period <= starts[number] - purge), np.flatnonzero(block == number)
@@ -64,16 +71,20 @@ def time_folds(period: NDArray[Any], outcome: NDArray[np.bool_], *, purge: Any) 
     return folds[::-1]
 
 
-# -- inside --------------------------------------------------------------------------------------------------------
+def blocks_of(period: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return when each period begins, rising, and which of them each row belongs to.
 
-
-def _blocks(period: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    More than 60 different moments, as leads have, are cut into six blocks of about as many rows.
+    """
     starts, block = np.unique(period, return_inverse=True)
     if len(starts) > FEW_PERIODS:
         ordered = np.sort(period)
         starts = np.unique(ordered[np.arange(BLOCKS) * len(ordered) // BLOCKS])
         block = np.searchsorted(starts, period, side="right") - 1
     return starts, block
+
+
+# -- inside --------------------------------------------------------------------------------------------------------
 
 
 def _tells(outcome: NDArray[np.bool_]) -> bool:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._kernels.draws import bounds
 from crmlytics._lists import table_with_lists
-from crmlytics.scoring._bootstrap import divided, middle, shares_within
+from crmlytics.scoring._bootstrap import divided, shares_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
-    from crmlytics.scoring._bootstrap import Draws
+    from crmlytics._kernels.draws import Draws
     from crmlytics.scoring._predictions import Predictions
 
     Vector = NDArray[np.float64]
@@ -63,7 +64,7 @@ class Grade:
     ----------
     letter : str
         ``"A"``: at least 10% more; ``"B"``: more, but less than 10%; ``"C"``: no more than the rule. ``"-"`` where
-        nothing can be told, as there are no positives.
+        nothing can be told: there are no positives, or nothing but chance to compare with.
     ratio : float
         Positives found by the model divided by those found by the rule, both flagging as many customers.
     baseline : str
@@ -108,6 +109,8 @@ def grade_predictions(predictions: Predictions, draws: Draws) -> Grade:
     hardest = ranked[0]
     if np.isnan(hardest.ratio) or y.all():
         return Grade(UNKNOWN, float("nan"), hardest.baseline, _cannot_tell(y), ranked)
+    if not predictions.baselines:
+        return Grade(UNKNOWN, hardest.ratio, hardest.baseline, _against_chance(hardest, int(y.sum())), ranked)
     letter = _letter(hardest.ratio)
     return Grade(letter, hardest.ratio, hardest.baseline, _sentence(letter, ranked, int(y.sum())), ranked)
 
@@ -124,7 +127,7 @@ def _contest(name: str, score: Vector, predictions: Predictions, draws: Draws) -
     columns = np.column_stack([model * y, model, rule * y, rule])
     found, _, ruled, _ = columns.sum(axis=0)
     drawn = draws.sums(columns)
-    low, high = middle(divided(divided(drawn[:, 0], drawn[:, 1]), divided(drawn[:, 2], drawn[:, 3])))
+    low, high = bounds(divided(divided(drawn[:, 0], drawn[:, 1]), divided(drawn[:, 2], drawn[:, 3])))
     return Contest(name, float(depth[1]), float(found), float(ruled), _ratio(found, ruled), float(low), float(high))
 
 
@@ -156,14 +159,7 @@ def _cannot_tell(y: Vector) -> str:
 
 def _sentence(letter: str, contests: tuple[Contest, ...], positives: int) -> str:
     hardest = contests[0]
-    rule = "a random choice" if hardest.baseline == BASE_RATE else f"{hardest.baseline!r}"
-    text = (
-        f"Grade {letter}: among {hardest.flagged_count:,.0f} flagged the model finds "
-        f"{hardest.found_count:,.0f} of {positives:,} positives, {rule} {hardest.baseline_found_count:,.0f}: "
-        f"{_more(hardest.ratio)} (95% interval {_signed(hardest.ratio_low)} to {_signed(hardest.ratio_high)})."
-    )
-    if len(contests) == 1:
-        text += " There was no other baseline to grade against."
+    text = f"Grade {letter}: {_outcome_of(hardest, positives)}"
     if positives < FEW_POSITIVES:
         text += f" Thin evidence: only {positives} positives."
     best, worst = _letter(hardest.ratio_high), _letter(hardest.ratio_low)
@@ -171,6 +167,20 @@ def _sentence(letter: str, contests: tuple[Contest, ...], positives: int) -> str
     if np.isfinite(hardest.ratio_high) and others:
         text += f" By the interval it might as well be {' or '.join(others)}."
     return text
+
+
+def _against_chance(contest: Contest, positives: int) -> str:
+    outcome = _outcome_of(contest, positives)
+    return f"No grade: there was nothing but chance to compare with. {outcome[0].upper()}{outcome[1:]}"
+
+
+def _outcome_of(contest: Contest, positives: int) -> str:
+    rule = "a random choice" if contest.baseline == BASE_RATE else f"{contest.baseline!r}"
+    return (
+        f"among {contest.flagged_count:,.0f} flagged the model finds "
+        f"{contest.found_count:,.0f} of {positives:,} positives, {rule} {contest.baseline_found_count:,.0f}: "
+        f"{_more(contest.ratio)} (95% interval {_signed(contest.ratio_low)} to {_signed(contest.ratio_high)})."
+    )
 
 
 def _more(ratio: float) -> str:

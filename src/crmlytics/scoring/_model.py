@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -9,13 +10,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from crmlytics._frames import columns_of, enter
 from crmlytics._kernels.classification import auc
 from crmlytics._lists import table_with_lists
-from crmlytics._validation import check_count, warn
-from crmlytics.exceptions import SchemaError
+from crmlytics._validation import check_count, did_you_mean, warn
+from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.scoring._candidates import FEW, candidates, knows_threads
 from crmlytics.scoring._card import CardFacts, ModelCard, current_versions
-from crmlytics.scoring._encoding import learn_encoder
+from crmlytics.scoring._encoding import learn_encoder, looks_like_id
 from crmlytics.scoring._evaluation import Evaluation, evaluate_predictions
 from crmlytics.scoring._fitting import Lessons, held_out, learn
 from crmlytics.scoring._importance import importance_columns
@@ -164,8 +166,9 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = self._rows(X, y, caller=caller)
         outcome = read_outcome(column_of(rows, self.target, what="target", caller=caller), self.target, caller=caller)
         rarer = int(min(outcome.sum(), (~outcome).sum()))
-        self._check_enough(rarer, caller=caller)
+        self._check_enough(rarer, _fewer_customers(rows.group, outcome), caller=caller)
         period, purge = read_period(rows, self.time, self.purge, caller=caller)
+        self._check_excluded(rows, caller=caller)
         names = feature_names(rows, self.features, self._apart(rows), caller=caller)
         encoder = learn_encoder(rows.table, names, caller=caller)
         design = encoder.design(rows.table, caller=caller)
@@ -347,13 +350,43 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: Any, y: Any, *, caller: str) -> Rows:
         if y is not None:
             X = _with_outcome(X, y, self.target, caller=caller)
+        self._check_key(X, caller=caller)
         return read_rows(X, key=self.key_names, caller=caller)
+
+    def _check_key(self, X: Any, *, caller: str) -> None:
+        """Refuse a key that the caller named and the table lacks; the usual one may be missing, but not unsaid."""
+        usual = inspect.signature(type(self)).parameters["key"].default
+        names = columns_of(enter(X, caller=caller)[0])
+        missing = [name for name in self.key_names if name not in names]
+        if missing and self.key != usual:
+            close = did_you_mean(missing[0], names)
+            msg = f"{caller}: key names {missing[0]!r}, no such column.{close} Columns: {names}"
+            raise MissingColumnsError(msg)
+        likely = [name for name in names if looks_like_id(name)]
+        if len(missing) == len(self.key_names) and likely and missing:
+            warn(
+                f"{caller}: the table has no {missing[0]!r}, so every row counts as a customer of its own. If "
+                f"{likely[0]!r} is the customer, type key={likely[0]!r}. It is not learnt from."
+            )
+
+    def _check_excluded(self, rows: Rows, *, caller: str) -> None:
+        names = list(rows.table.columns)
+        for name in [self.exclude] if isinstance(self.exclude, str) else self.exclude:
+            if name not in names:
+                msg = f"{caller}: exclude names {name!r}, no such column.{did_you_mean(name, names)} Columns: {names}"
+                raise MissingColumnsError(msg)
 
     def _apart(self, rows: Rows) -> set[str]:
         time = [self.time] if self.time else []
         return {self.target, *labels_of(rows.table.columns), *self.exclude, *self.baselines, *time}
 
-    def _check_enough(self, rarer: int, *, caller: str) -> None:
+    def _check_enough(self, rarer: int, customers: int, *, caller: str) -> None:
+        if rarer >= FEWEST > customers:
+            msg = (
+                f"{caller}: the rows with one outcome of {self.target!r} belong to {customers} customers only, and it "
+                f"takes {FEWEST} to learn from."
+            )
+            raise SchemaError(msg)
         if rarer < FEWEST:
             msg = (
                 f"{caller}: {rarer} rows have the rarer outcome of {self.target!r}, and it takes {FEWEST} to learn "
@@ -383,6 +416,10 @@ def _facts(lessons: Lessons) -> dict[str, Any]:
         "cutoffs": [in_words(moment) for moment in periods] if len(periods) <= MOST_CUTOFFS else [],
         "versions": current_versions(),
     }
+
+
+def _fewer_customers(group: NDArray[np.int64], outcome: NDArray[np.bool_]) -> int:
+    return min(len(np.unique(group[outcome])), len(np.unique(group[~outcome])))
 
 
 def _both(odds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -419,6 +456,8 @@ def _warn_of_oracles(design: Design, outcome: NDArray[np.bool_], *, caller: str)
 
 
 def _rates(codes: NDArray[np.float64], outcome: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the rate of each row's level, without the row itself: a level of one row tells nothing."""
     code = np.where(np.isnan(codes), codes[~np.isnan(codes)].max(initial=0) + 1, codes).astype(np.int64)
-    counts = np.bincount(code)
-    return np.asarray((np.bincount(code, outcome) / np.maximum(counts, 1))[code])
+    others = np.bincount(code)[code] - 1
+    positive = np.bincount(code, outcome)[code] - outcome
+    return np.where(others > 0, positive / np.maximum(others, 1), outcome.mean())

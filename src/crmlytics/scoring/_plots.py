@@ -11,7 +11,8 @@ from crmlytics._plots import INK, MUTED, PALETTE, axes, percent_axis, tidy
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.scoring._evaluation import Evaluation
 from crmlytics.scoring._measures import MODEL
-from crmlytics.scoring._stability import in_words, period_count
+from crmlytics.scoring._periods import period_count
+from crmlytics.scoring._stability import in_words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ NO = {"no", "n", "false", "f", "0"}
 ROW = "row_number"
 LABELS = ("bought", "future_order_count", "future_amount")  # of every panel of snapshots
 MORE_LABELS = ("churned", "contacted", "responded", "ended")
+TAKEN = ("model", "base rate", "best single feature")  # rows of an evaluation
 TARGET_PREFIX = "bought_"
 
 
@@ -55,12 +57,11 @@ class Rows:
 def read_rows(X: Any, *, key: Sequence[str], caller: str) -> Rows:
     """Compute a table once; ids become Int64 or String, and no key may come twice."""
     plan, engine = enter(X, caller=caller)
-    names, schema = columns_of(plan), plan.collect_schema()
-    found = [name for name in key if name in names]
+    _check_names(plan, caller=caller)
+    found = [name for name in key if name in columns_of(plan)]
     if found:
-        ids = [name for name in found if not (schema[name].is_temporal() or schema[name].is_float())]
-        plan = plan.with_columns(*[id_column(name, schema[name], caller=caller) for name in ids]) if ids else plan
-        table = collect(plan).to_pandas().sort_values(found, kind="stable").reset_index(drop=True)
+        table = collect(with_whole_ids(plan, found, caller=caller)).to_pandas()
+        table = table.sort_values(found, kind="stable").reset_index(drop=True)
         _check_ids(table, found, key, caller=caller)
     else:
         table = collect(plan).to_pandas().reset_index(drop=True)
@@ -70,6 +71,25 @@ def read_rows(X: Any, *, key: Sequence[str], caller: str) -> Rows:
         msg = f"{caller}: the table has no rows."
         raise SchemaError(msg)
     return Rows(table, engine, tuple(found))
+
+
+def with_whole_ids(plan: nw.LazyFrame[Any], names: Iterable[str], *, caller: str) -> nw.LazyFrame[Any]:
+    """Read ids as Int64 or String; whole numbers that came as floats are ids, 1.5 is none. Moments stay."""
+    import narwhals.stable.v2 as nw
+
+    schema = plan.collect_schema()
+    names = [name for name in names if not schema[name].is_temporal()]
+    floats = [name for name in names if schema[name].is_float()]
+    for name in floats:
+        strange = collect(plan.filter((nw.col(name) % 1) != 0).select(name).head(1))[name].to_list()
+        if strange:
+            msg = f"{caller}: ids must be whole numbers or text, got {strange[0]} in {name!r}. Is this the key?"
+            raise SchemaError(msg)
+    ids = [
+        nw.col(name).cast(nw.Int64) if name in floats else id_column(name, schema[name], caller=caller)
+        for name in names
+    ]
+    return plan.with_columns(*ids) if ids else plan
 
 
 def check_key(plan: nw.LazyFrame[Any], found: list[str], key: Sequence[str], *, caller: str) -> None:
@@ -88,9 +108,10 @@ def read_outcome(values: Any, name: str, *, caller: str) -> NDArray[np.bool_]:
     words = values.map(lambda value: str(value).strip().lower().removesuffix(".0"))
     strange = sorted(set(words) - YES - NO)
     if strange:
+        rarest = values.value_counts(ascending=True).index.tolist()[0]
         msg = (
             f"{caller}: {name!r} must be true or false, 1 or 0, or yes and no, got {strange[:5]}. "
-            f'Say what counts: table["{name}"] = table["{name}"] == {strange[0]!r}.'
+            f'Say what counts, such as table["{name}"] = table["{name}"] == {rarest!r}.'
         )
         raise SchemaError(msg)
     outcome: NDArray[np.bool_] = words.isin(YES).to_numpy(dtype=bool)
@@ -144,13 +165,16 @@ def read_period(rows: Rows, time: str | None, purge: Any, *, caller: str) -> tup
     if values.isna().any():
         msg = f"{caller}: time={time!r} is missing in {int(values.isna().sum()):,} rows."
         raise SchemaError(msg)
-    if str(values.dtype).lower().startswith(("int", "uint")):
-        return np.asarray(values.to_numpy(dtype=np.int64)), 0 if purge is None else purge
+    kind = str(values.dtype).lower()
+    if kind.startswith(("int", "uint")) or (kind.startswith(("float", "double")) and not (values % 1).any()):
+        return _whole_period(values.to_numpy(dtype=np.int64), time, purge, caller=caller)
+    expected = f"{caller}: time={time!r} must hold dates or whole numbers, got {values.dtype}. time=None leaves it out."
+    if kind.startswith(("float", "double", "bool")):
+        raise SchemaError(expected)
     try:
         period = np.asarray(values.to_numpy(dtype="datetime64[us]"))
     except (TypeError, ValueError) as error:
-        msg = f"{caller}: time={time!r} must hold dates or whole numbers, got {values.dtype}. time=None leaves it out."
-        raise SchemaError(msg) from error
+        raise SchemaError(expected) from error
     if len(np.unique(period)) == 1:
         return period, np.timedelta64(0, "D")
     if purge is None:
@@ -166,15 +190,49 @@ def read_baselines(rows: Rows, names: Iterable[str], *, caller: str) -> dict[str
     """Return the scores to beat, by name."""
     found = {}
     for name in names:
-        values = column_of(rows, name, what="baselines", caller=caller).to_numpy(dtype=np.float64, na_value=np.nan)
-        if np.isnan(values).any():
-            msg = f"{caller}: the baseline {name!r} is missing in {int(np.isnan(values).sum()):,} rows. Fill it first."
+        if name in TAKEN:
+            msg = f"{caller}: a baseline cannot be called {name!r}, which stands for something else. Rename the column."
+            raise SchemaError(msg)
+        column = column_of(rows, name, what="baselines", caller=caller)
+        try:
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            msg = f"{caller}: the baseline {name!r} must hold numbers, higher is likelier, got {column.dtype}."
+            raise SchemaError(msg) from error
+        if not np.isfinite(values).all():
+            strange = int((~np.isfinite(values)).sum())
+            msg = f"{caller}: the baseline {name!r} is missing or infinite in {strange:,} rows. Fill it first."
             raise SchemaError(msg)
         found[name] = values
     return found
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _check_names(plan: nw.LazyFrame[Any], *, caller: str) -> None:
+    strange = [name for name in columns_of(plan) if not isinstance(name, str)]
+    if strange:
+        msg = f"{caller}: columns need names, got {strange[:5]}. Type table.columns = table.columns.astype(str)."
+        raise SchemaError(msg)
+
+
+def _whole_period(
+    period: NDArray[np.int64], time: str, purge: Any, *, caller: str
+) -> tuple[NDArray[np.int64], int]:  # fmt: skip
+    several = len(np.unique(period)) > 1
+    if purge is None and several:
+        msg = (
+            f"{caller}: the table has several periods in time={time!r}: say how many later the outcome was known, gap "
+            "+ horizon, such as purge=3 (0: before the next one). Without it the model would learn from the future."
+        )
+        raise SchemaError(msg)
+    if not several:
+        return period, 0
+    if isinstance(purge, bool) or not isinstance(purge, numbers.Integral) or purge < 0:
+        msg = f"{caller}: time={time!r} holds whole numbers, so purge must be one: purge=3, got {purge!r}."
+        raise SchemaError(msg)
+    return period, int(purge)
 
 
 def _check_ids(table: Any, found: list[str], key: Sequence[str], *, caller: str) -> None:
@@ -185,8 +243,10 @@ def _check_ids(table: Any, found: list[str], key: Sequence[str], *, caller: str)
     repeated = table[found][table.duplicated(found)].drop_duplicates()
     if len(repeated):
         shown = repeated.head(3).astype(str).agg(", ".join, axis=1).tolist()
+        more = [name for name in key if name not in found]
+        lacks = f" The table has no {' or '.join(map(repr, more))}, which is part of the key." if more else ""
         msg = (
             f"{caller}: expected one row per {' and '.join(found)}, but {shown} appear more than once. Keep one row of "
-            f"each, or name the key: key={tuple(key)!r}."
+            f"each, or name the columns that tell rows apart as key=.{lacks}"
         )
         raise SchemaError(msg)

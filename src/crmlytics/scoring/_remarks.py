@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crmlytics.scoring._measures import AUC, LIFT, compared
+from crmlytics.scoring._periods import period_count, periods_of
 from crmlytics.scoring._predictions import RANDOM_FOLDS
-from crmlytics.scoring._stability import movement_of, period_count
+from crmlytics.scoring._stability import in_words, movement_of
 
 if TYPE_CHECKING:
-    from crmlytics.scoring._bootstrap import Draws
+    from crmlytics._kernels.draws import Draws
     from crmlytics.scoring._evaluation import Evaluation
     from crmlytics.scoring._measures import Measured
     from crmlytics.scoring._predictions import Predictions
@@ -30,12 +33,24 @@ def headlines(evaluation: Evaluation) -> list[str]:
     who = f"{len(judged.outcome):,} rows of {figure('customer_count'):,.0f} customers{cutoffs}"
     interval = f"{figure('auc_low'):.3f} to {figure('auc_high'):.3f}{beside}"
     mean, rate = figure("mean_probability"), figure("base_rate")
-    error = figure("calibration_error")
+    error, worst = figure("calibration_error"), worst_cutoff(judged)
     return [
         f"Evaluation {judged.scheme}: {who}, {rate:.1%} positive",
         f"Ranking: AUC {figure(AUC):.3f} ({interval}), the top tenth has {top:.1f} times the base rate",
-        f"Probabilities: calibration error {error:.3f}, mean {mean:.1%} against {rate:.1%} that came true",
+        f"Probabilities: calibration error {error:.3f}, mean {mean:.1%} against {rate:.1%} that came true"
+        + (f"; worst {worst}" if worst else ""),
     ]
+
+
+def worst_cutoff(judged: Predictions) -> str | None:
+    """Say of the cutoff whose level is farthest off what was foretold and what came true; None if there are no two."""
+    cutoffs, code = periods_of(judged)
+    if len(cutoffs) < 2:
+        return None
+    size = np.bincount(code)
+    foretold, true = (np.bincount(code, values) / size for values in (judged.probability, judged.outcome))
+    worst = int(np.abs(foretold - true).argmax())
+    return f"at {in_words(cutoffs[worst])}: {foretold[worst]:.1%} foretold, {true[worst]:.1%} came true"
 
 
 def remarks_on(predictions: tuple[Predictions, ...], measured: list[list[Measured]], draws: Draws) -> list[str]:

@@ -38,7 +38,7 @@ class Histories:
         days = purchases.day[known]
         self.first, self.last = days[starts], days[starts + counts - 1]
         self.x, self.t_x = (counts - 1).astype(np.float64), (self.last - self.first) / WEEK_DAYS
-        self.T, self.day = (day - self.first) / WEEK_DAYS, day
+        self.T, self.day = (day - 1 - self.first) / WEEK_DAYS, day  # T ends with the last day known
 
     def of(self, owner: NDArray[np.int64], horizon_days: int) -> tuple[Vector, Vector, Vector]:
         """Return days of silence, repeat purchase days and those expected of some customers.
@@ -65,7 +65,7 @@ class Histories:
         population = Population(BG_NBD, self.x, self.t_x, self.T)
         starts = [np.log(np.array(start)) for start in BG_NBD.starts]
         theta = climb(population.objective(), starts, weight=len(self.x)).theta
-        return np.asarray(population.expected(theta, horizon_days / WEEK_DAYS))
+        return np.asarray(population.alive(theta) * population.expected(theta, horizon_days / WEEK_DAYS))
 
 
 def buying_rules(

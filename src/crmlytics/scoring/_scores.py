@@ -11,7 +11,7 @@ import numpy as np
 from crmlytics._frames import columns_of, enter
 from crmlytics.scoring._batches import score_any
 from crmlytics.scoring._candidates import knows_threads
-from crmlytics.scoring._reading import ROW, check_key, read_rows
+from crmlytics.scoring._reading import ROW, check_key, read_rows, with_whole_ids
 from crmlytics.scoring._reasons import (
     REASON_SCHEMA,
     contribution_columns,
@@ -146,6 +146,7 @@ def _score(
         computed = of_batch(replace(scorer, key=(ROW,)), rows.table)
         kinds = nw.Schema({ROW: nw.Int64()} | dict(schema))
         return engine.from_columns({name: computed[name].tolist() for name in kinds}, kinds)
+    with_whole_ids(plan, found, caller=caller)
     if not engine.is_lazy:
         check_key(plan, list(found), key, caller=caller)
     task = getattr(replace(scorer, key=found), of_batch.__name__)

@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from crmlytics.scoring._folds import enough_of
+
 KNOTS = 5
 FEW_VALUES = 3  # a number with no more different values is a straight line
 MOST_ROWS = 200_000  # a curve is as well known from so many rows as from all
@@ -32,8 +34,9 @@ class SplineLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Learn curves from a matrix of numbers and codes, NaN for missing, as ``Design`` has it."""
         from sklearn.linear_model import LogisticRegression
 
-        if len(X) > MOST_ROWS:
-            some = np.sort(np.random.default_rng(0).choice(len(X), MOST_ROWS, replace=False))
+        share = enough_of(y, MOST_ROWS)
+        if share < 1:
+            some = np.random.default_rng(0).random(len(X)) < share
             X, y = X[some], y[some]
         levels = self.levels or [0] * X.shape[1]
         self.curves_ = [_learn_curve(X[:, number], count) for number, count in enumerate(levels)]
@@ -43,7 +46,8 @@ class SplineLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_ = matrix.mean(axis=0)
         spread = matrix.std(axis=0)
         self.scale_ = np.where(spread > LEAST_SPREAD, spread, 1.0)
-        model = LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-8).fit((matrix - self.mean_) / self.scale_, y)
+        model = LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-8)
+        model.fit((matrix - self.mean_) / self.scale_, y)
         self.coef_, self.intercept_, self.classes_ = model.coef_[0] / self.scale_, model.intercept_[0], model.classes_
         return self
 

@@ -10,20 +10,21 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._kernels.classification import auc
+from crmlytics._kernels.draws import bounds
 from crmlytics.metrics.stability import stability_table
 from crmlytics.scoring._bins import clustered_wilson
-from crmlytics.scoring._bootstrap import auc_of_sums, auc_terms, divided, middle
+from crmlytics.scoring._bootstrap import auc_of_sums, auc_terms, divided
+from crmlytics.scoring._periods import period_count, periods_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crmlytics.scoring._bootstrap import Draws
+    from crmlytics._kernels.draws import Draws
     from crmlytics.scoring._predictions import Predictions
 
     Vector = NDArray[np.float64]
 
 RARE = 0.01  # p-value
-MOST_CUTOFFS, BLOCKS = 60, 6
 MUCH = 1.1  # of the highest base rate divided by the lowest
 
 
@@ -62,25 +63,6 @@ class Movement:
         )
 
 
-def periods_of(predictions: Predictions) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the cutoffs, rising, and which of them each row belongs to.
-
-    More than 60 different moments, as leads have, are cut into six blocks of about as many rows, named by their first.
-    """
-    period = np.asarray(predictions.period)
-    period = period.astype("datetime64[us]" if period.dtype.kind == "M" else np.int64)
-    cutoffs, code = np.unique(period, return_inverse=True)
-    if len(cutoffs) > MOST_CUTOFFS:
-        cutoffs = np.unique(np.sort(period)[np.arange(BLOCKS) * len(period) // BLOCKS])
-        code = np.searchsorted(cutoffs, period, side="right") - 1
-    return cutoffs, code
-
-
-def period_count(predictions: Predictions) -> int:
-    """Return how many cutoffs there are; 0 if rows have none."""
-    return 0 if predictions.period is None else len(periods_of(predictions)[0])
-
-
 def in_words(cutoff: Any) -> str:
     """Write a cutoff: a moment as its date, anything else as it is."""
     return str(cutoff.astype("datetime64[D]")) if isinstance(cutoff, np.datetime64) else str(cutoff)
@@ -111,7 +93,7 @@ def movement_of(predictions: Predictions, draws: Draws) -> Movement | None:
     y = predictions.outcome.astype(np.float64)
     size = np.bincount(code)
     rate = np.bincount(code, y) / size
-    bundles = draws.weights.shape[1]
+    bundles = draws.bundles
     cell, error = draws.bundle * len(cutoffs) + code, (y - rate[code]) / size[code]
     errors = np.bincount(cell, error, bundles * len(cutoffs)).astype(np.float64).reshape(bundles, len(cutoffs))
     p_value = _p_value_of_equality(rate, errors)
@@ -131,8 +113,8 @@ def _period(predictions: Predictions, draws: Draws, inside: NDArray[np.bool_]) -
         "difference": float((p - y).mean()),
         "auc": area,
     }
-    row["difference_low"], row["difference_high"] = map(float, middle(divided(drawn[:, 1], drawn[:, 2])))
-    row["auc_low"], row["auc_high"] = map(float, middle(auc_of_sums(draws.sums(auc_terms(y, p)), area)))
+    row["difference_low"], row["difference_high"] = map(float, bounds(divided(drawn[:, 1], drawn[:, 2])))
+    row["auc_low"], row["auc_high"] = map(float, bounds(auc_of_sums(draws.sums(auc_terms(y, p)), area)))
     return row
 
 
