@@ -1,8 +1,9 @@
 """Scores on public tables: how good ours are beside plain peers on the same folds, and what they cost.
 
-Run with ``python benchmarks/scoring.py <folder with telco_churn.parquet, bank_marketing.parquet, online_shoppers.parquet,
-iranian_churn.parquet>``. Five stratified folds (seed 42). Peers: scikit-learn's histogram boosting as it comes, and a
-logistic regression on one-hot columns. AUC is the mean over folds; ECE pools the rows held out in ten bins of equal mass.
+Run with ``python benchmarks/scoring.py <folder>``; the folder has telco_churn.parquet, bank_marketing.parquet,
+online_shoppers.parquet and iranian_churn.parquet. Five stratified folds (seed 42). Peers: scikit-learn's histogram
+boosting as it comes, and a logistic regression on one-hot columns. AUC is the mean over folds; ECE pools the rows held
+out in ten bins of equal mass.
 """
 
 import argparse

@@ -8,17 +8,19 @@ import pandas as pd
 import pytest
 
 import crmlytics as crm
+from crmlytics._forward import training_cutoffs
+from crmlytics._purchase_days import read_purchases
 from crmlytics.churn import ChurnModel, churn_reason_table, horizon_table, plot_churn_reasons, score_churn
 from crmlytics.exceptions import DataQualityWarning, SchemaError
 from crmlytics.scoring._rules import Histories, buying_rules, silence_windows
 from crmlytics.snapshots import Snapshots, cutoff_dates
 from crmlytics.testing import records
-from crmlytics._purchase_days import read_purchases
 
 MADE = crm.datasets.make_transactions(customers=500, random_state=1)
 ORDERS = MADE.transactions
 AS_OF = "2024-09-30"
-QUICK = {"horizon": "90d", "model": "logistic"}
+CUTOFFS = cutoff_dates("2024-07-02", every="60d", count=5)
+QUICK = {"horizon": "90d", "model": "logistic", "cutoffs": CUTOFFS}
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +62,11 @@ def test_who_dropped_out_is_scored_higher(churn):
 
 def test_it_learns_from_closed_windows_and_is_judged_on_later_ones(churn):
     assert churn.snapshots.cutoffs[-1] + dt.timedelta(days=90) == churn.as_of
-    assert len(churn.snapshots.cutoffs) == 12
     out_of_time = churn.evaluation.predictions[0]
     assert out_of_time.scheme == "out of time"
-    assert set(out_of_time.baselines) == {"recency", "RFM", "BG/NBD", "no order for 90 days", "no order for 45 days"}
+    assert set(out_of_time.baselines) == {
+        "recency", "RFM", "BG/NBD", "no order for 90 days", "no order for 45 days", "best single feature"
+    }  # fmt: skip
     card = str(churn.card())
     assert "no order within 90d of the cutoff" in card
     assert "trained as of" in card
@@ -105,6 +108,16 @@ def _auc(y, score):
     from sklearn.metrics import roc_auc_score
 
     return roc_auc_score(y, score)
+
+
+def test_cutoffs_go_back_as_far_as_the_data_or_a_year():
+    purchases, _ = read_purchases(ORDERS, as_of=AS_OF, by=("customer_id",), caller="test")
+    cutoffs = training_cutoffs(purchases, dt.datetime(2024, 9, 30), dt.timedelta(days=90), caller="test")
+    assert len(cutoffs) == 12
+    assert cutoffs[-1] == dt.datetime(2024, 7, 2)
+    assert set(np.diff(cutoffs)) == {dt.timedelta(days=30)}
+    early = training_cutoffs(purchases, dt.datetime(2023, 8, 1), dt.timedelta(days=90), caller="test")
+    assert early[0] - dt.datetime(2023, 1, 1) >= dt.timedelta(days=60)
 
 
 # -- rivals --------------------------------------------------------------------------------------------------------
@@ -152,14 +165,17 @@ def test_horizons_by_hand():
 
 def test_a_silly_horizon_is_told_with_a_better_one():
     with pytest.warns(DataQualityWarning, match=re.escape("most who would be called churned return later")):
-        score_churn(ORDERS, as_of=AS_OF, horizon="7d", model="logistic")
+        score_churn(ORDERS, **{**QUICK, "as_of": AS_OF, "horizon": "7d"})
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"as_of": "2023-02-20", "horizon": "30d"}, "The most that this history allows is more history"),
-        ({"as_of": "2023-06-01", "horizon": "180d"}, "The most that this history allows is a gap and horizon of 91 days"),
+        (
+            {"as_of": "2023-06-01", "horizon": "180d"},
+            "history allows is a gap and horizon of 91 days",
+        ),
         ({"as_of": "2022-01-01"}, "nobody bought anything before as_of"),
         ({"as_of": AS_OF, "horizon": 90}, 'such as horizon="90d"'),
         ({"as_of": AS_OF, "families": ["recencey"]}, "Did you mean 'recency'?"),

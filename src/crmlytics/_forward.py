@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,12 +51,24 @@ def training_cutoffs(
 
 def labelled_panel(snapshots: Snapshots, purchases: Purchases) -> tuple[Any, list[str]]:
     """Compute the panel, and add the rules that a model has to beat: a pandas table and their names."""
-    panel = to_pandas(snapshots.panel_table())
+    panel = _computed(snapshots)
     cutoff = panel["cutoff"].to_numpy().astype("datetime64[us]")
-    amount = panel["total_amount"].to_numpy(dtype=np.float64, na_value=0.0)
+    amount = np.zeros(len(panel))
+    if "total_amount" in panel:  # families may leave it out
+        amount = panel["total_amount"].to_numpy(dtype=np.float64, na_value=0.0)
     customer = panel["customer_id"].to_numpy()
     rules = buying_rules(purchases, customer, cutoff, amount, snapshots.horizon.days)
     return panel.assign(**rules), list(rules)
+
+
+def _computed(snapshots: Snapshots) -> Any:
+    """Compute the panel; on a lazy engine a cutoff at a time, since plans of many cutoffs take longer than the data."""
+    if not snapshots.transactions.engine.is_lazy:
+        return to_pandas(snapshots.panel_table())
+    import pandas as pd
+
+    parts = [to_pandas(replace(snapshots, cutoffs=cutoff).panel_table()) for cutoff in snapshots.cutoffs]
+    return pd.concat(parts).sort_values(["customer_id", "cutoff"], kind="stable").reset_index(drop=True)
 
 
 def seen_once(snapshots: Snapshots) -> list[str]:

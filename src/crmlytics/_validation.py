@@ -75,6 +75,12 @@ def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
     return days
 
 
+def read_length(value: Any, *, name: str, caller: str) -> dt.timedelta:
+    """Read a duration that may be none, ``"0d"``."""
+    is_none = (isinstance(value, str) and value.strip() in {"0d", "0w"}) or value == dt.timedelta(0)
+    return dt.timedelta(0) if is_none else dt.timedelta(days=as_days(value, name=name, caller=caller))
+
+
 def as_seconds(value: Any, *, name: str = "gap", caller: str) -> int:
     """Read a duration as whole seconds: ``"90s"``, ``"30m"`` (minutes), ``"12h"``, ``"1d"``, ``"2w"``, a ``timedelta``.
 

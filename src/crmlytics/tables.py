@@ -478,7 +478,8 @@ class Leads(_Keyed):
     lead_id, source, stage, owner : str, optional
         Columns of ids or words.
     created_at, converted_at : str, optional
-        Columns of the moments at which the lead came in and became a customer.
+        Columns of the moments at which the lead came in and became a customer. A ``converted_at`` that is only a date
+        (midnight) may be that of the day on which the lead came in: it then took no time.
     converted : str, optional
         Column of whether the lead became a customer.
     """
@@ -498,7 +499,7 @@ class Leads(_Keyed):
         return own_name(column, self._kinds())
 
     def _reasons(self) -> list[Reason]:
-        return super()._reasons() + _ends_before_start(self, "created_at", "converted_at")
+        return super()._reasons() + _ends_before_start(self, "created_at", "converted_at", days_count=True)
 
 
 def check_same_ids(contracts: Iterable[Contract], *, role: str, caller: str) -> None:
@@ -510,7 +511,11 @@ def check_same_ids(contracts: Iterable[Contract], *, role: str, caller: str) -> 
         raise SchemaError(msg)
 
 
-def _ends_before_start(contract: Contract, start: str, end: str) -> list[Reason]:
+def _ends_before_start(contract: Contract, start: str, end: str, *, days_count: bool = False) -> list[Reason]:
+    """Set aside what ends before it starts; where ``days_count``, an end at midnight is a date and holds all day."""
     if not contract.has(start, end):
         return []
-    return [Reason(f"{end} before {start}", (nw.col(end) < nw.col(start)).fill_null(value=False), end)]
+    is_before = nw.col(end) < nw.col(start)
+    if days_count:
+        is_before = is_before & (nw.col(end) != nw.col(start).dt.truncate("1d"))
+    return [Reason(f"{end} before {start}", is_before.fill_null(value=False), end)]

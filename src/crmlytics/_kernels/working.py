@@ -6,6 +6,7 @@ A compiled task looks at its :class:`Controls`, arrays that the threads share wi
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -86,7 +87,8 @@ def _watch(futures: list[Future[Any]], shared: Controls, *, steps: int, label: s
     _, running = wait(futures, timeout=QUIET_SECONDS, return_when=FIRST_EXCEPTION)
     if not running:
         return
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings(action="ignore"):  # in a notebook without ipywidgets it complains, and does its work
+        from tqdm.auto import tqdm
 
     with tqdm(total=steps, desc=label, unit="item", disable=None, leave=False) as bar:
         while running:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_BARS = 15
 FLOWS = (("warned_count", 1, PALETTE[1], "warned of"), ("won_back_count", -1, PALETTE[2], "won back"),
-         ("lost_count", -1, PALETTE[3], "confirmed lost"))  # fmt: skip
+         ("lost_count", -1, PALETTE[3], "confirmed lost"), ("dropped_count", -1, MUTED, "dropped"))  # fmt: skip
 
 
 def plot_lost(table: Any, *, ax: Axes | None = None) -> Axes:
@@ -74,8 +74,8 @@ def plot_watch_movement(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Above zero those warned of in the month, below zero those won back and those confirmed as lost; the line is the
-        number of customers on the list at the end of the month.
+        Above zero those warned of in the month, below zero those won back, confirmed as lost and dropped; the line is
+        the number of customers on the list at the end of the month.
     """
     needed = ("month", *[name for name, *_ in FLOWS], "open_count")
     months = _read(table, needed, "watch_movement_table(watch)", caller="plot_watch_movement")
@@ -84,6 +84,8 @@ def plot_watch_movement(table: Any, *, ax: Axes | None = None) -> Axes:
     below = np.zeros(len(months))
     for name, sign, colour, label in FLOWS:
         count = sign * months[name].to_numpy(dtype=np.float64)
+        if label == "dropped" and not count.any():
+            continue
         ax.bar(place, count, bottom=0 if sign > 0 else below, color=colour, width=0.7, label=label)
         below += count if sign < 0 else 0
     ax.plot(place, months["open_count"], color=INK, marker="o", markersize=4, linewidth=1.4, label="on the list")
@@ -92,7 +94,7 @@ def plot_watch_movement(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(place[::step], [f"{month:%b %Y}" for month in months["month"]][::step])
     ax.yaxis.set_major_formatter(lambda value, _: short_number(abs(value)))
     ax.set(ylabel="customers")
-    ax.legend(frameon=False, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+    ax.legend(frameon=False, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=5)
     return tidy(ax)
 
 

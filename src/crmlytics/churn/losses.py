@@ -9,7 +9,7 @@ import numpy as np
 
 from crmlytics._validation import check_choice
 from crmlytics.churn._missing import optional
-from crmlytics.churn._watch import read_watch
+from crmlytics.churn._watch_reading import read_watch
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ LOST_SCHEMA: dict[str, Any] = {
     "lost_amount_share": nw.Float64(), "median_tenure_days": nw.Float64(), "median_silent_days": nw.Float64(),
     "won_back_count": nw.Int64(), "won_back_share": nw.Float64(),
 }  # fmt: skip
-MOVEMENTS = ("warned_count", "measure_count", "lost_count", "won_back_count", "open_count")
+MOVEMENTS = {"warned_count": "warned_at", "measure_count": "measure_at", "lost_count": "lost_at",
+             "won_back_count": "won_back_at", "dropped_count": "dropped_at"}  # fmt: skip
 
 
 def lost_table(watch: Any, *, by: str | Sequence[str] = "segment") -> Any:
@@ -41,7 +42,8 @@ def lost_table(watch: Any, *, by: str | Sequence[str] = "segment") -> Any:
     Returns
     -------
     dataframe of the kind of ``watch``, one row per group with a loss, sorted by group (without one last)
-        The columns of ``by`` (String); ``lost_count`` (Int64, losses confirmed; a customer lost twice counts twice);
+        The columns of ``by`` (String); ``lost_count`` (Int64, losses confirmed; a customer lost twice counts twice, one
+        who had ordered again before the loss was confirmed not at all);
         ``lost_share`` (Float64, of all losses); ``lost_amount`` (Float64, what these customers brought in the 365 days
         up to their last order, and so about what a year without them costs); ``lost_amount_share`` (Float64, of that of
         all losses; null if it is not above zero); ``median_tenure_days`` (Float64, from the first order to the last);
@@ -75,7 +77,7 @@ def lost_table(watch: Any, *, by: str | Sequence[str] = "segment") -> Any:
     caller = "lost_table"
     names = _names(by, caller=caller)
     kept, engine = read_watch(watch, caller=caller)
-    lost = np.flatnonzero(~np.isnat(kept["lost_at"]))
+    lost = np.flatnonzero(kept.is_lost)
     group, keys = _groups([kept[name][lost].tolist() for name in names])
     columns: dict[str, Any] = {name: [key[place] for key in keys] for place, name in enumerate(names)}
     columns |= {name: optional(values) for name, values in _losses(kept, lost, group, len(keys)).items()}
@@ -95,8 +97,8 @@ def watch_movement_table(watch: Any) -> Any:
     dataframe of the kind of ``watch``, one row per month from the first warning to the last run, sorted by month
         ``month`` (Datetime, its first day); ``warned_count`` (Int64, warnings); ``measure_count`` (Int64, warnings
         whose last measure was taken); ``lost_count`` (Int64, losses confirmed, also of those who came back later);
-        ``won_back_count`` (Int64, those who ordered again, lost before or not); ``open_count`` (Int64, at the end of
-        the month on the list, and neither lost nor won back then).
+        ``won_back_count`` (Int64, those who ordered again, lost before or not); ``dropped_count`` (Int64, too old);
+        ``open_count`` (Int64, at the end of the month on the list, and neither lost, won back nor dropped then).
 
     Raises
     ------
@@ -106,7 +108,8 @@ def watch_movement_table(watch: Any) -> Any:
     Notes
     -----
     A customer is warned of at a run and won back on the day of the order. With one run a month, whoever fell silent
-    between two runs and came back before the second was never on the list.
+    between two runs and came back before the second was never on the list. Mistaken warnings are left out, and losses
+    confirmed when the customer had already ordered again are none.
 
     Examples
     --------
@@ -122,16 +125,17 @@ def watch_movement_table(watch: Any) -> Any:
     1 2024-07-01             0               1           1
     """
     kept, engine = read_watch(watch, caller="watch_movement_table")
-    dates = [kept[name] for name in ("warned_at", "measure_at", "lost_at", "won_back_at")]
-    known = np.concatenate([*dates, kept["as_of"]])
+    dates = {count: kept[name][~kept.is_mistaken] for count, name in MOVEMENTS.items()}
+    over = np.fmin(np.fmin(dates["lost_count"], dates["won_back_count"]), dates["dropped_count"])  # the first of them
+    dates["lost_count"] = kept["lost_at"][kept.is_lost]
+    known = np.concatenate([*dates.values(), kept["as_of"]])
     known = known[~np.isnat(known)].astype("datetime64[M]")
     months = np.arange(known.min(), known.max() + 1) if len(known) else known
-    counts = [_per_month(moments, months) for moments in dates]
-    over = np.fmin(kept["lost_at"], kept["won_back_at"])  # the first of both; later ones change nothing more
-    counts.append(np.cumsum(counts[0]) - np.cumsum(_per_month(over, months)))
-    columns = {"month": months.astype("datetime64[us]").tolist()} | dict(zip(MOVEMENTS, counts, strict=True))
+    counts = {count: _per_month(moments, months) for count, moments in dates.items()}
+    counts["open_count"] = np.cumsum(counts["warned_count"]) - np.cumsum(_per_month(over, months))
+    columns = {"month": months.astype("datetime64[us]").tolist()} | counts
     return engine.from_columns(
-        columns, nw.Schema({"month": nw.Datetime("us")} | {name: nw.Int64() for name in MOVEMENTS})
+        columns, nw.Schema({"month": nw.Datetime("us")} | {name: nw.Int64() for name in counts})
     )
 
 

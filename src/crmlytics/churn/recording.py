@@ -8,14 +8,16 @@ import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import as_moment
-from crmlytics.churn._watch import LOST, NEVER, Watch, ids_in_words, read_watch
+from crmlytics.churn._watch import DAY, DEFERRED_DAYS, LOST, NEVER, Watch
+from crmlytics.churn._watch_reading import ids_in_words, ids_like, read_watch
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+MOST_DAYS = 366  # from the last run to what is recorded: more is a mistyped year
 
 
 def defer(
@@ -38,19 +40,22 @@ def defer(
     measure, reason : str
         What was done, and why that: ``"called"``, ``"price complaint"``.
     on : date
-        When; not before the warning.
+        When; not before the warning or the last measure, and not more than a year after the last run.
     until : date, optional
-        From which run on they are to be worked on again, unless they ordered. None: until they are lost or come back.
+        From which run on they are to be worked on again, unless they ordered; at most a year after ``on``. None: 30
+        days after ``on``, so that nobody is put off for ever.
 
     Returns
     -------
     dataframe of the kind of ``watch``
-        The whole list, with the measure recorded. A later measure takes the place of an earlier one.
+        The whole list, with the measure recorded. It takes the place of an earlier one, which goes to
+        ``earlier_measures``; ``measure_count`` counts them all. Who was dropped is on the list again.
 
     Raises
     ------
     SchemaError, MissingColumnsError
-        For customers who are not open on the list, for dates out of order, for an empty measure or reason.
+        For customers who are not open on the list, for dates out of order or in another year, for an empty measure or
+        reason.
 
     Examples
     --------
@@ -68,13 +73,18 @@ def defer(
     kept, engine = read_watch(watch, caller=caller)
     rows = _open_rows(kept, customers, caller=caller)
     _refuse_lost(kept, rows, caller=caller)
-    day = _after(on, kept["warned_at"][rows], "the warning", caller=caller)
-    end = NEVER if until is None else np.datetime64(as_moment(until, name="until", caller=caller), "us")
-    if end <= day:
-        msg = f"{caller}: until must lie after on={str(on)!r}, got {str(until)!r}."
-        raise SchemaError(msg)
-    told = {"measure": _words(measure, "measure", caller=caller), "measure_reason": _words(reason, caller=caller)}
-    return kept.changed(rows, **told, measure_at=day, deferred_until=end).settled().to_native(engine)
+    day = _after(on, kept, rows, "warned_at", caller=caller)
+    _after(on, kept, rows, "measure_at", caller=caller)
+    told: dict[str, Any] = {
+        "measure": _words(measure, "measure", caller=caller),
+        "measure_reason": _words(reason, caller=caller),
+        "measure_at": day,
+        "measure_count": kept["measure_count"][rows] + 1,
+        "earlier_measures": [_earlier(kept, row) for row in rows.tolist()],
+        "deferred_until": _end(until, day, caller=caller),
+        "dropped_at": NEVER,
+    }
+    return kept.changed(rows, **told).settled().to_native(engine)
 
 
 def confirm_lost(watch: Any, customers: Any, *, reason: str, on: str | dt.date | dt.datetime) -> Any:
@@ -89,12 +99,13 @@ def confirm_lost(watch: Any, customers: Any, *, reason: str, on: str | dt.date |
     reason : str
         Why they left: ``"price"``, ``"closed down"``.
     on : date
-        When it became known; not before the measure.
+        When it became known; not before the measure, and not more than a year after the last run.
 
     Returns
     -------
     dataframe of the kind of ``watch``
-        The whole list, with the loss recorded. Who orders again nevertheless is won back at the next run.
+        The whole list, with the loss recorded. Who orders again nevertheless is won back at the next run; if the order
+        was there before ``on``, it was no loss, and the run says so.
 
     Raises
     ------
@@ -126,7 +137,7 @@ def confirm_lost(watch: Any, customers: Any, *, reason: str, on: str | dt.date |
             f'Record it: defer(watch, {untried[:5]}, measure="called", reason="...", on="{str(on)[:10]}").'
         )
         raise SchemaError(msg)
-    day = _after(on, kept["measure_at"][rows], "the measure", caller=caller)
+    day = _after(on, kept, rows, "measure_at", caller=caller)
     return kept.changed(rows, lost_at=day, lost_reason=_words(reason, caller=caller)).settled().to_native(engine)
 
 
@@ -184,18 +195,18 @@ def _open_rows(kept: Watch, customers: Any, *, caller: str) -> NDArray[np.int64]
     if not asked:
         msg = f"{caller}: customers names nobody. Give an id, a list of ids or a table with customer_id."
         raise SchemaError(msg)
+    asked = ids_like(asked, has_numbers=kept.has_numbers, where="customers", there="the list", caller=caller)
     missing = [customer for customer in asked if customer not in open_at]
     if missing:
         back = set(kept["customer_id"].tolist()) & set(missing)
         hint = " They came back: won back." if back == set(missing) else ""
-        kind = "whole numbers" if kept.has_numbers else "text"
-        msg = f"{caller}: {ids_in_words(missing)} are not open on the list, whose ids are {kind}.{hint}"
+        msg = f"{caller}: {ids_in_words(missing)} are not open on the list.{hint}"
         raise SchemaError(msg)
-    return np.array([open_at[customer] for customer in asked], np.int64)
+    return np.array([open_at[customer] for customer in dict.fromkeys(asked)], np.int64)
 
 
-def _asked(customers: Any, *, caller: str) -> Sequence[Any]:
-    if isinstance(customers, (str, int, np.integer)):
+def _asked(customers: Any, *, caller: str) -> list[Any]:
+    if isinstance(customers, (str, int, float, np.generic)):
         customers = [customers]
     elif not isinstance(customers, (list, tuple, set, np.ndarray)) and not hasattr(customers, "to_list"):
         frame, _ = enter(customers, caller=caller)
@@ -203,8 +214,7 @@ def _asked(customers: Any, *, caller: str) -> Sequence[Any]:
             msg = f"{caller}: customers needs the column 'customer_id', got {columns_of(frame)}."
             raise MissingColumnsError(msg)
         customers = collect(frame.select("customer_id"))["customer_id"]
-    values = customers.to_list() if hasattr(customers, "to_list") else list(customers)
-    return list(dict.fromkeys(int(v) if isinstance(v, np.integer) else v for v in values))
+    return customers.to_list() if hasattr(customers, "to_list") else list(customers)
 
 
 def _refuse_lost(kept: Watch, rows: NDArray[np.int64], *, caller: str) -> None:
@@ -214,13 +224,46 @@ def _refuse_lost(kept: Watch, rows: NDArray[np.int64], *, caller: str) -> None:
         raise SchemaError(msg)
 
 
-def _after(on: Any, earliest: NDArray[Any], what: str, *, caller: str) -> np.datetime64:
-    day = as_moment(on, name="on", caller=caller)
-    latest = earliest.max().item()
-    if day.date() < latest.date():
-        msg = f"{caller}: on={str(on)!r} lies before {what} of {latest.date()}."
+def _after(on: Any, kept: Watch, rows: NDArray[np.int64], name: str, *, caller: str) -> np.datetime64:
+    """Read the day of what is recorded: not before what came before it, nor in another year."""
+    day = np.datetime64(as_moment(on, name="on", caller=caller), "us")
+    earlier = rows[day.astype("datetime64[D]") < kept[name][rows].astype("datetime64[D]")]
+    if len(earlier):
+        listed, latest = ids_in_words(kept["customer_id"][earlier].tolist()), kept[name][earlier].max().item()
+        msg = (
+            f"{caller}: on={_date(day)} lies before {name}={latest:%Y-%m-%d} of {listed}. Give a later day; if "
+            f"{name} is wrong, correct it in the kept table."
+        )
         raise SchemaError(msg)
-    return np.datetime64(day, "us")
+    run = kept["as_of"].max()
+    if day > run + MOST_DAYS * DAY:
+        msg = f"{caller}: on={_date(day)} lies more than a year after the last run of {_date(run)}. Is the year right?"
+        raise SchemaError(msg)
+    return day
+
+
+def _end(until: Any, day: np.datetime64, *, caller: str) -> np.datetime64:
+    """Read the day on which a deferral is over."""
+    if until is None:
+        return day + DEFERRED_DAYS * DAY
+    end = np.datetime64(as_moment(until, name="until", caller=caller), "us")
+    if not day < end <= day + MOST_DAYS * DAY:
+        msg = f"{caller}: until must lie after on={_date(day)}, by a year at most, got {_date(end)}."
+        raise SchemaError(msg)
+    return end
+
+
+def _earlier(kept: Watch, row: int) -> str | None:
+    """Tell the measures before the new one: those told already, and the one that it takes the place of."""
+    told = kept["earlier_measures"][row]
+    if kept["measure"][row] is None:
+        return told
+    last = f"{_date(kept['measure_at'][row])} {kept['measure'][row]} ({kept['measure_reason'][row]})"
+    return f"{told}; {last}" if told else last
+
+
+def _date(moment: np.datetime64) -> str:
+    return str(moment.astype("datetime64[D]"))
 
 
 def _words(value: Any, name: str = "reason", *, caller: str) -> str:

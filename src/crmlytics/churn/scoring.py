@@ -9,12 +9,11 @@ import numpy as np
 
 from crmlytics._forward import labelled_panel, seen_once, training_cutoffs
 from crmlytics._purchase_days import CUSTOMER, read_purchases, tell_silence
-from crmlytics._validation import as_days, as_moment
+from crmlytics._validation import as_days, as_moment, read_length
 from crmlytics.churn.horizons import warn_of_horizon
 from crmlytics.churn.modelling import ChurnModel
 from crmlytics.scoring._rules import silence_windows
 from crmlytics.scoring._scores import explained_rows
-from crmlytics.snapshots._cutoffs import read_length
 from crmlytics.snapshots._snapshots import Snapshots
 from crmlytics.tables import Transactions
 

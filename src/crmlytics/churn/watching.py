@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
@@ -10,9 +11,10 @@ import numpy as np
 from crmlytics._frames import collect, day_number, enter
 from crmlytics._purchase_days import EPOCH, as_moments, tell_silence
 from crmlytics._segments import enter_segments
-from crmlytics._validation import as_days, as_moment, check_amount, check_count
+from crmlytics._validation import as_days, as_moment, check_amount, check_count, warn
 from crmlytics.churn._habits import Histories, read_histories
-from crmlytics.churn._watch import COLUMNS, NEVER, Watch, column_of, read_watch
+from crmlytics.churn._watch import COLUMNS, Watch, column_of, empty_column
+from crmlytics.churn._watch_reading import ids_in_words, ids_like, read_watch
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
@@ -34,6 +36,7 @@ def watchlist(
     overdue_factor: float | None = 2.0,
     min_purchase_count: int = 3,
     active_within: str | dt.timedelta | None = "365d",
+    drop_after: str | dt.timedelta | None = "365d",
     segments: Any = None,
 ) -> Any:
     """List the customers who fell silent, to be worked on until each has come back or is confirmed as lost.
@@ -61,6 +64,8 @@ def watchlist(
     active_within : duration such as "365d", or None
         Whoever ordered last before that is no longer put on the list: the first list would be mostly old losses. Who
         is on it already stays. None: everybody.
+    drop_after : duration such as "365d", or None
+        A warning so old is dropped, unless it is deferred or lost: a list that only grows is not worked on. None: never.
     segments : Customers or dataframe of the same kind, optional
         Needs ``customer_id`` and ``segment``.
 
@@ -72,8 +77,9 @@ def watchlist(
         *What is to be done*: ``customer_id`` (Int64 or String); ``warned_at`` (Datetime, the ``as_of`` of the run that
         put them on the list); ``warning_count`` (Int64, 1 for the first time); ``state`` (String, "warned": nothing was
         tried, or the deferral is over; "deferred": a measure was taken and runs; "lost": confirmed; "won back": ordered
-        again); ``priority`` (Int64, 1 first: those warned, then deferred, lost and won back, each by
-        ``at_stake_amount``).
+        again; "dropped": too old; "mistaken": an order from before the warning was loaded later); ``priority`` (Int64,
+        1 first: by state in this order, then by ``at_stake_amount``); ``is_new`` (Boolean, put on the list by the last
+        run).
 
         *Why*: ``last_order_at`` (Datetime, the day of the last order before the warning); ``silent_days`` (Int64,
         calendar days from it to ``as_of``, or to the day they came back); ``usual_interval_days`` (Float64, the
@@ -86,9 +92,12 @@ def watchlist(
         up to the last order, returns taken off); ``last_product`` (String, the id of what they spent most on in the
         last order; null without ``product_id``); ``segment`` (String).
 
-        *What was done*: ``measure``, ``measure_reason`` (String), ``measure_at``, ``deferred_until`` (Datetime),
-        ``lost_at`` (Datetime), ``lost_reason`` (String), ``won_back_at`` (Datetime, the day of the first order after
-        the warning), all null until then; ``as_of`` (Datetime, of the last run, the same in every row).
+        *What was done*: ``measure``, ``measure_reason`` (String), ``measure_at`` (Datetime), the last one;
+        ``measure_count`` (Int64, 0 until then); ``earlier_measures`` (String, "2024-06-10 called (price); ...");
+        ``deferred_until``, ``lost_at`` (Datetime), ``lost_reason`` (String), ``won_back_at`` (Datetime, the day of the
+        first order after the last one known at the warning), ``dropped_at`` (Datetime, of the run), all null until
+        then; ``as_of`` (Datetime, of the last run, the same in every row). Columns of your own follow, such as
+        ``owner`` or ``note``: each row keeps its own, and they are null in new rows.
 
         What says why and what is at stake is told as of the warning, and stays; only ``silent_days`` goes on.
 
@@ -96,18 +105,20 @@ def watchlist(
     ------
     SchemaError, MissingColumnsError
         For a date or duration that cannot be read; when both rules are None; when ``previous`` is of a later run, or
-        was changed by hand against the rules (a loss without a measure).
+        was changed by hand against the rules (a loss without a measure, a measure without a reason or a date, dates out
+        of order or after ``as_of``).
 
     Warns
     -----
     DataQualityWarning
         When nobody bought anything for more than a week before ``as_of``, and for longer than ever before; when
-        ``previous`` has columns that are not the list's.
+        warnings turn out to be mistaken, or customers confirmed as lost to have ordered before that.
 
     Notes
     -----
     An order is a day on which more was bought than returned (or goods were free); what comes back on another day undoes
-    none. Nobody is warned of within a week of their last order. The same run twice changes nothing.
+    none. Nobody is warned of within a week of their last order. The same run twice changes nothing. Who was dropped is
+    not warned of again before they have ordered; :func:`defer` takes them back.
 
     *How early, how long?* Online Retail, lists as of 2011-09-10 (3,367 customers): those silent for more than 90 days
     are 43 % of all, and 18 % of them ordered within 30 days without anybody's doing; more than 180 days: 17 %, and
@@ -133,17 +144,19 @@ def watchlist(
     caller = "watchlist"
     moment = as_moment(as_of, caller=caller)
     _check_rules(silent_for, overdue_factor, active_within, caller=caller)
+    if drop_after is not None:
+        as_days(drop_after, name="drop_after", caller=caller)
     check_count(min_purchase_count, name="min_purchase_count", caller=caller, least=2)
     table = Transactions.bind(transactions)
     kept = None if previous is None else _read_previous(previous, table, moment, caller=caller)
     histories = read_histories(table, moment, caller=caller)
     tell_silence(histories.purchases, as_of, caller=caller)
-    kept = None if kept is None else _won_back(kept, histories)
+    kept = None if kept is None else _dropped(_won_back(kept, histories), drop_after, caller=caller)
     usual = histories.usual_interval_days()
     limit, rule = _limits(histories, usual, silent_for, overdue_factor, min_purchase_count)
     silent = (moment - EPOCH).days - histories.purchases.last()
     most = np.inf if active_within is None else as_days(active_within, name="active_within", caller=caller)
-    on_list = set() if kept is None else set(kept["customer_id"][kept.is_open].tolist())
+    on_list = _on_list(kept)
     is_new = (silent > limit) & (silent <= most)
     is_new &= np.array([customer not in on_list for customer in histories.customer_ids.tolist()])
     rows = np.flatnonzero(is_new)
@@ -198,7 +211,42 @@ def _won_back(kept: Watch, histories: Histories) -> Watch:
         if later < len(bought):
             rows.append(row)
             days.append(bought[later])
-    return kept.changed(np.array(rows, np.int64), won_back_at=as_moments(np.array(days, np.int64)))
+    found = np.array(rows, np.int64)
+    known = kept.changed(found, won_back_at=as_moments(np.array(days, np.int64)))
+    _tell_mistakes(known, found)
+    return known
+
+
+def _tell_mistakes(kept: Watch, found: NDArray[np.int64]) -> None:
+    """Warn of what the orders found now contradict: warnings, and losses."""
+    is_loss = ~np.isnat(kept["lost_at"]) & ~kept.is_lost & ~kept.is_mistaken
+    mistaken, no_loss = (kept["customer_id"][found[which[found]]].tolist() for which in (kept.is_mistaken, is_loss))
+    if mistaken:
+        were = "warnings were" if len(mistaken) > 1 else "warning was"
+        warn(f"watchlist: {len(mistaken):,} {were} mistaken: orders before the warning have arrived since, of "
+             f"{ids_in_words(mistaken)}. They count neither as warned nor as won back.")  # fmt: skip
+    if no_loss:
+        were = "losses were" if len(no_loss) > 1 else "loss was"
+        warn(f"watchlist: {len(no_loss):,} {were} confirmed when the customer had already ordered again: "
+             f"{ids_in_words(no_loss)}. They count as won back, not as lost.")  # fmt: skip
+
+
+def _dropped(kept: Watch, drop_after: Any, *, caller: str) -> Watch:
+    """Close the warnings that are too old, as of the run."""
+    if drop_after is None:
+        return kept
+    oldest = kept["as_of"] - np.timedelta64(as_days(drop_after, name="drop_after", caller=caller), "D")
+    idle = kept.is_open & np.isnat(kept["lost_at"]) & np.isnat(kept["dropped_at"]) & ~kept.is_deferred
+    rows = np.flatnonzero(idle & (kept["warned_at"] <= oldest))
+    return kept.changed(rows, dropped_at=kept["as_of"][rows])
+
+
+def _on_list(kept: Watch | None) -> set[Any]:
+    """Return who is not warned of now: who has not come back, and whose warning of this run was mistaken."""
+    if kept is None:
+        return set()
+    told = kept.is_open | (kept["warned_at"] == kept["as_of"])  # a second warning of a moment would not be told apart
+    return set(kept["customer_id"][told].tolist())
 
 
 # -- rows of the list ----------------------------------------------------------------------------------------------
@@ -221,21 +269,15 @@ def _together(kept: Watch | None, fresh: dict[str, NDArray[Any]], moment: dt.dat
     """Put new warnings below those that are kept."""
     rows = len(fresh["customer_id"])
     now = np.full(rows, np.datetime64(moment, "us"))
-    earlier: dict[Any, int] = {}
-    for customer in [] if kept is None else kept["customer_id"].tolist():
-        earlier[customer] = earlier.get(customer, 0) + 1
-    counts = [earlier.get(customer, 0) + 1 for customer in fresh["customer_id"].tolist()]
+    before = Counter([] if kept is None else kept["customer_id"][~kept.is_mistaken].tolist())
+    counts = [before[customer] + 1 for customer in fresh["customer_id"].tolist()]
     fresh |= {"warned_at": now, "as_of": now, "warning_count": np.array(counts, np.int64)}
-    empty = {"datetime64[us]": NEVER, "int64": 0, "float64": np.nan}
-    blank = {name: column_of(name, []) for name in COLUMNS}
-    columns = {
-        name: fresh.get(name, np.full(rows, empty.get(str(column.dtype)), column.dtype))
-        for name, column in blank.items()
-    }
-    if kept is not None:
-        kept = kept.changed(np.arange(len(kept)), as_of=np.datetime64(moment, "us"))
-        columns = {name: np.concatenate([kept[name], columns[name]]) for name in COLUMNS}
-    return Watch(columns, has_numbers)
+    columns = {name: fresh[name] if name in fresh else empty_column(name, rows) for name in COLUMNS}
+    if kept is None:
+        return Watch(columns, has_numbers)
+    columns = {name: np.concatenate([kept[name], columns[name]]) for name in COLUMNS}
+    own = {name: np.concatenate([values, np.full(rows, None)]) for name, values in kept.own.items()}
+    return Watch(columns, has_numbers, own, kept.own_dtypes)
 
 
 def _last_products(table: Transactions, histories: Histories, rows: NDArray[np.int64], *, caller: str) -> NDArray[Any]:
@@ -270,38 +312,34 @@ def _segments(segments: Any, table: Transactions, customers: NDArray[Any], *, ca
 
 
 def _read_previous(previous: Any, table: Transactions, moment: dt.datetime, *, caller: str) -> Watch:
+    """Read the kept table as of this run."""
     kept, _ = read_watch(previous, caller=caller)
+    has_numbers = table.id_kind("customer_id") == "Int64"
     if not len(kept):
         return kept
-    for name in ("as_of", "measure_at", "lost_at"):
-        known = kept[name][~np.isnat(kept[name])]
-        latest = known.max().item() if len(known) else moment
-        if latest > moment and (name == "as_of" or latest.date() > moment.date()):
+    _check_forward(kept, moment, caller=caller)
+    ids = ids_like(kept["customer_id"].tolist(), has_numbers=has_numbers, where="previous", there="transactions",
+                   caller=caller)  # fmt: skip
+    everybody = np.arange(len(kept))
+    return kept.changed(everybody, customer_id=column_of("customer_id", ids), as_of=np.datetime64(moment, "us"))
+
+
+def _check_forward(kept: Watch, moment: dt.datetime, *, caller: str) -> None:
+    """Refuse a list of a later run, and what was recorded for a day that has not come."""
+    latest = kept["as_of"].max().item()
+    if latest > moment:
+        msg = (
+            f"{caller}: previous is of {latest:%Y-%m-%d}, which lies after as_of={moment:%Y-%m-%d}. Runs go forward in "
+            "time: give the list of an earlier run, or a later as_of."
+        )
+        raise SchemaError(msg)
+    for name in ("measure_at", "lost_at"):
+        later = kept[name].astype("datetime64[D]") > np.datetime64(moment, "D")
+        if later.any():
+            day = kept[name][later].max().item()
             msg = (
-                f"{caller}: previous knows of {latest} ({name}), which lies after as_of={str(moment)!r}. Runs go "
-                "forward in time: give the list of an earlier run, or a later as_of."
+                f"{caller}: previous has a {name} after as_of={moment:%Y-%m-%d} for "
+                f"{ids_in_words(kept['customer_id'][later].tolist())}, such as {day:%Y-%m-%d}. Correct {name} of these "
+                "rows in the kept table, or give a later as_of."
             )
             raise SchemaError(msg)
-    return kept.changed(np.arange(len(kept)), customer_id=_ids_like(kept["customer_id"], table, caller=caller))
-
-
-def _ids_like(ids: NDArray[Any], table: Transactions, *, caller: str) -> NDArray[Any]:
-    """Give ids the kind they have in the transactions: a file may turn whole numbers into text, and text into numbers.
-
-    Text that was read as numbers is refused: leading zeros are gone.
-    """
-    wanted, values = table.id_kind("customer_id"), ids.tolist()
-    if wanted == "Int64" and all(isinstance(value, int) or _is_whole(value) for value in values):
-        return column_of("customer_id", [int(value) for value in values])
-    if wanted == "String" and all(isinstance(value, str) for value in values):
-        return ids
-    msg = (
-        f"{caller}: customer_id holds {'text' if isinstance(values[0], str) else 'whole numbers'} such as "
-        f"{values[0]!r} in previous and is {wanted} in transactions. A file may have dropped leading zeros: read it "
-        'with text ids, such as pandas.read_csv(path, dtype={"customer_id": str}).'
-    )
-    raise SchemaError(msg)
-
-
-def _is_whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal() and str(int(text)) == text

@@ -11,6 +11,7 @@ import numpy as np
 
 from crmlytics.exceptions import SchemaError
 from crmlytics.leads._columns import Levels
+from crmlytics.leads._missing import is_missing_sql
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +92,7 @@ class LevelBins:
 
     def words(self) -> list[str]:
         """Name the bins."""
-        return [*(", ".join(group) for group in self.groups), OTHER, MISSING]
+        return [*(", ".join(map(_quoted, group)) for group in self.groups), OTHER, MISSING]
 
     def conditions(self, column: str, dialect: Dialect) -> list[tuple[str, int]]:
         """Return the SQL of each bin but the last to be asked, in the order of asking, and their numbers."""
@@ -102,7 +103,8 @@ class LevelBins:
         else:
             groups = [f"{column} IN ({dialect.texts(group)})" for group in self.groups]
             if self.missing_words:
-                missing += f" OR LOWER(TRIM({column})) IN ({dialect.texts(sorted(self.missing_words))})"
+                words = dialect.texts(sorted(self.missing_words))
+                missing += f" OR {is_missing_sql(column, words, dialect.text)}"
         return [(missing, len(self.groups) + 1), *((test, code) for code, test in enumerate(groups))]
 
     @property
@@ -226,6 +228,11 @@ def _floor(value: float, exponent: int) -> float:
     if exponent >= 0:
         return float(math.floor(value / 10.0**exponent)) * 10.0**exponent
     return math.floor(value * 10.0**-exponent) / 10.0**-exponent
+
+
+def _quoted(level: str) -> str:
+    """Write a level such that it is told from its neighbours: one with a comma in quotes."""
+    return '"' + level.replace('"', '""') + '"' if "," in level else level
 
 
 def _written(cut: float) -> str:

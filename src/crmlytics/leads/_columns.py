@@ -10,7 +10,7 @@ import numpy as np
 from crmlytics._frames import Engine, collect, columns_of, enter, id_column
 from crmlytics._validation import did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.leads._missing import as_compared
+from crmlytics.leads._missing import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 3  # examples in a message
+OUTCOMES = ("converted", "converted_at", "stage")  # the outcome of a lead under three names, never learnt from
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,12 +68,12 @@ class ReadyTable:
             codes = values.cast(pa.int8()).fill_null(-1).to_numpy(zero_copy_only=False)
             return Levels(codes.astype(np.int64), ["False", "True"], is_flag=True)
         if _is_number(values.type) or pa.types.is_null(values.type):
-            return np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+            return np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
         coded = values.cast(pa.string()).dictionary_encode()
         order = pc.sort_indices(coded.dictionary).to_numpy()
         names = [coded.dictionary[int(place)].as_py() for place in order]
         rank = np.full(len(order) + 1, -1, np.int64)  # the last place is that of a missing one
-        rank[order] = [-1 if as_compared([name]) & missing_words else code for code, name in enumerate(names)]
+        rank[order] = [-1 if is_missing(name, missing_words) else code for code, name in enumerate(names)]
         return Levels(rank[coded.indices.fill_null(len(order)).to_numpy(zero_copy_only=False)], names)
 
     def outcome(self, target: str) -> NDArray[np.bool_]:
@@ -86,7 +87,7 @@ class ReadyTable:
         if values.null_count:
             msg = f"{self.caller}: {values.null_count:,} rows have no outcome {target!r}. Leave them out of the fit."
             raise SchemaError(msg)
-        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         found = np.unique(numbers)
         if not np.isin(found, [0.0, 1.0]).all():
             msg = f"{self.caller}: the outcome {target!r} must be true or false, got {found[:SHOWN].tolist()}."

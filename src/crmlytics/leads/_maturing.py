@@ -11,6 +11,7 @@ from crmlytics._baskets import microseconds
 from crmlytics._frames import collect
 from crmlytics._validation import as_moment, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.leads._missing import group_words
 from crmlytics.tables import Leads
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class KnownLeads:
     converted : bool array, shape (leads,)
     days : float64 array, shape (leads,)
         From creation to conversion; NaN where the lead had not converted, or nobody knows when.
+    groups : array of words, shape (leads,), or None
+        The groups asked for.
     """
 
     table: Any
@@ -50,6 +53,7 @@ class KnownLeads:
     age_days: NDArray[np.float64]
     converted: Flags
     days: NDArray[np.float64]
+    groups: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.created)
@@ -68,7 +72,9 @@ class KnownLeads:
         return np.asarray(self.undated | (self.days < within))
 
 
-def read_known(leads: Leads | Any, *, as_of: Any, columns: Sequence[str] = (), caller: str) -> KnownLeads:
+def read_known(
+    leads: Leads | Any, *, as_of: Any, columns: Sequence[str] = (), by: str | None = None, caller: str
+) -> KnownLeads:
     """Read leads created before ``as_of``; nothing that happened at it or later counts."""
     moment = as_moment(as_of, caller=caller)
     table = Leads.bind(leads).before(moment)
@@ -79,23 +85,24 @@ def read_known(leads: Leads | Any, *, as_of: Any, columns: Sequence[str] = (), c
             "Name yours: Leads(data, converted_at='<your column>')."
         )
         raise MissingColumnsError(msg)
-    names = dict.fromkeys(["lead_id", "created_at", *outcome, *columns])
+    names = dict.fromkeys(["lead_id", "created_at", *outcome, *columns, *([by] if by else [])])
     frame = collect(table.need(*names, caller=caller).sort("lead_id"))
     if not len(frame):
         raise SchemaError(f"{caller}: no lead was created before as_of={moment:%Y-%m-%d}. Check as_of.")
+    words = None if by is None else group_words(frame[by])
     pandas = frame.to_arrow().replace_schema_metadata(None).to_pandas()  # the same dtypes, whatever the engine
     created = _moments(frame["created_at"])
     now = float(np.datetime64(moment, "us").astype(np.int64))
     converted, day = _conversions(frame, outcome, now)
+    day = np.maximum(day, created)  # only a date: midnight of the day on which the lead came in
     kept = ["lead_id", "created_at", *(name for name in columns if name not in {"lead_id", "created_at"})]
-    return KnownLeads(
-        pandas[kept], table.engine, created.astype(np.int64), (now - created) / DAY, converted, (day - created) / DAY
-    )
+    age, days = (now - created) / DAY, (day - created) / DAY
+    return KnownLeads(pandas[kept], table.engine, created.astype(np.int64), age, converted, days, words)
 
 
-def tell_undated(known: KnownLeads, *, within: int, caller: str) -> None:
+def tell_undated(undated: Flags, converted: Flags, *, within: int, caller: str) -> None:
     """Warn of conversions whose moment is unknown."""
-    count, total = int(known.undated.sum()), int(known.converted.sum())
+    count, total = int(undated.sum()), int(converted.sum())
     if count:
         warn(
             f"{caller}: {count:,} of {total:,} conversions have no converted_at: they count as converted within "
@@ -106,7 +113,8 @@ def tell_undated(known: KnownLeads, *, within: int, caller: str) -> None:
 def rate_so_far(known: KnownLeads, name: str, within: int) -> NDArray[np.float64]:
     """Return, for each lead, the share that converted in time of earlier leads of its source: a rule to beat.
 
-    Only leads count whose outcome was settled when this one was created; few of them are drawn to the share of all.
+    Only leads count whose outcome was settled when this one was created; few of them are drawn to the share of all
+    such leads.
     """
     import pandas as pd
 
@@ -115,7 +123,7 @@ def rate_so_far(known: KnownLeads, name: str, within: int) -> NDArray[np.float64
     won = known.in_time(within)
     every, won_of_all = _settled_before(known.created, settled_at, won, np.zeros(len(known), np.int64))
     counts, wins = _settled_before(known.created, settled_at, won, group)
-    mean = (won_of_all + PRIOR * won.mean()) / (every + PRIOR)
+    mean = (won_of_all + 1) / (every + 2)  # Laplace's rule: before anything is settled nothing is known
     rate: NDArray[np.float64] = (wins + PRIOR * mean) / (counts + PRIOR)
     return rate
 

@@ -27,7 +27,7 @@ class Dialect:
 
     def texts(self, texts: Iterable[str]) -> str:
         """Quote words, with commas between."""
-        return ", ".join(self._text(text) for text in texts)
+        return ", ".join(self.text(text) for text in texts)
 
     def number(self, value: float) -> str:
         """Write a number that databases read as the very same float: with an exponent it is never a decimal."""
@@ -36,7 +36,8 @@ class Dialect:
         mantissa, _, exponent = repr(value).partition("e")
         return f"{mantissa}E{int(exponent or 0)}"
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
+        """Quote a word."""
         if self.escapes:
             return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
         return "'" + text.replace("'", "''") + "'"

@@ -12,6 +12,7 @@ from crmlytics._baskets import encode, microseconds
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import as_moment, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.leads._missing import UNKNOWN, group_words
 from crmlytics.tables import Events, Leads
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from crmlytics._frames import Engine
 
 MICROSECONDS_A_DAY = 86_400e6
-UNKNOWN = "unknown"
+WON, LOST = "Won", "Lost"
+LIKE = {"won": ("won", "sold", "signed"), "lost": ("lost", "dead", "junk", "disqualified", "unqualified", "rejected")}
+MANY = 0.25  # of the leads without any record
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +164,17 @@ def read_progress(
     if not len(people):
         raise SchemaError(f"{caller}: no lead was created before as_of, {moment}. Check as_of.")
     records = _read_records(history, people["lead_id"], stages, reason, caller=caller)
+    _tell_silent(records, len(people), stages, caller=caller)
     now = np.datetime64(moment, "us").astype(np.int64) / MICROSECONDS_A_DAY
     created = microseconds(people["created_at"].to_numpy()) / MICROSECONDS_A_DAY
-    value = people[amount].cast(nw.Float64).to_numpy() if amount else np.full(len(people), np.nan)
-    groups = {by: _words(people[by])} if by else {}
+    value = np.asarray(people[amount].cast(nw.Float64) if amount else np.full(len(people), np.nan), np.float64)
+    if np.isinf(value).any():
+        raise SchemaError(f"{caller}: amount={amount!r} has infinite values. Make them missing, or what they are worth.")
+    groups = {by: group_words(people[by])} if by else {}
     entered, lost, skipped, back = _lay_out(records, created, len(stages.names))
     why = np.full(len(people), UNKNOWN, object)
     why[records.lead] = records.reason  # by time: the last record stays, which is that of the loss
-    progress = Progress(stages, now, entered, lost, skipped, back, np.asarray(value, np.float64), groups, why)
+    progress = Progress(stages, now, entered, lost, skipped, back, value, groups, why)
     return progress, table.engine
 
 
@@ -228,22 +234,6 @@ def _lead_plan(table: Leads, amount: str | None, by: str | None, *, caller: str)
     return plan
 
 
-def texts(series: nw.Series[Any]) -> Any:
-    """Return a column as an Arrow array of text, null where there is no value, whatever the engine holds for it."""
-    import pyarrow as pa
-
-    try:
-        values = series.to_arrow().cast(pa.string())
-    except pa.ArrowException:  # a pandas column of several types
-        values = pa.array([None if value is None or value != value else str(value) for value in series.to_list()])  # noqa: PLR0124  NaN
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
-def _words(series: nw.Series[Any]) -> NDArray[Any]:
-    words: NDArray[Any] = texts(series).fill_null(UNKNOWN).to_numpy(zero_copy_only=False)
-    return words
-
-
 def _read_records(
     history: Events, lead_ids: nw.Series[Any], stages: Stages, reason: str | None, *, caller: str
 ) -> Records:
@@ -258,7 +248,10 @@ def _read_records(
     rank = _ranks([str(name) for name in names.tolist()], stages, np.bincount(code, minlength=len(names)), caller)[code]
     kept = (lead >= 0) & (rank >= 0)
     day = microseconds(frame["timestamp"].to_numpy()) / MICROSECONDS_A_DAY
-    why = _words(frame[reason]) if reason else np.full(len(frame), UNKNOWN, object)
+    why = group_words(frame[reason]) if reason else np.full(len(frame), UNKNOWN, object)
+    strange = int((lead < 0).sum())
+    if strange and kept.any():
+        warn(f"{caller}: {strange:,} of {len(lead):,} records are of leads that are not in the table, and left out.")
     if not kept.any():
         raise SchemaError(f"{caller}: no record before as_of in the history is of these leads. Check lead_id.")
     order = np.flatnonzero(kept)[np.lexsort((rank[kept], day[kept], lead[kept]))]
@@ -288,11 +281,33 @@ def _ranks(names: list[str], stages: Stages, counts: NDArray[np.int64], caller: 
         raise SchemaError(f"{caller}: the history has the stages {names}.{told}")
     if len(absent) == len(stages.names):
         raise SchemaError(f"{caller}: none of the stages {list(stages.names)} is in the history, which has {names}.")
+    _check_ends(names, stages, caller)
     unknown = {name: int(count) for name, count in zip(names, counts, strict=True) if name not in ranks}
     if unknown:
         listed = ", ".join(f"{name!r} {count:,}" for name, count in unknown.items())
         warn(f"{caller}: records of stages not named are left out: {listed}. Name them in stages, won or lost.")
     return np.array([ranks.get(name, -1) for name in names], np.int64)
+
+
+def _check_ends(names: list[str], stages: Stages, caller: str) -> None:
+    """Refuse names of ends that nothing has, where a stage without a name looks like one."""
+    unnamed = [name for name in names if name not in stages.ranks()]
+    for role, ends in (("won", stages.won), ("lost", stages.lost)):
+        alike = [name for name in unnamed if any(part in name.lower() for part in LIKE[role])]
+        hint = "".join(dict.fromkeys(did_you_mean(end, unnamed) for end in ends))
+        if (alike or hint) and not set(ends) & set(names):
+            listed = f" It has {alike}: type {role}={alike}." if alike else hint
+            raise SchemaError(f"{caller}: the history has no stage {role}={list(ends)}.{listed}")
+
+
+def _tell_silent(records: Records, leads: int, stages: Stages, *, caller: str) -> None:
+    """Warn of leads that the history says nothing of, where they are many."""
+    silent = leads - len(np.unique(records.lead))
+    if silent >= MANY * leads:
+        warn(
+            f"{caller}: {silent:,} of {leads:,} leads have no record before as_of and count as open in "
+            f"{stages.names[0]!r} since their creation. Is the history complete, and lead_id the same id in both?"
+        )
 
 
 def _lay_out(

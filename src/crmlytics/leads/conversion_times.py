@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from crmlytics.leads._maturing import KnownLeads
 
 CALLER = "conversion_time_table"
-MISSING = "missing"
 Z = 1.959963984540054  # of 95 %
 
 
@@ -52,7 +51,7 @@ def conversion_time_table(
     Returns
     -------
     dataframe of the kind that came in, one row per group, sorted by it
-        The column ``by`` (String, missing values as "missing"), where it was given; ``lead_count`` and
+        The column ``by`` (String, missing values as "unknown"), where it was given; ``lead_count`` and
         ``converted_count`` (Int64); ``median_days`` (Float64, the time by which half of all leads have converted, null
         if they never do) with ``median_days_low`` and ``_high``; for each horizon ``converted_30d_probability``
         (Float64, of having converted so many days after creation) with ``_low`` and ``_high`` (95%), null where nobody
@@ -66,7 +65,7 @@ def conversion_time_table(
     Warns
     -----
     DataQualityWarning
-        When leads converted at an unknown moment, which are left out.
+        When leads converted at an unknown moment, which are left out: the shares converted are too low then.
 
     Notes
     -----
@@ -91,11 +90,11 @@ def conversion_time_table(
     if by is not None and not table.has(by):
         msg = f"{CALLER}: no column by={by!r}.{did_you_mean(by, table.columns)} Columns: {table.columns}"
         raise MissingColumnsError(msg)
-    known = read_known(table, as_of=as_of, columns=[by] if by else [], caller=CALLER)
-    if known.undated.any():
-        warn(f"{CALLER}: {int(known.undated.sum()):,} leads converted at an unknown moment and are left out.")
-    names, group = _groups(known, by)
-    columns = {} if by is None else {by: np.array(names, object)}
+    known = read_known(table, as_of=as_of, by=by, caller=CALLER)
+    _tell_undated(known)
+    words = np.full(len(known), "") if known.groups is None else known.groups.astype(str)
+    names, group = np.unique(words, return_inverse=True)
+    columns = {} if by is None else {by: names.astype(object)}
     return table_with_lists(known.engine, columns | time_columns(known, group, len(names), days))
 
 
@@ -139,16 +138,11 @@ def _converted(survival: NDArray[np.float64], at: NDArray[np.int64]) -> NDArray[
     return np.where(at >= 0, 1 - inside, np.where(at == -1, 0.0, np.nan))
 
 
-def _groups(known: KnownLeads, by: str | None) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the names of the groups, sorted, and the group of each lead."""
-    if by is None:
-        return [""], np.zeros(len(known), np.int64)
-    column = known.table[by]
-    if str(column.dtype).lower().startswith("float"):
-        msg = (
-            f"{CALLER}: by={by!r} holds numbers with fractions. Cut it into groups first, for example with pandas.cut."
+def _tell_undated(known: KnownLeads) -> None:
+    """Warn of conversions that no curve can show, and what that does to it."""
+    count, total = int(known.undated.sum()), int(known.converted.sum())
+    if count:
+        warn(
+            f"{CALLER}: {count:,} of {total:,} conversions have no converted_at and are left out: shares converted are "
+            "too low, times those of the others."
         )
-        raise SchemaError(msg)
-    words = column.astype("object").map(str, na_action="ignore").fillna(MISSING)
-    names, group = np.unique(words.to_numpy(dtype=str), return_inverse=True)
-    return names.tolist(), group.astype(np.int64)

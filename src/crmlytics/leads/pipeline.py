@@ -9,7 +9,7 @@ import numpy as np
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_choice, check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.leads._stages import read_progress, read_stages
+from crmlytics.leads._stages import LOST, WON, read_progress, read_stages
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-WON, LOST = "Won", "Lost"
 GROUPS = ("stage", "source", "owner")
 
 
@@ -74,12 +73,13 @@ def pipeline_table(
     Raises
     ------
     SchemaError, MissingColumnsError
-        For names of stages that are not in the history, or have two meanings.
+        For names of stages that are not in the history, or have two meanings; for infinite amounts.
 
     Warns
     -----
     DataQualityWarning
-        When the history has stages that were not named; their records are left out.
+        When the history has stages that were not named, or leads that are not in the table: their records are left
+        out. When a quarter of the leads or more have no record before ``as_of``.
 
     Notes
     -----

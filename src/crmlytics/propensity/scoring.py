@@ -11,14 +11,13 @@ import numpy as np
 from crmlytics._forward import labelled_panel, seen_once, training_cutoffs
 from crmlytics._lists import table_with_lists
 from crmlytics._purchase_days import CUSTOMER, read_purchases, tell_silence
-from crmlytics._validation import as_days, as_moment, check_choice, did_you_mean
+from crmlytics._validation import as_days, as_moment, check_choice, did_you_mean, read_length
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.propensity._targets import fit_targets, score_targets
 from crmlytics.propensity.modelling import PropensityModel
 from crmlytics.scoring._measures import AUC, LIFT
 from crmlytics.scoring._scores import explained_rows
 from crmlytics.snapshots._contacts import RESPONSE_DAYS
-from crmlytics.snapshots._cutoffs import read_length
 from crmlytics.snapshots._families import OF_OTHERS
 from crmlytics.snapshots._snapshots import Snapshots
 from crmlytics.tables import Contacts, Transactions

@@ -21,6 +21,7 @@ MOST_LEVELS = 100  # of one column; the rarer ones are pooled
 FEW_LEVELS = 10
 RARE = 20  # rows: a level with fewer says nothing by itself
 DIGITS = 2.0**30
+LARGE = 10_000
 MOSTLY = 0.9  # of the words of a column: then the others are slips
 NO_NUMBER = {"n/a", "na", "nan", "null", "none", "?", "-", "unknown", "missing"}
 DECIMAL_COMMA = r"[-+]?\d+,\d+"
@@ -57,7 +58,16 @@ class Feature:
         """Return an encoded value as an analyst reads it."""
         if np.isnan(value):
             return MISSING
-        return f"{value:.6g}" if self.levels is None else self.levels[int(value)]
+        return short(value) if self.levels is None else self.levels[int(value)]
+
+
+def short(value: float) -> str:
+    """Write a number with four digits, or whole.
+
+    >>> [short(value) for value in (0.0783133, 94.3333, 4310.0, 123456.7)]
+    ['0.07831', '94.33', '4310', '123457']
+    """
+    return f"{value:.4g}" if abs(value) < LARGE else f"{value:.0f}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +65,8 @@ class Histories:
             return np.zeros(len(self.x))
         population = Population(BG_NBD, self.x, self.t_x, self.T)
         starts = [np.log(np.array(start)) for start in BG_NBD.starts]
-        theta = climb(population.objective(), starts, weight=len(self.x)).theta
+        with threadpool_limits(1, user_api="blas"):  # small vectors: threads would wait for one another
+            theta = climb(population.objective(), starts, weight=len(self.x)).theta
         return np.asarray(population.alive(theta) * population.expected(theta, horizon_days / WEEK_DAYS))
 
 

@@ -68,12 +68,6 @@ def read_cutoffs(cutoffs: Any, *, caller: str) -> tuple[dt.datetime, ...]:
     return tuple(sorted(moments))
 
 
-def read_length(value: Any, *, name: str, caller: str) -> dt.timedelta:
-    """Read a duration that may be none, ``"0d"``."""
-    is_none = (isinstance(value, str) and value.strip() in {"0d", "0w"}) or value == dt.timedelta(0)
-    return dt.timedelta(0) if is_none else dt.timedelta(days=as_days(value, name=name, caller=caller))
-
-
 def rolling_origin(cutoffs: NDArray[Any], wait: dt.timedelta, *, least: int) -> list[Split]:
     """Split rows by their cutoff: each cutoff tests what the rows before it, whose labels were known by then, taught.
 

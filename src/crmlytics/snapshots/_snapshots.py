@@ -11,7 +11,7 @@ import narwhals.stable.v2 as nw
 
 from crmlytics._frames import collect, compute
 from crmlytics._orders import ORDER_ROLES
-from crmlytics._validation import as_days, as_moment, check_choice, check_count
+from crmlytics._validation import as_days, as_moment, check_choice, check_count, read_length
 from crmlytics.exceptions import MissingColumnsError
 from crmlytics.snapshots._checks import (
     OTHERS,
@@ -21,7 +21,7 @@ from crmlytics.snapshots._checks import (
     check_known,
     check_labels_known,
 )
-from crmlytics.snapshots._cutoffs import check_splits, read_cutoffs, read_length, rolling_origin
+from crmlytics.snapshots._cutoffs import check_splits, read_cutoffs, rolling_origin
 from crmlytics.snapshots._families import choose_families, features_of
 from crmlytics.snapshots._history import CALLER, History
 from crmlytics.snapshots._joining import RESERVED, attach, check_names

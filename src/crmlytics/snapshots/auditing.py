@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._validation import as_days, as_moment
+from crmlytics._validation import as_days, as_moment, read_length
 from crmlytics.exceptions import SchemaError
 from crmlytics.snapshots import _audit_checks as checks
 from crmlytics.snapshots._audit_panel import CALLER, NOT_CHECKED, SEVERITIES, Finding, Panel, read_panel
-from crmlytics.snapshots._cutoffs import read_length
 from crmlytics.snapshots._snapshots import Snapshots
 from crmlytics.tables import Customers, Transactions
 
