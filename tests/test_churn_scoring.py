@@ -171,7 +171,7 @@ def test_a_silly_horizon_is_told_with_a_better_one():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"as_of": "2023-02-20", "horizon": "30d"}, "The most that this history allows is more history"),
+        ({"as_of": "2023-02-20", "horizon": "30d"}, "This history is too short for any horizon"),
         (
             {"as_of": "2023-06-01", "horizon": "180d"},
             "history allows is a gap and horizon of 91 days",

@@ -1,6 +1,7 @@
 """What owner_table and late_field_table promise: planted effects found, luck not praised, leaks told from signals."""
 
 import datetime as dt
+import math
 import warnings
 
 import narwhals.stable.v2 as nw
@@ -15,6 +16,7 @@ from crmlytics import Leads
 from crmlytics._kernels.proportions import wilson
 from crmlytics.datasets._leads import make_leads
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics.leads.conversion_times import conversion_time_table
 from crmlytics.leads.late_fields import late_field_table
 from crmlytics.leads.owners import owner_table
 from crmlytics.testing import make_frame, records
@@ -110,7 +112,7 @@ def test_the_shrunken_ratio_is_the_likeliest_under_the_spread_of_all():
 def test_dtypes_and_numbers_are_the_same_on_every_kind(kind):
     made = {name: list(values) for name, values in MADE.head(900).astype(object).where(MADE.notna(), None).items()}
     leads = make_frame(made, kind)
-    with pytest.warns(DataQualityWarning, match=r"look filled late and are left out of the adjustment"):
+    with pytest.warns(DataQualityWarning, match=r"look filled late or tell the outcome, and are left out"):
         owners = owner_table(leads, as_of=END, within="20d")
     fields = late_field_table(leads, as_of=END)
     words = {"owner", "verdict", "column", "reason"}
@@ -178,13 +180,40 @@ def test_leads_without_an_owner_and_owners_as_numbers():
     assert table.set_index("owner")["lead_count"].to_dict() == {"7": 80, "unknown": 10}
 
 
-def test_conversions_without_a_date_are_left_out_and_told():
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "duckdb"])
+def test_groups_of_numbers_keep_their_digits_and_flags_their_name(kind):
+    """Ten leads an owner, five of which converted; ids beyond what a float holds, with and without a missing one."""
+    large = 2**53
+    for values, expected in (
+        ([large, large + 1, None], [str(large), str(large + 1), "unknown"]),
+        ([1.2, 1.4, math.nan], ["1.2", "1.4", "unknown"]),
+        ([True, False, None], ["False", "True", "unknown"]),
+        (["Ann\u00a0", "ann", " n/a"], ["Ann", "ann", "unknown"]),
+    ):
+        leads = {
+            "lead_id": list(range(30)), "created_at": [START] * 30, "team": [one for one in values for _ in range(10)],
+            "converted_at": [START + dt.timedelta(days=1) if i % 2 else None for i in range(30)],
+        }  # fmt: skip
+        leads["team"] = pd.array(leads["team"], dtype="Int64") if values[0] == large else leads["team"]
+        frame = make_frame(pd.DataFrame(leads), kind)
+        owners = table_of(owner_table(frame, as_of=END, by="team", adjust_for=[]))
+        assert sorted(owners["team"]) == expected
+        assert owners["lead_count"].tolist() == [10, 10, 10]
+        times = table_of(conversion_time_table(frame, as_of=END, by="team"))
+        assert times["team"].tolist() == expected
+
+
+def test_conversions_without_a_date_count_as_in_time_and_are_told():
     leads = pd.DataFrame(few_leads())
     leads["converted"] = leads["converted_at"].notna()
     leads.loc[85, "converted"] = True
-    with pytest.warns(DataQualityWarning, match=r"owner_table: 1 leads converted without a converted_at"):
+    with pytest.warns(DataQualityWarning, match=r"1 of 43 conversions have no converted_at: they count as converted"):
         table = owner_table(leads, as_of="2024-03-31", within="30d")
-    assert table.set_index("owner")["lead_count"].to_dict() == {"ann": 80, "bob": 9}
+    assert table.set_index("owner")["lead_count"].to_dict() == {"ann": 80, "bob": 10}
+    assert table.set_index("owner")["converted_count"].to_dict() == {"ann": 39, "bob": 3}
+    with pytest.warns(DataQualityWarning, match=r"43 of 43 conversions have no converted_at"):
+        undated = owner_table(leads.drop(columns="converted_at"), as_of="2024-03-31", within="30d")
+    assert undated.set_index("owner")["converted_count"].to_dict() == {"ann": 40, "bob": 3}
 
 
 def test_says_what_is_wrong():
@@ -259,7 +288,7 @@ def leaky(n=3000):
 def test_values_that_tell_too_much_are_suspicious_and_strong_ones_are_fine():
     table = late_field_table(leaky(), as_of=END).set_index("column")
     assert table["verdict"].to_dict() == {
-        "balance": "suspicious", "mails": "suspicious", "status": "suspicious", "visits": "suspicious",
+        "balance": "tells the outcome", "mails": "suspicious", "status": "suspicious", "visits": "suspicious",
         "fit": "fine", "name": "fine", "phone": "fine",
     }  # fmt: skip
     assert table["reason"]["balance"].startswith("the value alone tells who converted (AUC 0.99")
@@ -269,6 +298,16 @@ def test_values_that_tell_too_much_are_suspicious_and_strong_ones_are_fine():
     assert table["reason"]["fit"] == "nothing says that it is filled later"
     assert 0.8 < table["value_auc"]["fit"] < 0.9
     assert table["value_auc"]["name"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_words_for_nothing_are_the_callers():
+    leads = leaky(600).assign(phone=lambda t: np.where(t["converted"], "given", "Bitte\u00a0w\u00e4hlen "))
+    plain, said = (
+        late_field_table(leads, as_of=END, columns=["phone"], **more).iloc[0]
+        for more in ({}, {"missing_words": ["bitte w\u00e4hlen"]})
+    )
+    assert (plain["filled_share_other"], plain["verdict"]) == (1.0, "tells the outcome")
+    assert (said["filled_share_other"], said["verdict"]) == (0.0, "late-filled")
 
 
 def test_another_target_and_some_of_the_columns():

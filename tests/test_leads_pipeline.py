@@ -93,6 +93,7 @@ def test_open_leads_forecast_by_hand(kind):
     assert owners["win_probability"].isna().tolist() == [True, False, False]
 
 
+@pytest.mark.filterwarnings("ignore:forecast_table. 50 of 90 leads have no record")
 def test_the_interval_of_a_forecast_holds_chance_and_what_few_leads_have_taught():
     ways = [["Contacted", "Won"]] * 10 + [["Contacted", "Lost"]] * 10 + [["Lost"]] * 20
     rows = [(i, day(3 + step), stage) for i, way in enumerate(ways) for step, stage in enumerate(way)]
@@ -120,6 +121,7 @@ def test_velocity_and_reasons_by_hand(kind):
     assert reasons == [(2, "Contacted", "price", 1, 1.0, 1.0, 6.0, 80.0)]
 
 
+@pytest.mark.filterwarnings("ignore:loss_reason_table. 1 of 3 leads have no record")
 @pytest.mark.parametrize("kind", ["pandas", "polars", "polars-lazy", "pyarrow", "duckdb"])
 def test_dtypes_are_the_same_on_every_kind(kind):
     tables = [
@@ -240,6 +242,34 @@ def test_stages_that_were_not_named_are_told():
     assert table["entered_count"].tolist() == [5, 2]
 
 
+def test_leads_without_records_and_records_without_leads_are_told():
+    leads, history = both()
+    with pytest.warns(DataQualityWarning) as told:
+        table = pipeline_table(leads, history[history["lead_id"] < 3].replace({"lead_id": {2: 99}}), **OPTIONS)
+    text = " ".join(str(one.message) for one in told)
+    assert "2 of 7 records are of leads that are not in the table, and left out" in text
+    assert "4 of 5 leads have no record before as_of and count as open in 'New' since their creation" in text
+    assert table["open_count"].tolist() == [4, 0, 0]
+
+
+def test_ends_by_another_name_are_refused():
+    leads, history = both()
+    closed = history.replace({"stage": {"Won": "Closed Won", "Lost": "Closed Lost"}})
+    with pytest.raises(
+        SchemaError, match=r"no stage won=\['Won'\]\. It has \['Closed Won'\]: type won=\['Closed Won'\]"
+    ):
+        pipeline_table(leads, closed, **OPTIONS)
+    with pytest.raises(SchemaError, match=r"no stage lost=\['Lost'\]\. It has \['Closed Lost'\]"):
+        pipeline_table(leads, closed, **OPTIONS, won="Closed Won")
+    with pytest.raises(SchemaError, match=r"no stage lost=\['Lots'\]\. It has \['Lost'\]"):
+        pipeline_table(leads, history, **OPTIONS, lost="Lots")
+    expected = pipeline_table(leads, history, **OPTIONS)
+    named = pipeline_table(leads, closed, **OPTIONS, won=["Won", "Closed Won"], lost="Closed Lost")
+    pd.testing.assert_frame_equal(named, expected)
+    young = history[~history["stage"].isin(["Won", "Lost"])]
+    assert pipeline_table(leads, young, **OPTIONS)["lost_count"].tolist() == [0, 0, 0]  # nothing has ended yet
+
+
 def test_says_what_is_wrong_with_the_stages():
     leads, history = both()
     with pytest.raises(SchemaError, match=r"'Propsal' is not in it\. Did you mean 'Proposal'\?"):
@@ -250,6 +280,8 @@ def test_says_what_is_wrong_with_the_stages():
         SchemaError, match=r"stages must be a list in order such as \[\"New\", \"Proposal\"\], got 'New'"
     ):
         pipeline_table(leads, history, as_of=AS_OF, stages="New")
+    with pytest.raises(SchemaError, match=r"stages, won and lost must be names, got .* None and 'Lost'"):
+        pipeline_table(leads, history, as_of=AS_OF, stages=["New"], won=None)
     with pytest.raises(SchemaError, match=r"\['Won'\] appear more than once among stages, won and lost"):
         pipeline_table(leads, history, as_of=AS_OF, stages=["New", "Won"])
 
@@ -268,6 +300,10 @@ def test_says_what_is_wrong_with_the_tables():
         forecast_table(leads, history, **OPTIONS, amount="owner")
     with pytest.raises(SchemaError, match=r"amount='value' has negative values"):
         forecast_table(leads.assign(value=-1.0), history, **OPTIONS, amount="value")
+    with pytest.raises(SchemaError, match=r"amount='value' has infinite values"):
+        forecast_table(
+            leads.assign(value=[1.0, np.inf, 2.0, 3.0, 4.0, 5.0][: len(leads)]), history, **OPTIONS, amount="value"
+        )
     with pytest.raises(MissingColumnsError, match=r"the history has no column reason='why'"):
         loss_reason_table(leads, history, **OPTIONS, reason="why")
     with pytest.raises(SchemaError, match=r"by must be one of \['stage', 'source', 'owner'\], got 'country'"):

@@ -184,6 +184,14 @@ def test_words_of_the_bins():
     assert "colour" not in words
 
 
+def test_levels_with_commas_are_told_apart():
+    rng = np.random.default_rng(0)
+    firm = rng.choice(["Smith, Jones", "Jones", 'the "B", Inc'], 900)
+    leads = pd.DataFrame({"firm": firm, "converted": rng.random(900) < np.where(firm == "Jones", 0.7, 0.1)})
+    words = [row[1] for row in records(points_table(leads, key="none")) if row[0] == "firm"]
+    assert words[:2] == ['"Smith, Jones", "the ""B"", Inc"', "Jones"]
+
+
 def test_missing_words_are_missing_whatever_their_case():
     leads = table_of()
     card = PointsScorecard().fit(pd.DataFrame(leads))
@@ -237,6 +245,17 @@ def test_points_add_up_to_the_score_exactly(kind):
     assert total == scores
     of_bin = {(row[0], row[1]): row[2] for row in records(card.points_table())}
     assert all(of_bin[name, word] == points for _, name, word, points in records(table))
+
+
+def test_contributions_come_in_the_order_of_the_points():
+    leads = pd.DataFrame(table_of())[["lead_id", "source", "visits", "converted"]]
+    card = PointsScorecard().fit(leads)
+    names = [row[1] for row in records(card.contribution_table(leads))[:3]]
+    assert (
+        names
+        == list(dict.fromkeys(row[0] for row in records(card.points_table())))
+        == ["everybody", "visits", "source"]
+    )
 
 
 def test_whole_points_cost_what_the_table_says():
@@ -338,6 +357,31 @@ def test_sql_with_backslashes_gives_the_same_points_in_spark():
     assert {row[0]: row[1] for row in found} == {row[0]: row[1] for row in records(card.score_table(leads))}
 
 
+def test_blanks_of_every_kind_are_missing_in_sql_too():
+    leads = pd.DataFrame(table_of())
+    spelt = [" select", "SELECT\t", "\u00a0select\r\n", "", "\u00a0", "web", "fair", "partner", None, "sel\tect"]
+    leads["source"] = np.resize(np.array(spelt, object), len(leads))
+    leads["converted"] = leads["source"].isin(["web", "partner"]) ^ (leads["lead_id"] % 7 == 0)
+    card = PointsScorecard(features=["source"]).fit(leads)
+    rows = {row[1]: row for row in records(card.points_table())}
+    assert rows["missing"][4] == 6 * len(leads) // 10
+    assert dict(duckdb.sql(card.to_sql("leads")).fetchall()) == {r[0]: r[1] for r in records(card.score_table(leads))}
+
+
+def test_sql_asks_for_no_key_that_is_not_there():
+    leads = pd.DataFrame(table_of(300)).drop(columns="lead_id")
+    for card in (PointsScorecard(), PointsScorecard(key=None)):
+        card.fit(leads)
+        with pytest.raises(SchemaError, match=r"the table learnt from had no key .* or type to_sql\(key=False\)"):
+            card.to_sql()
+        assert "lead_id" not in card.to_sql(key=False)
+
+
+def test_whole_numbers_beyond_what_a_float_holds_are_learnt_from():
+    leads = pd.DataFrame(table_of(300)).assign(phone=lambda t: 2**53 + 1 + 2 * t["lead_id"])
+    assert "phone" in PointsScorecard().fit(leads).feature_names_in_
+
+
 def test_sql_names_what_it_cannot_write():
     card = PointsScorecard().fit(pd.DataFrame(table_of(300)))
     with pytest.raises(SchemaError, match=r"to_sql: dialect must be one of \['standard', 'backslash'\], got 'oracle'"):
@@ -371,6 +415,16 @@ def test_dates_keys_and_the_outcome_are_never_learnt_from():
         PointsScorecard(features=["created_at"]).fit(pd.DataFrame(leads))
 
 
+def test_the_outcome_by_other_names_is_never_learnt_from():
+    leads = pd.DataFrame(table_of(300)).assign(stage=lambda t: np.where(t["converted"], "Won", "Lost"))
+    leads["converted_at"] = np.where(leads["converted"], "2024-05-01", None)  # as text
+    assert list(PointsScorecard().fit(leads).feature_names_in_) == ["visits", "source", "colour", "is_known"]
+    with pytest.raises(SchemaError, match=r"features \['stage'\] hold no numbers.* or are key or outcome"):
+        PointsScorecard(features=["stage", "visits"]).fit(leads)
+    churn = leads.rename(columns={"converted": "churned"})
+    assert "stage" in PointsScorecard(target="churned").fit(churn).feature_names_in_
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -396,6 +450,9 @@ def test_says_what_is_wrong_with_a_table(change, message):
         ({"monotone": {"visit": 1}}, r"a column of monotone must be one of .*Did you mean 'visits'"),
         ({"monotone": {"visits": "up"}}, r"expected 1 \(rising\), -1 \(falling\) or 0 \(either\)"),
         ({"monotone": "up"}, r'monotone=\{"visits": 1\}, got \'up\''),
+        ({"monotone": {"source": 1}}, r"monotone names 'source', which holds words: only numbers rise or fall"),
+        ({"monotone": {"is_known": 0}}, r"monotone names 'is_known', which holds truth values"),
+        ({"features": "visits"}, r"features must be a list of names such as \['visits'\], got 'visits'"),
         ({"missing_words": "Select"}, r"missing_words must be a list of words"),
         ({"max_bin": 3}, r"points_table has no option 'max_bin'. Did you mean 'max_bins'"),
     ],

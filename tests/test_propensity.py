@@ -533,6 +533,17 @@ def test_refuses_seeds_that_it_cannot_learn_from(club):
         look_alike_table(features, range(495))
     with pytest.raises(MissingColumnsError, match="features needs 'customer_id'"):
         look_alike_table(features.drop(columns="customer_id"), wanted)
+    with pytest.raises(SchemaError, match=r"as features has them \(0\), and only"):
+        look_alike_table(features, ["7"])
+
+
+def test_refuses_customers_that_come_twice_and_a_table_of_nobody(club):
+    features, wanted = club
+    twice = pd.concat([features, features[features["customer_id"] == 7]])
+    with pytest.raises(SchemaError, match=r"look_alike_table: expected one row per customer, but 7 appears more than"):
+        look_alike_table(twice, wanted)
+    with pytest.raises(SchemaError, match="look_alike_table: features has no rows"):
+        look_alike_table(features.head(0), wanted)
 
 
 # -- on real groceries ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from crmlytics._frames import enter
-from crmlytics.scoring._card import LIMITS, CardFacts, ModelCard, current_versions
+from crmlytics.scoring._card import LIMITS, RETENTION, CardFacts, ModelCard, current_versions
 from crmlytics.scoring._evaluation import evaluate_predictions
 from crmlytics.scoring._predictions import OUT_OF_TIME, RANDOM_FOLDS, Predictions
 from crmlytics.testing import records
@@ -35,11 +35,13 @@ FACTS = CardFacts(
 )
 
 
-def evaluation_of(scheme=OUT_OF_TIME, rows=400, engine=None):
+def evaluation_of(scheme=OUT_OF_TIME, rows=400, engine=None, off=0.0, noun="customers"):
+    """Two cutoffs as foretold, but for ``off`` too much at the second."""
     random = np.random.default_rng(0)
     p = random.random(rows)
-    outcome, period = random.random(rows) < p, np.repeat([1, 2], rows // 2)
-    given = Predictions(scheme, outcome, p, np.arange(rows), period, {"order count": np.round(5 * p)})
+    period = np.repeat([1, 2], rows // 2)
+    outcome = random.random(rows) < p - off * (period == 2)
+    given = Predictions(scheme, outcome, p, np.arange(rows), period, {"order count": np.round(5 * p)}, noun)
     engine = engine or enter(pd.DataFrame({"a": [1]}), caller="tests")[1]
     return evaluate_predictions([given], engine=engine, replicates=100, seed=0)
 
@@ -69,7 +71,7 @@ def test_the_card_states_what_it_was_given():
 
 
 def test_the_card_states_the_figures_of_the_evaluation():
-    evaluation, lines = evaluation_of(), lines_of()
+    evaluation, lines = evaluation_of(off=0.3), lines_of(off=0.3)
     low, high = evaluation.figure("auc_low"), evaluation.figure("auc_high")
     expected = f"{evaluation.figure('auc'):.3f} (95% interval {low:.3f} to {high:.3f})"
     assert lines["How good it is", "AUC, out of time"] == expected
@@ -80,6 +82,22 @@ def test_the_card_states_the_figures_of_the_evaluation():
     worst = rows.iloc[rows["difference"].abs().argmax()]
     expected = f"{worst['cutoff']:.0f}: {worst['mean_probability']:.1%} foretold, {worst['base_rate']:.1%} came true"
     assert lines["How good it is", "worst cutoff"] == expected
+
+
+def test_no_cutoff_is_the_worst_by_chance():
+    assert ("How good it is", "worst cutoff") not in lines_of()
+
+
+def test_the_card_of_leads_speaks_of_leads():
+    lines = lines_of(replace(FACTS, limits=()), noun="leads", off=0.3)
+    assert lines["How good it is", "worst period"].startswith("2: ")
+    assert lines["Data", "leads"] == "4,000"
+    assert lines["Data", "periods"] == "3, 2011-03-01 to 2011-09-01"
+    limits = limits_of(replace(FACTS, limits=()), noun="leads")
+    assert any(limit.startswith("It holds for leads chosen as those it was trained on") for limit in limits)
+    assert not any("customer" in text or "{" in text for text in (*lines.values(), *limits))
+    assert not any("Ascarza" in limit for limit in limits)
+    assert RETENTION in limits_of(replace(FACTS, limits=(RETENTION,)))
 
 
 def test_nothing_looks_at_the_clock():
@@ -99,7 +117,7 @@ def test_a_table_without_time_has_no_windows():
 
 def test_limits_begin_with_what_was_found_and_always_tell_risk_from_persuasion():
     limits = limits_of(scheme=RANDOM_FOLDS)
-    assert limits[-len(LIMITS) :] == list(LIMITS)
+    assert limits[-len(LIMITS) :] == [limit.format(noun="customers") for limit in LIMITS]
     assert any(limit.startswith("Judged in random folds only") for limit in limits[: -len(LIMITS)])
     assert limits[-len(LIMITS) - 1] == "Not for wholesale customers."
     assert LIMITS[0].startswith("It says who is likely, not who can be persuaded")

@@ -21,9 +21,10 @@ from crmlytics.metrics.classification import classification_table
 from crmlytics.metrics.lift import gains_table
 from crmlytics.scoring._bootstrap import auc_of_sums, auc_terms, shares_within
 from crmlytics.scoring._evaluation import evaluate_predictions
+from crmlytics.scoring._folds import time_folds
 from crmlytics.scoring._plots import plot_evaluation, plot_periods, plot_score_gains
 from crmlytics.scoring._predictions import OUT_OF_TIME, RANDOM_FOLDS, Predictions
-from crmlytics.scoring._stability import movement_of
+from crmlytics.scoring._stability import levels_of, movement_of
 from crmlytics.testing import make_frame, records
 
 mpl.use("Agg")
@@ -65,6 +66,16 @@ TEN = Predictions(
     group=np.arange(10),
     baselines={"rule": np.array([1, 0, 1, 0, 0, 1, 0, 0, 1, 0.0])},
 )
+
+
+def again(predictions, times):
+    """The same rows several times, each of another customer: shares and AUC stay."""
+    rows = np.tile(np.arange(len(predictions.outcome)), times)
+    return replace(
+        predictions, outcome=predictions.outcome[rows], probability=predictions.probability[rows],
+        group=np.arange(len(rows)), baselines={name: score[rows] for name, score in predictions.baselines.items()},
+        period=None if predictions.period is None else predictions.period[rows],
+    )  # fmt: skip
 
 
 def test_figures_by_hand():
@@ -176,9 +187,9 @@ def test_rows_with_equal_scores_share_their_places():
 
 def test_periods_by_hand():
     period = np.array(["2024-01-01"] * 4 + ["2024-02-01"] * 6, "datetime64[ns]")
-    table = evaluated(replace(TEN, period=period)).period_table()
+    table = evaluated(again(replace(TEN, period=period), 4)).period_table()
     assert list(table["cutoff"]) == [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-02-01")]
-    assert list(table["positive_count"]) == [3, 1]
+    assert list(table["positive_count"]) == [12, 4]
     assert table["base_rate"].tolist() == pytest.approx([3 / 4, 1 / 6])
     assert table["mean_probability"].tolist() == pytest.approx([0.75, 0.25])
     assert table["difference"].tolist() == pytest.approx([0, 0.25 - 1 / 6])
@@ -216,6 +227,30 @@ def test_many_moments_are_taken_in_six_blocks():
     assert list(table["row_count"]) == [20] * 6
     assert list(table["cutoff"]) == list(pd.to_datetime(moments[::20]))
     assert "at 6 cutoffs" in repr(evaluation)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(51, [25, 26]), (19, [19]), (101, [20, 20, 20, 20, 21])])
+def test_moments_with_few_rows_each_are_taken_in_fewer_blocks(rows, blocks):
+    random = np.random.default_rng(1)
+    nonsense = Predictions(RANDOM_FOLDS, random.random(rows) < 0.5, np.full(rows, 0.5), np.arange(rows), range(rows))
+    evaluation = evaluated(nonsense)
+    assert list(evaluation.period_table()["row_count"]) == blocks
+    share = nonsense.outcome[:100].mean()  # not each row for itself, which would be off by .5
+    assert evaluation.figure("calibration_error") <= abs(share - 0.5) + 0.01
+
+
+def test_cutoffs_with_rows_enough_stay_what_they_are():
+    period = np.repeat([1, 2, 4], [20, 30, 25])
+    table = evaluated(replace(simulated(75), period=period)).period_table()
+    assert list(table["cutoff"]) == [1, 2, 4]
+    assert list(table["row_count"]) == [20, 30, 25]
+
+
+def test_small_cutoffs_are_taken_together_to_measure_calibration():
+    outcome = np.tile([True, False], 100)
+    one = Predictions(OUT_OF_TIME, outcome, np.full(200, 0.5), np.arange(200), np.repeat([1, 2, 3, 4], 50))
+    outcome[:50], outcome[50:100] = True, False  # each is off by .5, both together by nothing
+    assert evaluated(one).figure("calibration_error") == pytest.approx(0)
 
 
 def test_calibration_by_hand_with_an_interval_where_nobody_was_positive():
@@ -379,19 +414,32 @@ def test_a_season_is_told_with_what_to_do_about_it():
     season = next(remark for remark in evaluation.remarks if "season" in remark)
     assert "(cutoff 2024-01-01) and" in season
     assert "take training cutoffs of the same season as the one you score" in season
+    assert "followed" not in season
     table = evaluation.period_table()
     assert table["difference_high"].iloc[-1] < 0  # probabilities fell behind
     assert table["difference_low"].iloc[0] < 0 < table["difference_high"].iloc[0]
+
+
+def test_a_season_that_the_model_foretold_asks_for_nothing():
+    random = np.random.default_rng(0)
+    number = np.repeat(range(4), 1_000)
+    p = 0.2 + 0.1 * number
+    moving = Predictions(OUT_OF_TIME, random.random(4_000) < p, p, np.arange(4_000), np.array(MONTHS, "M8[us]")[number])
+    evaluation = evaluated(replace(moving, baselines={}))
+    season = next(remark for remark in evaluation.remarks if "base rate moves" in remark)
+    assert season.endswith("The model followed: at no cutoff are its probabilities off by more than chance.")
+    assert not any("same season" in remark for remark in evaluation.remarks)
+    assert "worst" not in repr(evaluation)
 
 
 def test_the_test_of_moving_base_rates_is_that_of_two_proportions():
     y = np.concatenate([np.arange(300) < 90, np.arange(300) < 120])
     given_ = Predictions(OUT_OF_TIME, y, np.full(600, 0.4), np.arange(600), np.arange(600) // 300)
     movement = movement_of(given_, Draws.of(given_.group, replicates=100, seed=0))
-    z = 0.1 / np.sqrt((0.3 * 0.7 + 0.4 * 0.6) / 300)
-    from scipy.stats import norm
+    from scipy.stats import chi2_contingency
 
-    assert movement.p_value == pytest.approx(2 * norm.sf(z), rel=0.05)
+    pearson = chi2_contingency([[90, 210], [120, 180]], correction=False)
+    assert movement.p_value == pytest.approx(pearson.pvalue, rel=0.05)  # F of many customers for chi-squared
     assert (movement.lowest, movement.highest) == (0.3, 0.4)
     assert (movement.lowest_at, movement.highest_at) == ("0", "1")
 
@@ -415,6 +463,43 @@ def test_chance_is_seldom_called_a_season():
         given_ = Predictions(OUT_OF_TIME, y, np.full(400, 0.3), np.tile(np.arange(100), 4), np.repeat(range(4), 100))
         alarms += movement_of(given_, Draws.of(given_.group, replicates=100, seed=0)).p_value < 0.05
     assert alarms <= 20
+
+
+def test_cutoffs_with_few_rows_raise_no_false_alarms():
+    """1% was promised; a cutoff of one lead that converted used to be enough."""
+    sizes = np.array([60, 45, 30, 12, 3, 1])
+    period, alarms, off = np.repeat(np.arange(6), sizes), 0, 0
+    for seed in range(300):
+        y = np.random.default_rng(seed).random(151) < 0.22
+        given_ = Predictions(OUT_OF_TIME, y, np.full(151, 0.22), np.arange(151), period)
+        movement = movement_of(given_, Draws.of(given_.group, replicates=1, seed=0))
+        alarms += movement.p_value < 0.01
+        off += levels_of(given_).off.any()
+    assert alarms <= 8  # of 1%: three, and three standard deviations
+    assert off <= 15  # of 5%
+
+
+def test_a_last_lead_that_converted_is_no_season():
+    y = np.concatenate([np.arange(50) % 4 == 0, np.arange(50) % 5 == 0, [True]])
+    one = Predictions(OUT_OF_TIME, y, np.full(101, 0.22), np.arange(101), np.repeat([1, 2, 3], [50, 50, 1]))
+    movement = movement_of(one, Draws.of(one.group, replicates=100, seed=0))
+    assert (movement.lowest, movement.highest, movement.sentence) == (0.2, 0.26, None)
+    assert "worst at" not in repr(evaluated(one))
+
+
+def test_without_two_cutoffs_of_some_size_nothing_is_said_of_seasons():
+    y = np.concatenate([np.arange(100) < 3, np.arange(10) < 9])
+    one = Predictions(OUT_OF_TIME, y, np.full(110, 0.1), np.arange(110), np.repeat([1, 2], [100, 10]))
+    assert movement_of(one, Draws.of(one.group, replicates=100, seed=0)) is None
+
+
+def test_customers_who_stay_what_they_are_are_less_sure_to_be_off():
+    y, p = np.tile(np.arange(40) < 24, 4), np.full(160, 0.45)  # 40 customers, four rows of each at one cutoff
+    period = np.repeat([1, 2], [160, 160])
+    alone = Predictions(OUT_OF_TIME, np.tile(y, 2), np.tile(p, 2), np.arange(320), period)
+    together = replace(alone, group=np.tile(np.arange(40), 8))
+    assert levels_of(alone).off.tolist() == [True, True]
+    assert levels_of(together).off.tolist() == [False, False]
 
 
 def test_scores_that_shift_are_told_and_chance_is_not():
@@ -446,6 +531,63 @@ def test_repr_tells_the_story():
 def test_random_folds_alone_are_said_to_flatter():
     (remark,) = evaluated(simulated(scheme=RANDOM_FOLDS)).remarks
     assert remark.startswith("Judged in random folds only, which flatter: customers of tomorrow differ")
+    assert remark.endswith("With cutoffs, or rows in the order of time, judge out of time.")
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (90, "There are too few later rows to judge out of time: that takes 30 of either outcome, and 20 of either "),
+        (400, "To judge out of time takes later rows, 30 of either outcome, and 20 of either known before them (gap"),
+    ],
+)
+def test_random_folds_of_dated_rows_say_what_it_takes_to_judge_out_of_time(rows, words):
+    moments = np.datetime64("2024-01-01") + np.arange(rows).astype("timedelta64[D]")
+    assert words in evaluated(replace(simulated(rows, scheme=RANDOM_FOLDS), period=moments)).remarks[-1]
+
+
+def test_leads_are_called_leads():
+    one = replace(simulated(500, scheme=RANDOM_FOLDS), noun="leads")
+    evaluation = evaluated(one)
+    assert repr(evaluation).startswith("Evaluation random folds: 500 leads, ")
+    assert any("leads of tomorrow" in remark for remark in evaluation.remarks)
+    assert "the order of leads" in evaluated(replace(one, outcome=np.zeros(500, bool))).remarks[0]
+    assert not any("customers" in text for text in (repr(evaluation), *evaluation.remarks))
+    seasonal = replace(simulated(4_000, customers=1_000, periods=MONTHS, shift=0.05), noun="leads")
+    text = repr(evaluated(seasonal))
+    assert "4,000 rows of 1,000 leads in 4 periods" in text
+    assert "(period 2024-01-01) and" in text
+    assert "cutoff" not in text
+
+
+# -- later periods -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("positives", "tested"),
+    [
+        ([20, 10, 10, 10], 3),
+        ([20, 10, 10, 9], 0),  # fewer than 30 in the last three
+        ([19, 11, 15, 15], 2),  # the second has 19 before it only
+        ([40, 0, 15, 15], 2),  # of one outcome only, a period says nothing
+        ([50, 0, 0, 30], 1),
+    ],
+)
+def test_later_periods_judge_where_they_have_enough_of_both_outcomes(positives, tested):
+    outcome = np.concatenate([np.arange(100) < count for count in positives])
+    period = np.repeat([1, 2, 3, 4], 100)
+    for told in (outcome, ~outcome):
+        folds = time_folds(period, told, purge=1)
+        assert len(folds) == tested
+        assert all(period[train].max() < period[test].min() for train, test in folds)
+
+
+def test_few_leads_are_not_judged_by_two_dozen_later_ones():
+    days = np.sort(np.random.default_rng(0).integers(0, 270, 150)).astype("timedelta64[D]")
+    outcome = np.arange(150) % 3 == 0
+    period = np.datetime64("2024-01-01", "us") + days
+    assert time_folds(period, outcome, purge=np.timedelta64(150, "D")) == []
+    assert len(time_folds(np.tile(period, 10), np.tile(outcome, 10), purge=np.timedelta64(90, "D"))) == 3
 
 
 def test_random_folds_beside_out_of_time_are_compared():
@@ -461,16 +603,16 @@ def test_few_positives_are_told():
 def test_the_cutoff_that_is_farthest_off_is_named():
     period = np.array(["2024-01-01"] * 4 + ["2024-02-01"] * 6, "datetime64[D]")
     words = "; worst at 2024-02-01: 25.0% foretold, 16.7% came true"
-    text = repr(evaluated(replace(TEN, period=period)))
-    assert (
-        text.splitlines()[2]
-        == f"Probabilities: calibration error 0.050, mean 45.0% against 40.0% that came true{words}"
-    )
-    assert "worst at" not in repr(evaluated(replace(TEN, period=np.zeros(10, int))))
+    text = repr(evaluated(again(replace(TEN, period=period), 100)))
+    said = text.splitlines()[2]
+    assert said.startswith("Probabilities: calibration error 0.")
+    assert said.endswith(f"mean 45.0% against 40.0% that came true{words}")
+    assert "worst at" not in repr(evaluated(again(replace(TEN, period=period), 10)))  # it may be chance
+    assert "worst at" not in repr(evaluated(again(replace(TEN, period=np.zeros(10, int)), 100)))
 
 
 def test_lists_and_columns_are_taken_as_they_are():
-    period = [dt.date(2024, 1, 1)] * 4 + [dt.date(2024, 2, 1)] * 6
+    period = [dt.date(2024, 1, 1)] * 4 + [dt.date(2024, 2, 1)] * 6  # too few rows: one block
     arrays = replace(TEN, period=np.array(period, "datetime64[us]"))
     plain = Predictions(
         OUT_OF_TIME,
@@ -651,11 +793,18 @@ def test_the_picture_has_calibration_gains_lift_and_cutoffs():
     figure = plot_evaluation(evaluated(simulated(4_000, customers=1_000, periods=MONTHS)))
     assert [ax.get_xlabel() for ax in figure.axes] == [
         "Mean predicted probability",
-        "Share of customers flagged",
+        "Share flagged",
         "Bin of the list, the highest scores first",
         "Cutoff",
     ]
     assert figure.get_suptitle().startswith("Grade A, 4,000 rows judged out of time")
+
+
+def test_picture_and_words_have_the_same_calibration_error():
+    evaluation = evaluated(simulated(4_000, customers=1_000, periods=MONTHS, shift=0.1))
+    error = f"{evaluation.figure('calibration_error'):.3f}"
+    assert plot_evaluation(evaluation).axes[0].get_title(loc="left") == f"Calibration error {error}"
+    assert f"calibration error {error}," in repr(evaluation)
 
 
 def test_without_cutoffs_the_picture_has_three_parts():

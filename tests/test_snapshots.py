@@ -112,6 +112,21 @@ def test_a_credit_note_is_no_order_before_or_after_the_cutoff():
     assert rows == [("a", CUTOFF, 20.0, 1, 1, False, 0, -4.0), ("c", CUTOFF, 5.0, 1, 1, False, 0, 0.0)]
 
 
+def test_what_is_charged_later_for_an_order_begun_before_is_no_purchase(frame):
+    orders = {
+        "customer_id": ["a", "a", "b", "b", "b", "c", "c"], "order_id": [1, 1, 2, 2, 3, 1, 4],
+        "timestamp": [on(-2), on(3), on(-2), on(3), on(4), on(-9), on(2)], "product_id": [10, 99, 10, 99, 10, 10, 99],
+        "amount": [10.0, 4.0, 10.0, 4.0, 7.0, 5.0, 6.0],
+    }  # fmt: skip
+    snapshots = snapshots_of(frame(orders), families="recency", targets={"product_id": [10, 99]})
+    rows = [(row[0], *row[-5:]) for row in records(snapshots.panel_table())]
+    assert rows == [
+        ("a", False, 0, 4.0, False, False),  # freight of order 1
+        ("b", True, 1, 11.0, True, False),
+        ("c", True, 1, 6.0, False, True),  # order 1 of somebody else
+    ]
+
+
 # -- nothing of the future ------------------------------------------------------------------------------------------
 
 line = st.tuples(
@@ -181,7 +196,14 @@ def test_labels_count_what_a_plain_loop_counts(lines):
         ]
         assert amount == pytest.approx(sum(value for _, value in mine))
         orders = {order: [value for other, value in mine if other == order] for order, _ in mine}
-        real = [values for values in orders.values() if sum(values) > 0 or min(values) >= 0]
+        before = {
+            order
+            for who, order, moment in zip(*(columns[name] for name in COLUMNS[:3]), strict=True)
+            if who == customer and moment < on(5)
+        }
+        real = [
+            values for order, values in orders.items() if order not in before and (sum(values) > 0 or min(values) >= 0)
+        ]
         assert (count, bought) == (len(real), bool(real))
 
 
@@ -338,7 +360,10 @@ def test_says_which_cutoffs_would_make_a_split():
         ({"cutoffs": []}, r"cutoffs is empty.*cutoff_dates"),
         ({"cutoffs": ["01.02.2024"]}, r"cutoffs must be a date"),
         ({"families": ["recencie"]}, r"families must be one of .*Did you mean 'recency'\?"),
-        ({"families": "recency"}, r"families must be a list such as"),
+        ({"families": "recencie"}, r"families must be one of .*Did you mean 'recency'\?"),
+        ({"families": 3}, r"families must be a list such as"),
+        ({"lookbacks": None}, r"lookbacks must be a duration.* got None"),
+        ({"lookbacks": 30}, r'lookbacks must be a duration.*lookbacks="30d"'),
         ({"families": []}, r"families is empty"),
         ({"families": ["channels"]}, r"family 'channels' needs 'channel': name yours.*channel='<your column>'"),
         ({"families": ["discounts"]}, r"needs 'discount_amount' or 'list_price' and 'quantity'"),
@@ -368,9 +393,10 @@ def test_a_label_window_beyond_the_data_is_refused_with_the_last_cutoff_possible
     )
 
 
-def test_targets_are_compared_with_ids_of_their_kind():
+@pytest.mark.parametrize("values", [["11"], 7.0, None, []])
+def test_targets_are_compared_with_ids_of_their_kind(values):
     with pytest.raises(SchemaError, match=r"targets\['product_id'\] must be a list of whole numbers"):
-        snapshots_of(pd.DataFrame(LINES), targets={"product_id": ["11"]})
+        snapshots_of(pd.DataFrame(LINES), targets={"product_id": values})
 
 
 def test_a_target_that_nobody_bought_is_said():

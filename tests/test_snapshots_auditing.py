@@ -368,6 +368,49 @@ def test_a_column_that_only_happens_to_agree_with_the_cutoff_day_is_not_blamed()
     assert found(audit_leakage(panel, target="churned", transactions=orders, horizon="30d")) == []
 
 
+def lines_of(people=300, days=400):
+    """Lines at random moments, more of some customers than of others."""
+    rng = np.random.default_rng(3)
+    customer = np.repeat(np.arange(people), rng.geometric(0.1, people) + 1)
+    size = len(customer)
+    return pd.DataFrame({
+        "customer_id": customer, "order_id": np.arange(size), "product_id": rng.integers(0, 30, size),
+        "timestamp": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, days * 24, size), unit="h"),
+        "amount": rng.gamma(2.0, 10.0, size).round(2),
+    })  # fmt: skip
+
+
+def facts_of(lines, cutoff):
+    known = lines[lines["timestamp"] < cutoff].groupby("customer_id")
+    last = (pd.Timestamp("2025-02-04") - known["timestamp"].max().dt.normalize()).dt.days
+    return pd.DataFrame({
+        "a": known["amount"].sum(), "b": known["order_id"].nunique(), "c": known["product_id"].nunique(),
+        "d": known["amount"].max(), "e": last,
+    })  # fmt: skip
+
+
+def test_facts_of_the_whole_history_are_caught_by_whatever_scale_and_honest_ones_are_not():
+    lines, cutoff = lines_of(), pd.Timestamp("2024-11-01")
+    past, whole = facts_of(lines, cutoff), facts_of(lines, pd.Timestamp("2026-01-01"))
+    whole = whole.loc[past.index]
+    outcome = np.random.default_rng(5).random(len(past)) < 0.4
+    for scale in (lambda x: x, np.log, np.sqrt, lambda x: 1 / x, lambda x: -(x**2)):
+        for facts, leaks in ((past, []), (whole, [("later facts", name) for name in "abcde"])):
+            panel = scale(facts.astype(float)).reset_index().assign(cutoff=cutoff, y=outcome)
+            assert found(audit_leakage(panel, target="y", transactions=lines)) == leaks
+
+
+def test_who_orders_as_regularly_as_anybody_is_no_leak():
+    every = pd.date_range("2024-01-01", periods=12, freq="30D")
+    lines = pd.DataFrame(
+        [(who, f"{who} {day} {n}", day, 1.0) for who in range(12) for day in every for n in range(who + 1)],
+        columns=["customer_id", "order_id", "timestamp", "amount"],
+    )
+    past = lines[lines["timestamp"] < "2024-07-01"].groupby("customer_id", as_index=False)["amount"].sum()
+    panel = past.assign(cutoff=pd.Timestamp("2024-07-01"), y=past["customer_id"] % 2 == 0)
+    assert found(audit_leakage(panel, target="y", transactions=lines)) == []
+
+
 def test_transactions_of_other_customers_are_refused():
     with pytest.raises(SchemaError, match="none of the customers of the panel has a line"):
         audit_leakage(honest(), target="churned", transactions=pd.DataFrame(ORDERS))

@@ -116,6 +116,18 @@ def test_trends_by_hand(quick_frame):
     assert found["e"] == {"order_trend_40d": 3.0, "amount_trend_40d": 3.0}  # log 41 is bounded
 
 
+def test_the_halves_of_odd_days_meet_at_noon_and_one_day_has_none(quick_frame):
+    orders = {
+        "customer_id": ["a", "b", "c"], "order_id": [1, 2, 3], "amount": [1.0, 1.0, 1.0],
+        "timestamp": [on(-1, hours=-11), on(-1, hours=-13), on(-3, hours=1)],
+    }  # fmt: skip
+    found = features(quick_frame(orders), "frequency", "trends", lookbacks=["1d", "2d", "3d"])
+    assert list(found["a"])[-4:] == ["order_trend_2d", "amount_trend_2d", "order_trend_3d", "amount_trend_3d"]
+    trends = {who: (found[who]["order_trend_2d"], found[who]["order_trend_3d"]) for who in found}
+    up, down = pytest.approx(math.log(2)), pytest.approx(-math.log(2))
+    assert trends == {"a": (down, up), "b": (down, down), "c": (0.0, down)}
+
+
 def test_seasonality_by_hand(quick_frame):
     orders = {
         "customer_id": ["a"] * 5 + ["b"],

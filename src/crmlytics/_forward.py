@@ -38,11 +38,13 @@ def training_cutoffs(
     last = as_of - wait
     if last < first:
         longest = (as_of - first).days
-        advice = f"a gap and horizon of {longest} days together" if longest > 0 else "more history"
+        advice = f"The most that this history allows is a gap and horizon of {longest} days together."
+        if longest <= 0:
+            advice = "This history is too short for any horizon."
         msg = (
             f"{caller}: the orders begin on {first - dt.timedelta(days=HISTORY_DAYS):%Y-%m-%d}. To learn, a cutoff "
             f"needs {HISTORY_DAYS} days before it and gap + horizon = {wait.days} days after it, before as_of="
-            f"{as_of:%Y-%m-%d}. The most that this history allows is {advice}."
+            f"{as_of:%Y-%m-%d}. {advice}"
         )
         raise SchemaError(msg)
     count = min((last - first).days // EVERY_DAYS + 1, MOST_CUTOFFS)

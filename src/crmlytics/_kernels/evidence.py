@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
-RISING, FALLING, ANY_SHAPE = 1, -1, 0
+RISING, FALLING = 1, -1
 NEWTON_STEPS = 100
 CONVERGED = 1e-10  # of the gradient, relative to the number of rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
@@ -69,8 +70,8 @@ def ids_like(values: list[Any], *, has_numbers: bool, where: str, there: str, ca
     words = ("text", "whole numbers")
     kind = "nothing in some rows" if is_missing(wrong) else f"{words[not isinstance(wrong, str)]} such as {wrong!r}"
     msg = (
-        f"{caller}: customer_id holds {kind} in {where} and is {words[has_numbers]} in {there}. A file may have dropped "
-        'leading zeros: read it with text ids, such as pandas.read_csv(path, dtype={"customer_id": str}).'
+        f"{caller}: customer_id holds {kind} in {where} and is {words[has_numbers]} in {there}. A file may have "
+        'dropped leading zeros: read it with text ids, such as pandas.read_csv(path, dtype={"customer_id": str}).'
     )
     raise SchemaError(msg)
 
@@ -115,17 +116,16 @@ def _column(values: list[Any], name: str, *, caller: str) -> NDArray[Any]:
 
 
 def _own(column: nw.Series[Any], *, caller: str) -> tuple[NDArray[Any], Any]:
-    """Read a column of the team's own, whatever it says, and what it becomes."""
-    values, dtype, kind = optional(column.to_list()), column.dtype, nw.String()
-    if dtype.is_integer() or dtype.is_float() or dtype == nw.Boolean:
-        kind = nw.Int64() if dtype.is_integer() else nw.Boolean() if dtype == nw.Boolean else nw.Float64()
+    """Read a column of the team's own, and what it becomes: of kinds that can say nothing in every engine."""
+    dtype, values = column.dtype, optional(column.to_list())
+    kind: Any = nw.String()
+    read: Callable[[Any], Any] = str
+    if dtype.is_numeric():
+        kind, read = nw.Float64(), float
     elif dtype in (nw.Date, nw.Datetime):
-        kind = nw.Datetime("us")
-        values = [None if value is None else as_moment(value, name=column.name, caller=caller) for value in values]
-    else:
-        values = [None if value is None else str(value) for value in values]
+        kind, read = nw.Datetime("us"), partial(as_moment, name=column.name, caller=caller)
     own = np.empty(len(values), object)
-    own[:] = values
+    own[:] = [None if value is None else read(value) for value in values]
     return own, kind
 
 
@@ -240,5 +240,5 @@ def _check_order(watch: Watch) -> str | None:
 
 def _is_told(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind == "M":
-        return ~np.isnat(values)
+        return np.asarray(~np.isnat(values))
     return np.array([value is not None for value in values.tolist()], bool)

@@ -63,8 +63,7 @@ def lost_table(watch: Any, *, by: str | Sequence[str] = "segment") -> Any:
     Examples
     --------
     >>> import pandas as pd
-    >>> from crmlytics.churn.recording import confirm_lost, defer
-    >>> from crmlytics.churn.watching import watchlist
+    >>> from crmlytics.churn import confirm_lost, defer, watchlist
     >>> orders = pd.DataFrame({"customer_id": ["a", "b", "c"], "amount": [30.0, 10.0, 5.0],
     ...                        "timestamp": pd.to_datetime(["2024-01-01", "2024-01-05", "2024-06-01"])})
     >>> watch = watchlist(orders, as_of="2024-06-02", silent_for="90d")
@@ -114,7 +113,7 @@ def watch_movement_table(watch: Any) -> Any:
     Examples
     --------
     >>> import pandas as pd
-    >>> from crmlytics.churn.watching import watchlist
+    >>> from crmlytics.churn import watchlist
     >>> orders = pd.DataFrame({"customer_id": ["a", "b", "c", "b"], "amount": [30.0, 10.0, 5.0, 9.0],
     ...                        "timestamp": pd.to_datetime(["2024-01-01", "2024-01-05", "2024-06-01", "2024-07-09"])})
     >>> watch = watchlist(orders, as_of="2024-06-02", silent_for="90d")
@@ -134,9 +133,7 @@ def watch_movement_table(watch: Any) -> Any:
     counts = {count: _per_month(moments, months) for count, moments in dates.items()}
     counts["open_count"] = np.cumsum(counts["warned_count"]) - np.cumsum(_per_month(over, months))
     columns = {"month": months.astype("datetime64[us]").tolist()} | counts
-    return engine.from_columns(
-        columns, nw.Schema({"month": nw.Datetime("us")} | {name: nw.Int64() for name in counts})
-    )
+    return engine.from_columns(columns, nw.Schema({"month": nw.Datetime("us")} | {name: nw.Int64() for name in counts}))
 
 
 # -- inside --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from crmlytics.scoring._card import RETENTION
 from crmlytics.scoring._model import ScoringModel
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ChurnModel(ScoringModel):
     """
 
     probability_name: ClassVar[str] = "churn_probability"
+    limits: ClassVar[tuple[str, ...]] = (RETENTION,)
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._frames import collect, to_pandas
+from crmlytics._kernels.classification import probability_of
 from crmlytics._lists import table_with_lists
 from crmlytics._plots import PALETTE, axes, tidy
 from crmlytics._segments import enter_segments
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from crmlytics.churn.scoring import ChurnScores
 
 EVERYBODY = "all"
+COLUMNS: dict[str, Any] = {
+    "segment": object, "rank": np.int64, "feature": np.int64, "customer_count": np.int64, "customer_share": np.float64,
+    "mean_odds_factor": np.float64, "mean_churn_probability": np.float64,
+}  # fmt: skip
 RAISING = 3  # reasons of a customer that count
 
 
@@ -62,18 +67,14 @@ def churn_reason_table(churn: ChurnScores, *, segments: Any = None, n: int = 5) 
     added = to_pandas(churn.model.contribution_table(churn.features), caller=caller)
     names = list(churn.model.feature_names_in_)
     contributions = added[names].to_numpy(dtype=np.float64)
-    probability = 1 / (1 + np.exp(-added["log_odds"].to_numpy(dtype=np.float64)))
+    probability = probability_of(added["log_odds"].to_numpy(dtype=np.float64))
     raises = _weightiest(contributions)
     rows = []
     for segment, members in _members(churn, added["customer_id"], segments, caller=caller).items():
         rows += _reasons(segment, raises[members], contributions[members], probability[members], n)
-    columns = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
-    columns["feature"] = [names[feature] for feature in columns.get("feature", [])]
-    text = {"segment", "feature"}
-    engine = churn.snapshots.transactions.engine
-    return table_with_lists(
-        engine, {name: np.array(values, object if name in text else None) for name, values in columns.items()}
-    )
+    columns = {name: np.array([row[name] for row in rows], kind) for name, kind in COLUMNS.items()}
+    columns["feature"] = np.array([names[feature] for feature in columns["feature"]], object)
+    return table_with_lists(churn.snapshots.transactions.engine, columns)
 
 
 def plot_churn_reasons(table: Any, *, segment: str = EVERYBODY, ax: Axes | None = None) -> Axes:
@@ -96,7 +97,8 @@ def plot_churn_reasons(table: Any, *, segment: str = EVERYBODY, ax: Axes | None 
     bars = ax.barh(rows["feature"], rows["customer_count"], color=PALETTE[0])
     ax.bar_label(bars, [f"odds x {factor:.2g}" for factor in rows["mean_odds_factor"]], padding=4)
     ax.margins(x=0.15)
-    ax.set(xlabel="customers for whom it is one of the three main risks", title=f"What raises the risk: {segment}")
+    ax.set_xlabel("Customers for whom it is one of the three main risks")
+    ax.set_title(f"What raises the risk: {segment}", loc="left")
     return ax
 
 

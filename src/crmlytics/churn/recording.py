@@ -60,7 +60,7 @@ def defer(
     Examples
     --------
     >>> import pandas as pd
-    >>> from crmlytics.churn.watching import watchlist
+    >>> from crmlytics.churn import watchlist
     >>> orders = pd.DataFrame({"customer_id": ["a", "b"], "amount": [10.0, 10.0],
     ...                        "timestamp": pd.to_datetime(["2024-01-01", "2024-06-01"])})
     >>> watch = watchlist(orders, as_of="2024-06-02", silent_for="90d")
@@ -115,7 +115,7 @@ def confirm_lost(watch: Any, customers: Any, *, reason: str, on: str | dt.date |
     Examples
     --------
     >>> import pandas as pd
-    >>> from crmlytics.churn.watching import watchlist
+    >>> from crmlytics.churn import watchlist
     >>> orders = pd.DataFrame({"customer_id": ["a", "b"], "amount": [10.0, 10.0],
     ...                        "timestamp": pd.to_datetime(["2024-01-01", "2024-06-01"])})
     >>> watch = watchlist(orders, as_of="2024-06-02", silent_for="90d")
@@ -134,7 +134,7 @@ def confirm_lost(watch: Any, customers: Any, *, reason: str, on: str | dt.date |
         listed = ids_in_words(untried)
         msg = (
             f"{caller}: no measure is recorded for {listed}, and a loss is confirmed only after something was tried. "
-            f'Record it: defer(watch, {untried[:5]}, measure="called", reason="...", on="{str(on)[:10]}").'
+            f'Record it: defer(watch, {untried[:20]}, measure="called", reason="...", on="{str(on)[:10]}").'
         )
         raise SchemaError(msg)
     day = _after(on, kept, rows, "measure_at", caller=caller)
@@ -164,7 +164,7 @@ def reopen(watch: Any, customers: Any) -> Any:
     Examples
     --------
     >>> import pandas as pd
-    >>> from crmlytics.churn.watching import watchlist
+    >>> from crmlytics.churn import watchlist
     >>> orders = pd.DataFrame({"customer_id": ["a", "b"], "amount": [10.0, 10.0],
     ...                        "timestamp": pd.to_datetime(["2024-01-01", "2024-06-01"])})
     >>> watch = watchlist(orders, as_of="2024-06-02", silent_for="90d")
@@ -255,7 +255,7 @@ def _end(until: Any, day: np.datetime64, *, caller: str) -> np.datetime64:
 
 def _earlier(kept: Watch, row: int) -> str | None:
     """Tell the measures before the new one: those told already, and the one that it takes the place of."""
-    told = kept["earlier_measures"][row]
+    told: str | None = kept["earlier_measures"][row]
     if kept["measure"][row] is None:
         return told
     last = f"{_date(kept['measure_at'][row])} {kept['measure'][row]} ({kept['measure_reason'][row]})"

@@ -65,7 +65,7 @@ def watchlist(
         Whoever ordered last before that is no longer put on the list: the first list would be mostly old losses. Who
         is on it already stays. None: everybody.
     drop_after : duration such as "365d", or None
-        A warning so old is dropped, unless it is deferred or lost: a list that only grows is not worked on. None: never.
+        A warning so old is dropped, unless it is deferred or lost: nobody works on a list that only grows. None: never.
     segments : Customers or dataframe of the same kind, optional
         Needs ``customer_id`` and ``segment``.
 
@@ -97,7 +97,8 @@ def watchlist(
         ``deferred_until``, ``lost_at`` (Datetime), ``lost_reason`` (String), ``won_back_at`` (Datetime, the day of the
         first order after the last one known at the warning), ``dropped_at`` (Datetime, of the run), all null until
         then; ``as_of`` (Datetime, of the last run, the same in every row). Columns of your own follow, such as
-        ``owner`` or ``note``: each row keeps its own, and they are null in new rows.
+        ``owner`` or ``note`` (numbers as Float64, dates as Datetime, anything else as String): each row keeps its own,
+        and they are null in new rows.
 
         What says why and what is at stake is told as of the warning, and stays; only ``silent_days`` goes on.
 
@@ -329,7 +330,7 @@ def _check_forward(kept: Watch, moment: dt.datetime, *, caller: str) -> None:
     latest = kept["as_of"].max().item()
     if latest > moment:
         msg = (
-            f"{caller}: previous is of {latest:%Y-%m-%d}, which lies after as_of={moment:%Y-%m-%d}. Runs go forward in "
+            f"{caller}: previous is of {_date(latest)}, which lies after as_of={_date(moment)}. Runs go forward in "
             "time: give the list of an earlier run, or a later as_of."
         )
         raise SchemaError(msg)
@@ -343,3 +344,7 @@ def _check_forward(kept: Watch, moment: dt.datetime, *, caller: str) -> None:
                 "rows in the kept table, or give a later as_of."
             )
             raise SchemaError(msg)
+
+
+def _date(moment: dt.datetime) -> str:
+    return str(moment).removesuffix(" 00:00:00")

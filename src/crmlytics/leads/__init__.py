@@ -3,8 +3,8 @@
 Score open leads in one call with :func:`score_leads`, or fit a :class:`LeadModel` or a :class:`PointsScorecard`, whose
 points a sales team can add up and a database can compute (``to_sql``). How long conversion takes:
 :func:`conversion_time_table`. What happens on the way: :func:`pipeline_table`, :func:`velocity_table`,
-:func:`loss_reason_table`, :func:`forecast_table`. Who does it well, whatever leads they were given: :func:`owner_table`.
-Fields that were filled in after the outcome: :func:`late_field_table`.
+:func:`loss_reason_table`, :func:`forecast_table`. Who does it well, whatever leads they were given:
+:func:`owner_table`. Fields that were filled in after the outcome: :func:`late_field_table`.
 """
 
 from importlib import import_module

@@ -9,6 +9,7 @@ import numpy as np
 from crmlytics._baskets import encode, microseconds
 from crmlytics._frames import collect
 from crmlytics.exceptions import SchemaError
+from crmlytics.leads._columns import places
 from crmlytics.leads._maturing import DAY
 from crmlytics.tables import Events
 
@@ -23,6 +24,8 @@ CLICKS = ("prior_event_count", "prior_event_kind_count", "days_since_first_event
 
 def click_features(events: Events | Any, leads: Leads, known: KnownLeads, *, caller: str) -> dict[str, Any]:
     """Describe what each lead did before its creation; events that name no lead are passed by."""
+    import pyarrow as pa
+
     history = Events.bind(events)
     if history.has("customer_id") and history.id_kind("customer_id") != leads.id_kind("lead_id"):
         kinds = history.id_kind("customer_id"), leads.id_kind("lead_id")
@@ -34,7 +37,8 @@ def click_features(events: Events | Any, leads: Leads, known: KnownLeads, *, cal
             f"{caller}: the leads have the columns {taken} already, which events would make. Rename them."
         )
     frame = collect(history.need("customer_id", "timestamp", "event", caller=caller))
-    lead, moment = _places(known, frame), microseconds(np.asarray(frame["timestamp"].to_numpy()))
+    lead = places(pa.array(known.table["lead_id"]), frame["customer_id"].to_arrow())
+    moment = microseconds(np.asarray(frame["timestamp"].to_numpy()))
     before = (lead >= 0) & (moment < known.created[np.maximum(lead, 0)])
     if not before.any():
         raise SchemaError(
@@ -56,11 +60,3 @@ def _described(
         "prior_event_count": np.bincount(lead, minlength=len(known)).astype(np.float64),
         "prior_event_kind_count": np.bincount(kinds, minlength=len(known)).astype(np.float64),
     } | {name: np.where(np.isfinite(at), (known.created - at) / DAY, np.nan) for name, at in since.items()}
-
-
-def _places(known: KnownLeads, frame: Any) -> NDArray[np.int64]:
-    """Return the number of the lead of each event, -1 for those of nobody."""
-    import pandas as pd
-
-    ids = pd.Index(known.table["lead_id"].to_numpy())
-    return np.asarray(ids.get_indexer(pd.Index(frame["customer_id"].to_numpy())), np.int64)

@@ -68,7 +68,7 @@ class ReadyTable:
             codes = values.cast(pa.int8()).fill_null(-1).to_numpy(zero_copy_only=False)
             return Levels(codes.astype(np.int64), ["False", "True"], is_flag=True)
         if _is_number(values.type) or pa.types.is_null(values.type):
-            return np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+            return floats(values)
         coded = values.cast(pa.string()).dictionary_encode()
         order = pc.sort_indices(coded.dictionary).to_numpy()
         names = [coded.dictionary[int(place)].as_py() for place in order]
@@ -87,7 +87,7 @@ class ReadyTable:
         if values.null_count:
             msg = f"{self.caller}: {values.null_count:,} rows have no outcome {target!r}. Leave them out of the fit."
             raise SchemaError(msg)
-        numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        numbers = floats(values)
         found = np.unique(numbers)
         if not np.isin(found, [0.0, 1.0]).all():
             msg = f"{self.caller}: the outcome {target!r} must be true or false, got {found[:SHOWN].tolist()}."
@@ -98,7 +98,24 @@ class ReadyTable:
         return np.asarray(numbers == 1)
 
 
-def read_table(X: Any, *, key: str, needed: Sequence[str], caller: str) -> ReadyTable:
+def floats(values: Any) -> NDArray[np.float64]:
+    """Return an Arrow array of numbers as floats, NaN where there is none; large ones lose their last digits."""
+    import pyarrow as pa
+
+    return np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+
+def places(known: Any, others: Any) -> NDArray[np.int64]:
+    """Return where each of the other ids is among the known ones, -1 for those that are not there; Arrow arrays."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.index_in(others.cast(known.type), value_set=known)  # engines differ in their types of text
+    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
+
+
+def read_table(X: Any, *, key: str | None, needed: Sequence[str], caller: str) -> ReadyTable:
     """Collect a table of any engine once; the ``needed`` columns must be there."""
     frame, engine = enter(X, caller=caller)
     present = columns_of(frame)
@@ -110,14 +127,14 @@ def read_table(X: Any, *, key: str, needed: Sequence[str], caller: str) -> Ready
     if len(computed) == 0:
         raise SchemaError(f"{caller}: the table has no rows. Check the filters before it.")
     keys = np.arange(len(computed))
-    if key in present:
+    if key is not None and key in present:
         keys = _keys(computed.select(id_column(key, computed.schema[key], caller=caller)), key, caller=caller)
     try:
         arrow = computed.to_arrow().select(present)  # without the index of pandas
     except Exception as error:
         msg = f"{caller}: a column holds values of several kinds ({error}). Make it text or numbers first."
         raise SchemaError(msg) from error
-    return ReadyTable(arrow, key if key in present else "row_number", keys, engine, caller)
+    return ReadyTable(arrow, key if key is not None and key in present else "row_number", keys, engine, caller)
 
 
 def _keys(ids: Any, name: str, *, caller: str) -> NDArray[Any]:

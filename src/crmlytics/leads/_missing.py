@@ -33,9 +33,9 @@ def check_missing_words(words: Any, *, caller: str) -> frozenset[str]:
 
 
 def as_compared(words: Iterable[str]) -> frozenset[str]:
-    """Write words as they are compared: in small letters, without blanks of any kind around them.
+    r"""Write words as they are compared: in small letters, without blanks of any kind around them.
 
-    >>> sorted(as_compared([" Select", "N/A\\u00a0", "not\\tprovided"]))
+    >>> sorted(as_compared([" Select", "N/A\u00a0", "not\tprovided"]))
     ['n/a', 'not provided', 'select']
     """
     return frozenset(_spaced(word).strip(" ").lower() for word in words)

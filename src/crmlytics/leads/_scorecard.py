@@ -12,7 +12,7 @@ from crmlytics.leads._bins import Wanted, bin_levels, bin_numbers
 from crmlytics.leads._columns import Levels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -101,13 +101,17 @@ class Scorecard:
     characteristics: tuple[Characteristic, ...]
     base: int
     scale: Scale
-    rate: float
     rounding: Rounding
 
     @property
     def used(self) -> list[Characteristic]:
-        """The columns that give points."""
-        return [column for column in self.characteristics if column.verdict == USED]
+        """The columns that give points, the most telling first."""
+        return [column for column in most_telling_first(self.characteristics) if column.verdict == USED]
+
+
+def most_telling_first(columns: Iterable[Characteristic]) -> list[Characteristic]:
+    """Sort columns by what they tell, then by name."""
+    return sorted(columns, key=lambda column: (-column.information_value, column.name))
 
 
 def learn_characteristic(
@@ -155,7 +159,7 @@ def assemble(
     base = round(scale.points(intercept))
     exact = scale.points(intercept + design @ coefficients)
     whole = base + sum((settled[c.name].points[p] for c, p in zip(asked, patterns, strict=True)), np.zeros(len(counts)))
-    return Scorecard(columns, base, scale, float(outcome.mean()), _rounding(exact, whole, events, counts, scale))
+    return Scorecard(columns, base, scale, _rounding(exact, whole, events, counts, scale))
 
 
 def _settled(column: Characteristic, coefficient: float, scale: Scale) -> Characteristic:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from crmlytics._validation import check_amount, check_choice, check_count, check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.leads._bins import Wanted
+from crmlytics.leads._columns import Levels
 from crmlytics.leads._scorecard import Scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -40,6 +41,21 @@ def scale_of(options: PointsScorecard, outcome: NDArray[np.bool_], *, caller: st
     if options.base_odds is None:
         return Scale(doubling, base, rate / (1 - rate))
     return Scale(doubling, base, check_amount(options.base_odds, name="base_odds", caller=caller, positive=True))
+
+
+def check_features(features: Any, *, caller: str) -> None:
+    """Check that columns to learn from come as a list."""
+    if isinstance(features, str):
+        raise SchemaError(f"{caller}: features must be a list of names such as [{features!r}], got {features!r}.")
+
+
+def check_numbers(monotone: Mapping[str, int], columns: Mapping[str, Any], *, caller: str) -> None:
+    """Refuse a direction for words and truth values, which have no order."""
+    for name in monotone:
+        if isinstance(columns[name], Levels) and columns[name].names:
+            kind = "truth values" if columns[name].is_flag else "words"
+            msg = f"{caller}: monotone names {name!r}, which holds {kind}: only numbers rise or fall. Leave it out."
+            raise SchemaError(msg)
 
 
 def check_monotone(monotone: Any, names: Sequence[str], *, caller: str) -> dict[str, int]:

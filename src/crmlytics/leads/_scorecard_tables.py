@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics.leads._scorecard import most_telling_first
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from crmlytics.leads._scorecard import Characteristic, Scorecard
+    from crmlytics.leads._scorecard import Scorecard
 
 EVERYBODY = "everybody"
 
 
 def points_columns(card: Scorecard) -> dict[str, Any]:
     """Return what gives how many points, a row a bin."""
-    columns = _most_telling_first(card.used)
+    columns = card.used
     everybody = card.characteristics[0]
     total, positive = everybody.counts.sum(), everybody.events.sum()
     counts = np.concatenate([[total], *(c.counts for c in columns)])
@@ -41,7 +43,7 @@ def points_columns(card: Scorecard) -> dict[str, Any]:
 
 def information_columns(card: Scorecard) -> dict[str, Any]:
     """Return how much each column tells."""
-    columns = _most_telling_first(card.characteristics)
+    columns = most_telling_first(card.characteristics)
     return {
         "characteristic": _texts([c.name for c in columns]),
         "bin_count": np.array([(c.counts > 0).sum() for c in columns], np.int64),
@@ -63,10 +65,6 @@ def rounding_columns(card: Scorecard) -> dict[str, Any]:
         "mean_difference_points": np.array([0.0, rounding.mean_points]),
         "largest_difference_points": np.array([0.0, rounding.largest_points]),
     }  # fmt: skip
-
-
-def _most_telling_first(columns: Iterable[Characteristic]) -> list[Characteristic]:
-    return sorted(columns, key=lambda c: (-c.information_value, c.name))
 
 
 def _texts(words: Sequence[str]) -> NDArray[Any]:

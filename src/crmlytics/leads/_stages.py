@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._baskets import encode, microseconds
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import as_moment, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.leads._columns import floats, places
+from crmlytics.leads._maturing import DAY
 from crmlytics.leads._missing import UNKNOWN, group_words
 from crmlytics.tables import Events, Leads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import narwhals.stable.v2 as nw
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
 
-MICROSECONDS_A_DAY = 86_400e6
 WON, LOST = "Won", "Lost"
 LIKE = {"won": ("won", "sold", "signed"), "lost": ("lost", "dead", "junk", "disqualified", "unqualified", "rejected")}
 MANY = 0.25  # of the leads without any record
@@ -165,17 +166,33 @@ def read_progress(
         raise SchemaError(f"{caller}: no lead was created before as_of, {moment}. Check as_of.")
     records = _read_records(history, people["lead_id"], stages, reason, caller=caller)
     _tell_silent(records, len(people), stages, caller=caller)
-    now = np.datetime64(moment, "us").astype(np.int64) / MICROSECONDS_A_DAY
-    created = microseconds(people["created_at"].to_numpy()) / MICROSECONDS_A_DAY
-    value = np.asarray(people[amount].cast(nw.Float64) if amount else np.full(len(people), np.nan), np.float64)
+    now = np.datetime64(moment, "us").astype(np.int64) / DAY
+    created = microseconds(people["created_at"].to_numpy()) / DAY
+    value = floats(people[amount].to_arrow()) if amount else np.full(len(people), np.nan)
     if np.isinf(value).any():
-        raise SchemaError(f"{caller}: amount={amount!r} has infinite values. Make them missing, or what they are worth.")
+        raise SchemaError(f"{caller}: amount={amount!r} has infinite values. Make them missing.")
     groups = {by: group_words(people[by])} if by else {}
     entered, lost, skipped, back = _lay_out(records, created, len(stages.names))
     why = np.full(len(people), UNKNOWN, object)
     why[records.lead] = records.reason  # by time: the last record stays, which is that of the loss
     progress = Progress(stages, now, entered, lost, skipped, back, value, groups, why)
     return progress, table.engine
+
+
+def are_lost(
+    stage: NDArray[Any] | None, waiting: NDArray[np.bool_], lost: str | Sequence[str], *, caller: str
+) -> NDArray[np.bool_]:
+    """Return the leads whose stage is one of ``lost``; warn where none is, and a stage of some looks like one."""
+    names = _several(lost)
+    if not all(isinstance(name, str) for name in names):
+        raise SchemaError(f'{caller}: lost must be names of stages such as ["Lost"], got {lost!r}.')
+    if stage is None or not names:
+        return np.zeros(len(waiting), bool)
+    found: NDArray[np.bool_] = np.isin(stage.astype(str), names)
+    alike = [name for name in np.unique(stage[waiting].astype(str)).tolist() if _is_like(name, "lost")]
+    if alike and not found.any():
+        warn(f"{caller}: no lead is in a stage lost={list(names)}, but some are in {alike}. Type lost={alike}.")
+    return found
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -198,8 +215,8 @@ class Records(NamedTuple):
     reason: NDArray[Any]
 
 
-def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _several(names: Any) -> tuple[Any, ...]:
+    return (names,) if isinstance(names, str) or not hasattr(names, "__iter__") else tuple(names)
 
 
 def _bind_history(stage_history: Events | Any, *, caller: str) -> Events:
@@ -243,11 +260,11 @@ def _read_records(
         raise MissingColumnsError(msg)
     more = [reason] if reason else []
     frame = collect(history.need("customer_id", "timestamp", "event", *more, caller=caller))
-    lead = _places(lead_ids, frame["customer_id"])
+    lead = places(lead_ids.to_arrow(), frame["customer_id"].to_arrow())
     code, names = encode(frame.to_arrow()["event"])
     rank = _ranks([str(name) for name in names.tolist()], stages, np.bincount(code, minlength=len(names)), caller)[code]
     kept = (lead >= 0) & (rank >= 0)
-    day = microseconds(frame["timestamp"].to_numpy()) / MICROSECONDS_A_DAY
+    day = microseconds(frame["timestamp"].to_numpy()) / DAY
     why = group_words(frame[reason]) if reason else np.full(len(frame), UNKNOWN, object)
     strange = int((lead < 0).sum())
     if strange and kept.any():
@@ -258,17 +275,6 @@ def _read_records(
     again = (np.diff(lead[order], prepend=-1) == 0) & (np.diff(rank[order], prepend=-1) == 0)  # nothing changed
     order = order[~again]
     return Records(lead[order], rank[order], day[order], why[order])
-
-
-def _places(lead_ids: nw.Series[Any], others: nw.Series[Any]) -> NDArray[np.int64]:
-    """Return the number of the lead of each record, -1 for leads that are not there."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    known = lead_ids.to_arrow()
-    found = pc.index_in(others.to_arrow().cast(known.type), value_set=known)  # engines differ in their types of text
-    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
-    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _ranks(names: list[str], stages: Stages, counts: NDArray[np.int64], caller: str) -> NDArray[np.int64]:
@@ -293,11 +299,15 @@ def _check_ends(names: list[str], stages: Stages, caller: str) -> None:
     """Refuse names of ends that nothing has, where a stage without a name looks like one."""
     unnamed = [name for name in names if name not in stages.ranks()]
     for role, ends in (("won", stages.won), ("lost", stages.lost)):
-        alike = [name for name in unnamed if any(part in name.lower() for part in LIKE[role])]
+        alike = [name for name in unnamed if _is_like(name, role)]
         hint = "".join(dict.fromkeys(did_you_mean(end, unnamed) for end in ends))
         if (alike or hint) and not set(ends) & set(names):
             listed = f" It has {alike}: type {role}={alike}." if alike else hint
             raise SchemaError(f"{caller}: the history has no stage {role}={list(ends)}.{listed}")
+
+
+def _is_like(name: str, role: str) -> bool:
+    return any(part in name.lower() for part in LIKE[role])
 
 
 def _tell_silent(records: Records, leads: int, stages: Stages, *, caller: str) -> None:

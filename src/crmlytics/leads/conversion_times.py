@@ -9,7 +9,7 @@ import numpy as np
 
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, did_you_mean, warn
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import MissingColumnsError
 from crmlytics.leads._maturing import read_known
 from crmlytics.tables import Leads
 
@@ -143,6 +143,6 @@ def _tell_undated(known: KnownLeads) -> None:
     count, total = int(known.undated.sum()), int(known.converted.sum())
     if count:
         warn(
-            f"{CALLER}: {count:,} of {total:,} conversions have no converted_at and are left out: shares converted are "
-            "too low, times those of the others."
+            f"{CALLER}: {count:,} of {total:,} conversions have no converted_at and are left out: the shares "
+            "converted are too low."
         )

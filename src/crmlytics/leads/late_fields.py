@@ -13,19 +13,20 @@ from crmlytics._frames import collect
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_moment, did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.leads._missing import MISSING_WORDS
-from crmlytics.leads._stages import texts
+from crmlytics.leads._columns import OUTCOMES, floats
+from crmlytics.leads._maturing import DAY
+from crmlytics.leads._missing import MISSING_WORDS, check_missing_words, group_words, is_missing, texts
 from crmlytics.tables import Leads
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     Flags = NDArray[np.bool_]
 
-NOT_FIELDS = ("lead_id", "created_at", "stage", "converted", "converted_at")
+NOT_FIELDS = ("lead_id", "created_at", *OUTCOMES)
 NUMBER_BINS = 20
 FOLDS, PRIOR_COUNT = 5, 10.0  # a level's share of converted leads, from the other folds, and what it is drawn to
 ALPHA = 0.01  # of a single false alarm in the whole table, before the thresholds below
@@ -34,7 +35,8 @@ AGE_GAP, AGE_CORRELATION = 0.1, 0.2  # between old and young leads that have not
 NEAR_PERFECT, DECIDING_SHARE, DECIDING_COUNT = 0.9, 0.98, 20
 USUAL_SHARE = 0.8  # of converted leads: beyond it no level can stand out
 FINE = "nothing says that it is filled later"
-VERDICTS = ("late-filled", "suspicious", "fine")
+VERDICTS = ("late-filled", "tells the outcome", "suspicious", "fine")
+LEFT_OUT = VERDICTS[:2]  # by whoever learns from the fields
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,19 +72,25 @@ class LeadFields:
 
     Attributes
     ----------
-    lead_id : array, shape (leads,)
     age_days : float64 array, shape (leads,)
     days_to_conversion : float64 array, shape (leads,)
         From creation; NaN for whoever had not converted by then, or at an unknown moment.
     converted : bool array, shape (leads,)
     fields : tuple of Field
+    groups : array of words, shape (leads,), or None
+        The groups asked for.
     """
 
-    lead_id: NDArray[Any]
     age_days: NDArray[np.float64]
     days_to_conversion: NDArray[np.float64]
     converted: Flags
     fields: tuple[Field, ...]
+    groups: NDArray[Any] | None = None
+
+    @property
+    def undated(self) -> Flags:
+        """Whether a lead converted at a moment that nobody knows."""
+        return np.asarray(self.converted & np.isnan(self.days_to_conversion))
 
 
 def late_field_table(
@@ -91,6 +99,7 @@ def late_field_table(
     as_of: str | dt.date | dt.datetime,
     target: str = "converted",
     columns: Sequence[str] | None = None,
+    missing_words: Iterable[str] = MISSING_WORDS,
 ) -> Any:
     """Judge of each field of the leads whether it was filled in later than the moment a score would be wanted.
 
@@ -109,6 +118,8 @@ def late_field_table(
         ``converted_at`` where there is no such column; with both, what happened on or after ``as_of`` does not count.
     columns : list of str, optional
         The fields to judge; by default ``source``, ``owner`` and all columns without a role.
+    missing_words : list of str
+        Words that stand for no answer: where they are, the field is not filled.
 
     Returns
     -------
@@ -120,7 +131,8 @@ def late_field_table(
         half), ``value_auc`` (Float64, how well the value alone tells converted leads from others, where it is filled;
         .5 is not at all, null where all converted or none), ``age_correlation`` (Float64, of numbers: rank correlation
         of value and age among leads that have not converted; null for words), ``verdict`` (String, "late-filled",
-        "suspicious" or "fine"), ``reason`` (String, in words).
+        "tells the outcome", "suspicious" or "fine"; fields with the first two are left out of lead scores), ``reason``
+        (String, in words).
 
     Raises
     ------
@@ -129,15 +141,17 @@ def late_field_table(
 
     Notes
     -----
-    Not filled is null, NaN and what forms say instead, in capitals or not: empty text, "-", "--", "?", "missing",
-    "n/a", "na", "nan", "none", "not provided", "not specified", "null", "select", "unknown", "unspecified".
+    Not filled is null, NaN and what forms say instead (``missing_words``), in capitals or not and with blanks around or
+    not: empty text, "-", "--", "?", "missing", "n/a", "na", "nan", "none", "not provided", "not specified", "null",
+    "select", "unknown", "unspecified".
 
     "late-filled": ``filled_auc`` of .8 or more or, among leads that have not converted, filled for a tenth more of the
-    old than of the young. "suspicious": ``filled_auc`` of .65 or more, or ``value_auc`` of .9 or more (with 20 leads of
-    either outcome), or a level of 20 or more leads of which 98 % converted, or numbers that grow with age (rank
-    correlation .2: counted until today?). What is said of filling and of age must also be beyond chance, at 1 % over
-    the whole table (Holm). ``value_auc`` ranks by the share of converted leads at the same level (numbers: in the same
-    of 20 bins of equal count) in the other four of five folds, so that a name or a number of many levels gains nothing.
+    old than of the young. "tells the outcome": ``value_auc`` of .9 or more (with 20 leads of either outcome), such as
+    the number of invoices, or whether there is a contract. "suspicious": ``filled_auc`` of .65 or more, or a level of
+    20 or more leads of which 98 % converted, or numbers that grow with age (rank correlation .2: counted until today?).
+    What is said of filling and of age must also be beyond chance, at 1 % over the whole table (Holm). ``value_auc``
+    ranks by the share of converted leads at the same level (numbers: in the same of 20 bins of equal count) in the
+    other four of five folds, so that a name or a number of many levels gains nothing.
 
     A verdict is a hint, not a proof: whoever fills a field in knows when, and a history of it settles the question. A
     field dropped from the form lately looks like one filled late. One filled from the beginning and overwritten later
@@ -155,7 +169,8 @@ def late_field_table(
     2      company_size                    0.91                0.90         fine
     """
     caller = "late_field_table"
-    found = read_leads(leads, as_of=as_of, target=target, columns=columns, caller=caller)
+    words = check_missing_words(missing_words, caller=caller)
+    found = read_leads(leads, as_of=as_of, target=target, columns=columns, words=words, caller=caller)
     engine = Leads.bind(leads).engine
     if not 0 < found.converted.sum() < len(found.converted):
         outcome = "every lead" if found.converted.any() else "no lead"
@@ -201,6 +216,8 @@ def read_leads(
     as_of: Any,
     target: str = "converted",
     columns: Sequence[str] | None = None,
+    by: str | None = None,
+    words: frozenset[str] = frozenset(MISSING_WORDS),
     caller: str,
 ) -> LeadFields:
     """Read leads created before ``as_of`` and their fields, which by default are all that describe a lead."""
@@ -213,14 +230,14 @@ def read_leads(
     if not len(frame):
         raise SchemaError(f"{caller}: no lead was created before as_of, {moment}. Check as_of.")
     created = _days(frame["created_at"])
-    now = np.datetime64(moment, "us").astype(np.int64) / 86_400e6
+    now = np.datetime64(moment, "us").astype(np.int64) / DAY
     converted, converted_day = _outcomes(frame, outcome, now, caller=caller)
     return LeadFields(
-        frame["lead_id"].to_numpy(),
         now - created,
-        np.where(converted, converted_day - created, np.nan),
+        np.where(converted, np.maximum(converted_day - created, 0.0), np.nan),
         converted,
-        tuple(_field(name, frame[name]) for name in names),
+        tuple(_field(name, frame[name], words) for name in names),
+        None if by is None else group_words(frame[by], words),
     )
 
 
@@ -265,16 +282,16 @@ def _outcomes(
 def _days(moments: nw.Series[Any]) -> NDArray[np.float64]:
     """Return moments as days since 1970-01-01, NaN where there is none."""
     values = moments.to_numpy().astype("datetime64[us]")
-    return np.where(np.isnat(values), np.nan, microseconds(values) / 86_400e6)
+    return np.where(np.isnat(values), np.nan, microseconds(values) / DAY)
 
 
-def _field(name: str, series: nw.Series[Any]) -> Field:
+def _field(name: str, series: nw.Series[Any], words: frozenset[str]) -> Field:
     dtype = series.dtype
     if isinstance(dtype, (nw.Datetime, nw.Date)):
         return _number_field(name, _days(series))
     if dtype.is_numeric():
-        return _number_field(name, np.asarray(series.cast(nw.Float64).to_numpy(), np.float64))
-    return _word_field(name, series)
+        return _number_field(name, floats(series.to_arrow()))
+    return _word_field(name, series, words)
 
 
 def _number_field(name: str, numbers: NDArray[np.float64]) -> Field:
@@ -288,12 +305,12 @@ def _number_field(name: str, numbers: NDArray[np.float64]) -> Field:
     return Field(name, code, tuple(f"{bound:.6g}" for bound in bounds), numbers)
 
 
-def _word_field(name: str, series: nw.Series[Any]) -> Field:
+def _word_field(name: str, series: nw.Series[Any], words: frozenset[str]) -> Field:
     """Code the levels in the order of their names; what forms say for nothing is no level."""
     import pyarrow.compute as pc
 
     code, levels = encode(pc.utf8_trim_whitespace(texts(series).fill_null("")))
-    empty = np.array([level.lower() in MISSING_WORDS for level in levels.tolist()], bool)
+    empty = np.array([not level or is_missing(level, words) for level in levels.tolist()], bool)
     number = np.where(empty, -1, np.cumsum(~empty) - 1)
     return Field(name, number[code].astype(np.int64), tuple(levels[~empty].tolist()))
 
@@ -340,18 +357,18 @@ def _judge(field: Field, found: LeadFields, young: Flags, old: Flags, sure: Flag
     shares = tuple(float(filled[which].mean()) for which in (won, ~won, young, old))
     filled_auc, value_auc = auc(won, filled), _value_auc(field, won)
     correlation = _age_correlation(field, found)[0]
-    verdict, reason = VERDICTS[2], FINE
+    verdict, reason = VERDICTS[3], FINE
     for words, holds, text in (
         (0, sure[0] and filled_auc >= LATE_AUC, _by_outcome(shares)),
         (0, sure[1] and shares[3] - shares[2] >= AGE_GAP, _by_age(shares)),
-        (1, sure[0] and filled_auc >= ODD_AUC, _by_outcome(shares)),
         (
             1,
             _is_enough(won[filled]) and value_auc >= NEAR_PERFECT,
             f"the value alone tells who converted (AUC {value_auc:.3f})",
         ),
-        (1, (level := _deciding_level(field, won)) is not None, f"nearly all leads with {level!r} converted"),
-        (1, sure[2] and correlation >= AGE_CORRELATION, f"grows with age (rank correlation {correlation:.2f})"),
+        (2, sure[0] and filled_auc >= ODD_AUC, _by_outcome(shares)),
+        (2, (level := _deciding_level(field, won)) is not None, f"nearly all leads with {level!r} converted"),
+        (2, sure[2] and correlation >= AGE_CORRELATION, f"grows with age (rank correlation {correlation:.2f})"),
     ):
         if holds:
             verdict, reason = VERDICTS[words], text

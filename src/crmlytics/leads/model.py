@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import enter
+from crmlytics.leads._columns import OUTCOMES
 from crmlytics.leads._grades import GRADES, check_grades, grade_expression
 from crmlytics.leads._missing import MISSING_WORDS, check_missing_words, without_words
 from crmlytics.scoring._model import ScoringModel
@@ -40,8 +41,8 @@ class LeadModel(ScoringModel):
     purge : str or timedelta
         The stated time, such as ``"90d"``: so long after its creation the outcome of a lead was known.
     features, exclude, baselines, model, monotone, random_state
-        As :class:`~crmlytics.scoring.ScoringModel` takes them. ``stage`` and ``converted_at`` are never features unless
-        they are named: they are the outcome by another name.
+        As :class:`~crmlytics.scoring.ScoringModel` takes them. ``stage``, ``converted`` and ``converted_at`` are never
+        features: they are the outcome by other names.
     grades : dict of letter to float
         The least lift (times the base rate) of each grade, falling to 0. By default A is at least twice as likely as
         the average lead, B at least as likely, C at least half as likely, D less.
@@ -73,7 +74,7 @@ class LeadModel(ScoringModel):
     """
 
     probability_name: ClassVar[str] = "conversion_probability"
-    LABELS: ClassVar[tuple[str, ...]] = ("converted", "converted_at", "stage")
+    noun: ClassVar[str] = "leads"
 
     def __init__(
         self,
@@ -127,6 +128,9 @@ class LeadModel(ScoringModel):
 
     def _design(self, X: Any, *, caller: str) -> Any:
         return super()._design(self._cleaned(X, caller=caller), caller=caller)
+
+    def _apart(self, rows: Rows) -> set[str]:
+        return super()._apart(rows) | set(OUTCOMES)
 
     def _keep(self, *learnt: Any) -> None:
         super()._keep(*learnt)

@@ -10,8 +10,9 @@ import numpy as np
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, check_count, check_fraction, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.leads._stages import UNKNOWN
-from crmlytics.leads.late_fields import VERDICTS, judge_fields, read_leads
+from crmlytics.leads._bins import RARE
+from crmlytics.leads._maturing import tell_undated
+from crmlytics.leads.late_fields import LEFT_OUT, judge_fields, read_leads
 from crmlytics.tables import Leads
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 LEAST_EXPECTED = 5.0  # conversions, and leads that do not convert: with fewer nothing is said
-RARE = 20  # leads: a level with fewer is pooled with the other rare ones
 MOST_TO_LEARN_FROM = 200_000  # leads: more do not make the expectation better
 STEPS, FARTHEST = 50, 30.0  # of halving an interval of log odds
 
@@ -51,7 +51,7 @@ def owner_table(
     Parameters
     ----------
     leads : Leads or dataframe, one row per lead
-        Needs ``lead_id``, ``created_at``, ``converted_at`` and the column that ``by`` names.
+        Needs ``lead_id``, ``created_at``, ``converted_at`` (or ``converted``) and the column that ``by`` names.
     as_of : date
         The moment described from; nothing on or after it is read.
     within : duration such as "90d"
@@ -61,7 +61,7 @@ def owner_table(
         ``"owner"``, or ``"source"``, or another field to compare by.
     adjust_for : list of str, optional
         The fields that leads are alike in. By default the other fields that describe a lead, without those that
-        :func:`late_field_table` finds "late-filled". An empty list compares plain rates.
+        :func:`late_field_table` finds "late-filled" or to tell the outcome. An empty list compares plain rates.
     min_count : int
         Owners of fewer leads get no verdict.
     alpha : float
@@ -89,7 +89,8 @@ def owner_table(
     Warns
     -----
     DataQualityWarning
-        When fields were left out as filled late, or leads converted at an unknown moment.
+        When fields were left out as filled late, or leads converted at an unknown moment: they count as converted in
+        time, though some may have taken longer.
 
     Notes
     -----
@@ -126,17 +127,18 @@ def owner_table(
     check_fraction(alpha, name="alpha", caller=caller)
     table = Leads.bind(leads)
     _check_columns(table, by, caller=caller)
-    found = read_leads(table, as_of=as_of, caller=caller)
+    found = read_leads(table, as_of=as_of, by=by, caller=caller)
     fields = {field.name: field for field in found.fields}
     mature, converted = _outcomes(found, days, caller=caller)
     adjusting = _adjusting(fields, found, by, adjust_for, caller=caller)
-    owner, names = _groups(fields[by])
+    names, owner = np.unique(np.asarray(found.groups).astype(str), return_inverse=True)
     expected = _expected(adjusting, mature, converted, random_state)
     results = _compare(owner[mature], converted[mature], expected, len(names), alpha)
     columns = _columns(results, np.bincount(owner[~mature], minlength=len(names)), min_count, alpha)
-    kept = np.lexsort((names.astype(str), -columns["shrunken_ratio"]))
+    kept = np.lexsort((names, -columns["shrunken_ratio"]))
     kept = kept[columns["lead_count"][kept] + columns["young_count"][kept] > 0]
-    return table_with_lists(table.engine, {by: names[kept]} | {name: of[kept] for name, of in columns.items()})
+    words = {by: names[kept].astype(object)}
+    return table_with_lists(table.engine, words | {name: of[kept] for name, of in columns.items()})
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def owner_table(
 
 def _check_columns(table: Leads, by: str, *, caller: str) -> None:
     """Say what is missing before anything is read."""
-    table.need("lead_id", "created_at", "converted_at", caller=caller)
+    table.need("lead_id", "created_at", *([] if table.has("converted") else ["converted_at"]), caller=caller)
     if not table.has(by) or by in {"lead_id", "created_at", "converted", "converted_at", "stage"}:
         msg = f"{caller}: no field by={by!r} to compare by.{did_you_mean(by, table.columns)} Columns: {table.columns}"
         raise MissingColumnsError(msg)
@@ -152,11 +154,9 @@ def _check_columns(table: Leads, by: str, *, caller: str) -> None:
 
 def _outcomes(found: LeadFields, days: int, *, caller: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which leads are old enough, and which converted in time."""
-    undated = found.converted & np.isnan(found.days_to_conversion)
-    if undated.any():
-        warn(f"{caller}: {undated.sum():,} leads converted without a converted_at and are left out.")
-    mature = (found.age_days >= days) & ~undated
-    converted = found.days_to_conversion < days
+    mature = found.age_days >= days
+    converted = found.undated | (found.days_to_conversion < days)
+    tell_undated(found.undated & mature, found.converted & mature, within=days, caller=caller)
     if not mature.any():
         oldest = f"the oldest lead is {found.age_days.max():.0f} days old"
         raise SchemaError(f"{caller}: no lead is {days} days old at as_of ({oldest}). Take a shorter within=.")
@@ -178,20 +178,11 @@ def _adjusting(
             expected = f"adjust_for must be a list of fields other than {by!r}"
             raise SchemaError(f"{caller}: {expected}, got {adjust_for!r}. Fields: {others}")
         return [fields[name] for name in dict.fromkeys(adjust_for)]
-    late = [one.column for one in judge_fields(found) if one.verdict == VERDICTS[0] and one.column != by]
+    late = [one.column for one in judge_fields(found) if one.verdict in LEFT_OUT and one.column != by]
     if late:
-        warn(f"{caller}: {late} look filled late and are left out of the adjustment. See late_field_table(...).")
+        told = "look filled late or tell the outcome, and are left out of the adjustment. See late_field_table(...)."
+        warn(f"{caller}: {late} {told}")
     return [field for name, field in fields.items() if name != by and name not in late]
-
-
-def _groups(field: Field) -> tuple[Codes, NDArray[Any]]:
-    """Give the owners numbers; those without one are together."""
-    if field.numbers is not None:  # whole numbers as ids: the bins of a field are not the owners
-        names, code = np.unique(field.numbers, return_inverse=True)
-        words = [UNKNOWN if np.isnan(name) else f"{name:.0f}" for name in names]
-        return code, np.array(words, object)
-    code = np.where(field.code < 0, len(field.levels), field.code)
-    return code, np.array([*field.levels, UNKNOWN], object)
 
 
 # -- what the average owner would have made of it ------------------------------------------------------------------

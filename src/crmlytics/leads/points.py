@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import did_you_mean, warn
 from crmlytics.exceptions import SchemaError
-from crmlytics.leads._columns import read_table
+from crmlytics.leads._columns import OUTCOMES, read_table
 from crmlytics.leads._missing import MISSING_WORDS, check_missing_words
 from crmlytics.leads._scorecard import assemble, codes_of, learn_characteristic
-from crmlytics.leads._scorecard_options import check_monotone, scale_of, wanted_of
+from crmlytics.leads._scorecard_options import check_features, check_monotone, check_numbers, scale_of, wanted_of
 from crmlytics.leads._scorecard_tables import EVERYBODY, information_columns, points_columns, rounding_columns
 from crmlytics.leads._sql import scorecard_query
 
@@ -38,14 +38,15 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
     ----------
     target : str, default "converted"
         The column of the outcome: true or false, or 1 and 0.
-    key : str, default "lead_id"
+    key : str or None, default "lead_id"
         The column that names a row; never learnt from. A table without it gets ``row_number``, from 0.
     features : list of str, optional
         The columns to learn from; by default all others that hold numbers, words or truth values. Dates are left out:
-        turn them into days first.
+        turn them into days first. Where the target is ``"converted"``, ``stage`` and ``converted_at`` are never learnt
+        from: they are the outcome by other names.
     monotone : dict of column to 1, -1 or 0, optional
-        For columns of numbers: points rise with the number (1), fall (-1) or may go up and down (0). By default they
-        rise or fall, whichever tells more.
+        For columns of numbers only: points rise with the number (1), fall (-1) or may go up and down (0). By default
+        they rise or fall, whichever tells more.
     max_bins : int, default 6
         The most bins of a column, besides those of missing and of other values.
     min_bin_share : float, default 0.02
@@ -70,6 +71,8 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         Bins, weights and points of every column; see :meth:`points_table`.
     engine_ : Engine
         The kind of table that was learnt from.
+    key_name_ : str
+        The column of its key, ``"row_number"`` if it had none.
 
     Raises
     ------
@@ -133,7 +136,7 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         self,
         *,
         target: str = "converted",
-        key: str = "lead_id",
+        key: str | None = "lead_id",
         features: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
         max_bins: int = 6,
@@ -174,12 +177,14 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         """
         caller = "PointsScorecard.fit"
         words = check_missing_words(self.missing_words, caller=caller)
+        check_features(self.features, caller=caller)
         table = read_table(X, key=self.key, needed=[self.target, *(self.features or [])], caller=caller)
         outcome = table.outcome(self.target)
         names = self._names(table)
         directions = check_monotone(self.monotone, names, caller=caller)
         want, scale = wanted_of(self, outcome, caller=caller), scale_of(self, outcome, caller=caller)
         columns = {name: table.column(name, words) for name in names}
+        check_numbers(directions, columns, caller=caller)
         found = [
             learn_characteristic(name, column, outcome, directions.get(name), words, want=want)
             for name, column in columns.items()
@@ -187,6 +192,7 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         codes = {c.name: c.bins.codes(columns[c.name], name=c.name, caller=caller) for c in found}
         self.scorecard_: Scorecard = assemble(found, codes, outcome, scale)
         self.engine_: Engine = table.engine.without_table
+        self.key_name_ = table.key_name
         self.feature_names_in_ = np.array(names, dtype=object)
         self.n_features_in_ = len(names)
         if not self.scorecard_.used:
@@ -252,11 +258,11 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         -------
         dataframe of the kind that was learnt from, one row per bin of the columns that give points
             ``characteristic`` (String, the column; first ``"everybody"``: what each row has from the start),
-            ``attribute`` (String, the bin: ``"[10, 25)"`` is from 10 to under 25, levels with commas between, ``"any
-            other"``, ``"missing"``), ``points`` (Int64), ``weight_of_evidence`` (Float64, log odds beyond those of
-            everybody, shrunken), ``row_count`` and ``positive_count`` (Int64, of the rows learnt from),
-            ``positive_share`` (Float64, missing where there is no row), ``information_value`` (Float64, of the whole
-            column). The columns that tell most come first.
+            ``attribute`` (String, the bin: ``"[10, 25)"`` is from 10 to under 25, levels with commas between, those
+            that have a comma in quotes, ``"any other"``, ``"missing"``), ``points`` (Int64), ``weight_of_evidence``
+            (Float64, log odds beyond those of everybody, shrunken), ``row_count`` and ``positive_count`` (Int64, of the
+            rows learnt from), ``positive_share`` (Float64, missing where there is no row), ``information_value``
+            (Float64, of the whole column). The columns that tell most come first.
         """
         check_is_fitted(self, "scorecard_")
         return table_with_lists(self.engine_, points_columns(self.scorecard_))
@@ -307,6 +313,11 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         str
             A SELECT of the key and ``points``, the same for each row as :meth:`score_table` gives.
 
+        Raises
+        ------
+        SchemaError
+            When the key is asked for and the table learnt from had none.
+
         Notes
         -----
         Names and words are quoted, so nothing in them is run. Missing values, numbers that are none and infinite ones,
@@ -314,6 +325,12 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
         compares them: where its collation takes "web" for "WEB", so does the query.
         """
         check_is_fitted(self, "scorecard_")
+        if key and self.key_name_ != self.key:
+            msg = (
+                f"to_sql: the table learnt from had no key {self.key!r} for the query to return. Name yours: "
+                "PointsScorecard(key=...), or type to_sql(key=False)."
+            )
+            raise SchemaError(msg)
         card = self.scorecard_
         parts = [(c.name, c.bins, c.points.tolist()) for c in card.used]
         return scorecard_query(parts, card.base, table=table, key=self.key if key else None, dialect=dialect)
@@ -335,15 +352,13 @@ class PointsScorecard(BaseEstimator):  # type: ignore[misc]
 
     def _names(self, table: ReadyTable) -> list[str]:
         """Return the columns to learn from."""
-        readable = table.readable()
-        if self.features is None:
-            names = [name for name in readable if name not in {self.key, self.target}]
-        else:
-            names = list(dict.fromkeys(self.features))
-            wrong = [name for name in names if name not in readable or name in {self.key, self.target}]
-            if wrong:
-                msg = f"{table.caller}: features {wrong} hold no numbers, words or truth values, or are key or target."
-                raise SchemaError(msg)
+        never = {self.key, self.target, *(OUTCOMES if self.target in OUTCOMES else ())}
+        readable = [name for name in table.readable() if name not in never]
+        names = readable if self.features is None else list(dict.fromkeys(self.features))
+        wrong = [name for name in names if name not in readable]
+        if wrong:
+            msg = f"{table.caller}: features {wrong} hold no numbers, words or truth values, or are key or outcome."
+            raise SchemaError(msg)
         if not names:
             raise SchemaError(f"{table.caller}: the table has no column to learn from beside key and target.")
         return names

@@ -13,9 +13,10 @@ from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.leads._clicks import click_features
 from crmlytics.leads._grades import GRADES, check_grades, grade_codes
 from crmlytics.leads._maturing import rate_so_far, read_known, tell_undated
-from crmlytics.leads._missing import MISSING_WORDS
+from crmlytics.leads._missing import MISSING_WORDS, check_missing_words
+from crmlytics.leads._stages import LOST, are_lost
 from crmlytics.leads.conversion_times import time_columns
-from crmlytics.leads.late_fields import judge_fields, read_leads
+from crmlytics.leads.late_fields import LEFT_OUT, NOT_FIELDS, VERDICTS, judge_fields, read_leads
 from crmlytics.leads.model import LeadModel
 from crmlytics.tables import Leads
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from crmlytics.tables import Events
 
 CALLER = "score_leads"
-NEVER = ("lead_id", "created_at", "converted", "converted_at", "stage")  # key, time, and the outcome by other names
 OWNER = "owner"
 RULE = "conversion rate of the source so far"
 FEW_LEADS = 500
@@ -42,11 +42,11 @@ class LeadScores:
 
     Attributes
     ----------
-    scores : dataframe of the kind that came in, one row per lead that had not converted, sorted by ``lead_id``
+    scores : dataframe of the kind that came in, one row per open lead (not converted, not lost), sorted by ``lead_id``
         ``lead_id``; ``conversion_probability`` (Float64, of converting within the stated time of creation, by what was
         known then); ``lift`` (Float64, times the base rate); ``grade`` (String); ``age_days`` (Float64);
-        ``remaining_probability`` (Float64, of converting in what is left of that time, the lead having not converted so
-        far: 0 once it is over; null where the moments of conversion are unknown).
+        ``remaining_probability`` (Float64, of converting in what is left of that time, the lead being open so far: 0
+        once it is over; null where the moments of conversion are unknown).
     grade_table : dataframe, one row per grade, the best first
         ``grade`` (String); ``least_lift`` and ``least_probability`` (Float64); ``open_count`` (Int64, of ``scores``,
         those still within their time) and ``expected_conversion_count`` (Float64, the sum of their
@@ -107,6 +107,7 @@ def score_leads(
     within: str | dt.timedelta = "90d",
     features: Sequence[str] | None = None,
     events: Events | Any = None,
+    lost: str | Sequence[str] = LOST,
     grades: Mapping[str, float] = GRADES,
     missing_words: Iterable[str] = MISSING_WORDS,
     model: Any = "auto",
@@ -134,6 +135,10 @@ def score_leads(
     events : Events or dataframe, one row per event, optional
         What leads did, such as clicks; ``customer_id`` is the id of the lead. Those before the creation of a lead are
         learnt from too: how many, of how many kinds, how many days since the first and the last.
+    lost : str or list of str, default "Lost"
+        The values of ``stage`` of leads that were given up: they are learnt from as any other, and not scored. Nothing
+        else is read from ``stage``, which is as it is in the table, not as it was at ``as_of``; for a moment in the
+        past give ``[]``, and nobody is taken for lost.
     grades : dict of letter to float
         The least lift (times the base rate) of each, falling to 0; by default A 2, B 1, C 0.5, D 0.
     missing_words : list of str
@@ -156,7 +161,8 @@ def score_leads(
     Warns
     -----
     DataQualityWarning
-        Of fields left out as filled in afterwards; of conversions without a moment; of few leads.
+        Of fields left out as filled in afterwards, or since they tell the outcome; of conversions without a moment; of
+        few leads; of stages that look like losses and are not named.
 
     Notes
     -----
@@ -167,8 +173,10 @@ def score_leads(
     *Simple rule to beat*: the share that converted of the earlier leads of the same source, by what was known when the
     lead came in.
 
-    ``remaining_probability = p (1 - F(a)) / (1 - p F(a))`` at age a, where F is the share of conversions in time that
-    come within a days, of leads whose outcome is known; it takes grades to convert at the same pace.
+    ``remaining_probability = p (1 - F(a)) / (p (1 - F(a)) + (1 - p) (1 - G(a)))`` at age a, where F is the share of
+    conversions in time that come within a days, of leads whose outcome is known, and G the share of failures that are
+    lost by that age (isotonic regression; 0 where nobody is lost): who is still open is likelier to convert. It takes
+    leads of all grades to convert, and to be lost, at the same pace.
 
     Examples
     --------
@@ -191,9 +199,12 @@ def score_leads(
     table = Leads.bind(leads)
     names = _candidates(table, features)
     rule = ["source"] if table.has("source") else []
-    known = read_known(table, as_of=as_of, columns=list(dict.fromkeys([*names, *rule])), caller=CALLER)
+    stage = "stage" if table.has("stage") else None
+    known = read_known(table, as_of=as_of, columns=list(dict.fromkeys([*names, *rule])), by=stage, caller=CALLER)
+    gone = ~known.converted & are_lost(known.groups, ~known.converted, lost, caller=CALLER)
     settled = _settled(known, days)
-    late = _late_fields(table, names, as_of) if features is None else {}
+    words = check_missing_words(missing_words, caller=CALLER)
+    late = _late_fields(table, names, as_of, words) if features is None else {}
     names = [name for name in names if name not in late]
     clicks = {} if events is None else click_features(events, table, known, caller=CALLER)
     ready = known.table[["lead_id", "created_at", *names]].assign(**clicks)
@@ -205,7 +216,8 @@ def score_leads(
         missing_words=missing_words, random_state=random_state,
     ).fit(lessons[settled])  # fmt: skip
     fitted.engine_ = known.engine.without_table  # tables of the model go out as the leads came in
-    return _result(known, ready, fitted, days, {"as_of": as_moment(as_of, caller=CALLER), "late_fields": late})
+    facts = {"as_of": as_moment(as_of, caller=CALLER), "within_days": days, "late_fields": late}
+    return _result(known, gone, ready, fitted, facts)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -214,7 +226,7 @@ def score_leads(
 def _candidates(table: Leads, features: Sequence[str] | None) -> list[str]:
     """Return the columns that may be learnt from."""
     if features is None:
-        names = [name for name in table.columns if name not in {*NEVER, OWNER}]
+        names = [name for name in table.columns if name not in {*NOT_FIELDS, OWNER}]
         if not names:
             msg = f"{CALLER}: the leads have no source and no attribute to learn from. Columns: {table.columns}"
             raise SchemaError(msg)
@@ -225,17 +237,17 @@ def _candidates(table: Leads, features: Sequence[str] | None) -> list[str]:
         if not table.has(name):
             msg = f"{CALLER}: features names {name!r}, no such column.{did_you_mean(name, table.columns)}"
             raise MissingColumnsError(f"{msg} Columns: {table.columns}")
-        if name in NEVER:
+        if name in NOT_FIELDS:
             raise SchemaError(f"{CALLER}: features names {name!r}, which is the outcome, or the time or key of a lead.")
     return list(dict.fromkeys(features))
 
 
-def _late_fields(table: Leads, names: list[str], as_of: Any) -> dict[str, str]:
+def _late_fields(table: Leads, names: list[str], as_of: Any, words: frozenset[str]) -> dict[str, str]:
     """Return the columns that seem to be filled in afterwards, with the reason; tell of them."""
-    found = read_leads(table, as_of=as_of, columns=names, caller=CALLER)
+    found = read_leads(table, as_of=as_of, columns=names, words=words, caller=CALLER)
     judged = judge_fields(found)
-    late = {one.column: one.reason for one in judged if one.verdict == "late-filled"}
-    odd = [one.column for one in judged if one.verdict == "suspicious"]
+    late = {one.column: one.reason for one in judged if one.verdict in LEFT_OUT}
+    odd = [one.column for one in judged if one.verdict == VERDICTS[2]]
     if late:
         kept = f" Kept, though suspicious: {odd}." if odd else ""
         warn(
@@ -264,7 +276,7 @@ def _settled(known: KnownLeads, days: int) -> NDArray[np.bool_]:
         old = f"{int(settled.sum()):,} leads {days} days old or more"
         msg = f"{CALLER}: of {old} {which} converted in that time: there is nothing to tell apart. Check converted_at."
         raise SchemaError(msg)
-    tell_undated(known, within=days, caller=CALLER)
+    tell_undated(known.undated, known.converted, within=days, caller=CALLER)
     if settled.sum() < FEW_LEADS:
         warn(
             f"{CALLER}: {int(settled.sum()):,} leads are old enough to learn from ({won} converted). Under {FEW_LEADS} "
@@ -273,13 +285,14 @@ def _settled(known: KnownLeads, days: int) -> NDArray[np.bool_]:
     return settled
 
 
-def _result(known: KnownLeads, ready: Any, fitted: LeadModel, days: int, facts: dict[str, Any]) -> LeadScores:
-    limits = fitted.grades
+def _result(
+    known: KnownLeads, lost: NDArray[np.bool_], ready: Any, fitted: LeadModel, facts: dict[str, Any]
+) -> LeadScores:
+    limits, days, left = fitted.grades, facts["within_days"], ~known.converted & ~lost
     every = fitted.score_table(ready)  # pandas, sorted by lead_id as the leads are
     probability, lift = (every[name].to_numpy(dtype=np.float64) for name in ("conversion_probability", "lift"))
-    left = ~known.converted
     code, names = grade_codes(lift, limits), np.array(list(limits), object)
-    remaining = _remaining(known, probability, days)
+    remaining = _remaining(known, lost, probability, days)
     scores = {
         "lead_id": known.table["lead_id"].to_numpy()[left],
         "conversion_probability": probability[left],
@@ -293,17 +306,30 @@ def _result(known: KnownLeads, ready: Any, fitted: LeadModel, days: int, facts: 
     times = {"grade": names} | time_columns(known, code, len(names), [days])
     tables = [table_with_lists(known.engine, columns) for columns in (scores, counts, times)]
     unconverted = ready[left].reset_index(drop=True)
-    return LeadScores(tables[0], tables[1], tables[2], fitted, within_days=days, unconverted=unconverted, **facts)
+    return LeadScores(tables[0], tables[1], tables[2], fitted, unconverted=unconverted, **facts)
 
 
-def _remaining(known: KnownLeads, probability: NDArray[np.float64], days: int) -> NDArray[np.float64]:
-    """Return the probability of converting in what is left of the time."""
+def _remaining(
+    known: KnownLeads, lost: NDArray[np.bool_], probability: NDArray[np.float64], days: int
+) -> NDArray[np.float64]:
+    """Return the probability of converting in what is left of the time, of a lead that has not, and is not lost."""
     taken = np.sort(known.days[known.settled(days) & (known.days < days)])
     if not len(taken):
         return np.full(len(known), np.nan)
     passed = np.searchsorted(taken, known.age_days, side="right") / len(taken)
     passed = np.where(known.settled(days), 1.0, passed)
-    return probability * (1 - passed) / np.maximum(1 - probability * passed, np.finfo(float).tiny)
+    converts, waits = probability * (1 - passed), (1 - probability) * (1 - _lost_by_age(known, lost, probability))
+    return converts / np.maximum(converts + waits, np.finfo(float).tiny)
+
+
+def _lost_by_age(known: KnownLeads, lost: NDArray[np.bool_], probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of leads that do not convert in time which is lost by the age of each: it rises with age."""
+    from sklearn.isotonic import IsotonicRegression
+
+    fails = np.maximum(1 - probability, np.finfo(float).eps)
+    rising = IsotonicRegression(y_min=0.0, y_max=1.0)
+    share: NDArray[np.float64] = rising.fit_transform(known.age_days, lost / fails, sample_weight=fails)
+    return share
 
 
 def _grade_columns(

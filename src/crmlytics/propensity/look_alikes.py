@@ -131,7 +131,14 @@ def _read(features: Any) -> tuple[Any, Engine]:
         msg = f"{CALLER}: features needs {CUSTOMER!r}. Columns: {columns_of(plan)}"
         raise MissingColumnsError(msg)
     plan = plan.with_columns(id_column(CUSTOMER, plan.collect_schema()[CUSTOMER], caller=CALLER))
-    return collect(plan.sort(CUSTOMER)).to_pandas().reset_index(drop=True), engine
+    table = collect(plan.sort(CUSTOMER)).to_pandas().reset_index(drop=True)
+    if table.empty:
+        raise SchemaError(f"{CALLER}: features has no rows. Check the moment that they were made for.")
+    repeated = table[CUSTOMER][table[CUSTOMER].duplicated()].tolist()
+    if repeated:
+        msg = f"{CALLER}: expected one row per customer, but {repeated[0]!r} appears more than once. "
+        raise SchemaError(msg + "Give features of one moment, such as snapshots.features_table(as_of).")
+    return table, engine
 
 
 def _is_seed(customers: Any, seeds: Any) -> NDArray[np.bool_]:
@@ -142,7 +149,7 @@ def _is_seed(customers: Any, seeds: Any) -> NDArray[np.bool_]:
     if strange:
         msg = (
             f"{CALLER}: {len(strange):,} of {len(wanted):,} seeds are not among the customers of features, such as "
-            f"{strange[:3]}. Give ids as features has them ({customers.iloc[0]!r}), and only of customers in it."
+            f"{strange[:3]}. Give ids as features has them ({customers.tolist()[0]!r}), and only of customers in it."
         )
         raise SchemaError(msg)
     is_seed = np.asarray(customers.isin(list(wanted)), dtype=bool)

@@ -12,7 +12,7 @@ import numpy as np
 
 from crmlytics._lists import table_with_lists
 from crmlytics.scoring._measures import AUC
-from crmlytics.scoring._periods import period_count
+from crmlytics.scoring._periods import period_count, when
 from crmlytics.scoring._predictions import OUT_OF_TIME
 from crmlytics.scoring._remarks import worst_cutoff
 
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from crmlytics.scoring._evaluation import Evaluation
+    from crmlytics.scoring._predictions import Predictions
 
 Line = tuple[str, str, str]
 PACKAGES = ("crmlytics", "scikit-learn", "numpy")
 FEW_POSITIVES = 200
 PERSUADABLE = (
-    "It says who is likely, not who can be persuaded: customers at the highest risk are often not those whom an offer "
-    "keeps (Ascarza 2018). Whom to treat is learnt from campaigns with a control group."
+    "It says who is likely, not who can be persuaded. Whom to treat is learnt from campaigns with a control group."
 )
+RETENTION = "Customers at the highest risk are often not those whom an offer keeps (Ascarza 2018)."  # for churn
 DRIFT = (
-    "It has learnt the past. After new prices, offers, channels or another kind of customer, judge it again before "
+    "It has learnt the past. After new prices, offers, channels or {noun} of another kind, judge it again before "
     "using it, and train it again when its period or stability table drifts."
 )
 SCOPE = (
-    "It holds for customers chosen as those it was trained on, and for this target and horizon; other customers have "
-    "no score worth the name."
+    "It holds for {noun} chosen as those it was trained on, and for this target and horizon; other {noun} have no "
+    "score worth the name."
 )
 CAUSES = (
     "Reasons and features describe what goes along with the outcome. They are no causes: to change one need not change "
@@ -82,7 +83,7 @@ class CardFacts:
     left_out : dict of str to str
         Columns it does not look at, and why.
     limits : sequence of str
-        What it must not be used for, beside what holds of every such model.
+        What it must not be used for, beside what holds of every such model; of churn, ``(RETENTION,)``.
     versions : dict of str to str
         Of the packages it was fitted with.
     """
@@ -145,7 +146,7 @@ class ModelCard:
         facts, evaluation = self.facts, self.evaluation
         return [
             *_titled("What it predicts", _target(facts)),
-            *_titled("Data", _data(facts)),
+            *_titled("Data", _data(facts, evaluation.judged)),
             *_titled("How it was chosen", _choice(facts)),
             *_titled("How good it is", _quality(evaluation)),
             *_titled("Features", _features(facts)),
@@ -193,16 +194,18 @@ def _target(facts: CardFacts) -> list[tuple[str, str]]:
     return lines + [(name, value) for name, value in known.items() if value is not None]
 
 
-def _data(facts: CardFacts) -> list[tuple[str, str]]:
+def _data(facts: CardFacts, judged: Predictions) -> list[tuple[str, str]]:
     share = facts.positive_count / max(facts.row_count, 1)
     lines = [
         ("rows", f"{facts.row_count:,}"),
-        ("customers", f"{facts.customer_count:,}"),
+        (judged.noun, f"{facts.customer_count:,}"),
         ("positives", f"{facts.positive_count:,} ({share:.1%})"),
     ]
     if facts.cutoffs:
         first, last = facts.cutoffs[0], facts.cutoffs[-1]
-        lines.append(("cutoffs", first if len(facts.cutoffs) == 1 else f"{len(facts.cutoffs)}, {first} to {last}"))
+        lines.append(
+            (f"{when(judged)[1]}s", first if len(facts.cutoffs) == 1 else f"{len(facts.cutoffs)}, {first} to {last}")
+        )
     return lines
 
 
@@ -229,7 +232,7 @@ def _quality(evaluation: Evaluation) -> list[tuple[str, str]]:
     mean = f"{figure('mean_probability'):.1%} predicted, {figure('base_rate'):.1%} came true"
     lines.append(("mean probability", mean))
     worst = worst_cutoff(evaluation.judged)
-    return [*lines, ("worst cutoff", worst.removeprefix("at "))] if worst else lines
+    return [*lines, (f"worst {when(evaluation.judged)[1]}", worst.removeprefix("at "))] if worst else lines
 
 
 def _features(facts: CardFacts) -> list[tuple[str, str]]:
@@ -246,5 +249,6 @@ def _limits(facts: CardFacts, evaluation: Evaluation) -> list[str]:
             "might give another model."
         )
     if evaluation.judged.scheme == OUT_OF_TIME and period_count(evaluation.judged) == 1:
-        found.append("Judged at one cutoff only: how it does in other seasons is not known.")
-    return [*found, *facts.limits, *LIMITS]
+        at, cutoff = when(evaluation.judged)
+        found.append(f"Judged {at} one {cutoff} only: how it does in other seasons is not known.")
+    return [*found, *facts.limits, *(limit.format(noun=evaluation.judged.noun) for limit in LIMITS)]

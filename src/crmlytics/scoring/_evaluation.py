@@ -89,11 +89,11 @@ class Evaluation:
         is scored higher than a negative, equals half) with ``auc_low`` and ``auc_high`` (its 95% interval by a
         bootstrap of customers); ``average_precision``; and of probabilities only, else null: ``log_loss``,
         ``brier_score``, ``calibration_error`` (mean distance of probability and frequency over ten groups of equal
-        size, fewer where these would have less than 100 rows; with several cutoffs it is taken within each of them and
-        weighted by rows, since over all of them one that was promised too much makes up for one that was promised too
-        little; of the base rate it is nought at one cutoff, and else how far cutoffs differ), ``mean_probability``. A
-        baseline counts as a probability when
-        it lies within 0 and 1 and is more than a yes or no. Null where there is one outcome only.
+        size, fewer where these would have less than 100 rows; with several cutoffs it is taken within each of them,
+        those under 100 rows together with the next, and weighted by rows, since over all of them one that was promised
+        too much makes up for one that was promised too little; of the base rate it is nought at one cutoff, and else
+        how far cutoffs differ), ``mean_probability``. A baseline counts as a probability when it lies within 0 and 1
+        and is more than a yes or no. Null where there is one outcome only.
         """
         return table_with_lists(self.engine, self.measures)
 
@@ -142,7 +142,8 @@ class Evaluation:
     def period_table(self) -> Any:
         """Return each cutoff by itself: one row per cutoff, rising.
 
-        More than 60 different moments, as leads have, are taken in six blocks of about as many rows.
+        More than 60 different moments, as leads have, or moments with fewer than 20 rows each, are taken in blocks of
+        about as many rows: six, or fewer where these would have less than 20.
 
         Columns: ``cutoff`` (Datetime or Int64, as it came; of a block the first), ``row_count``, ``positive_count``
         (Int64), ``base_rate`` with ``base_rate_low`` and ``base_rate_high``, ``mean_probability``, ``difference`` (mean
@@ -313,12 +314,13 @@ def _read(predictions: Predictions, *, caller: str) -> Predictions:
         baselines={
             name: as_numbers(score, name=repr(name), caller=caller) for name, score in predictions.baselines.items()
         },
+        noun=predictions.noun,
     )
     columns = {"probability": read.probability, "group": read.group, **read.baselines}
     columns |= {} if read.period is None else {"period": read.period}
     check_lengths({"outcome": len(read.outcome)} | {name: len(found) for name, found in columns.items()}, caller=caller)
     if not len(read.outcome):
-        raise SchemaError(f"{caller}: there are no rows. Expected one per customer and cutoff held out.")
+        raise SchemaError(f"{caller}: there are no rows. Expected those held out.")
     check_probabilities(read.probability, name="probability", caller=caller)
     return read
 

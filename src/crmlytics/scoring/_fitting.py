@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from crmlytics._kernels.classification import calibration_line, log_loss
+from crmlytics._kernels.classification import calibration_line, log_loss, probability_of
 from crmlytics._kernels.working import in_parts
 from crmlytics.scoring._candidates import fit_quietly, knows_threads, raw_log_odds
 from crmlytics.scoring._folds import deal_customers, enough_of, random_folds, time_folds
@@ -256,7 +256,7 @@ def _line(odds: Vector, outcome: NDArray[np.bool_]) -> Line:
 
     Where those foretold to be likelier were not, the slope is 0; where they were without error, the odds stay.
     """
-    intercept, slope = calibration_line(outcome, _probability(odds))
+    intercept, slope = calibration_line(outcome, probability_of(odds))
     if np.isnan(slope):
         return (1.0, 0.0) if np.ptp(odds) > 0 else (0.0, _log_odds_of_all(outcome))
     return (slope, intercept) if slope > 0 else (0.0, _log_odds_of_all(outcome))
@@ -267,8 +267,4 @@ def _log_odds_of_all(outcome: NDArray[np.bool_]) -> float:
 
 
 def _on_line(odds: Vector, line: Line) -> Vector:
-    return _probability(line[1] + line[0] * odds)
-
-
-def _probability(odds: Vector) -> Vector:
-    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -36, 36))))
+    return probability_of(line[1] + line[0] * odds)

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
     Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
-FEW_PERIODS = 60  # with more different moments, as of leads, time is cut into blocks
+MOST_PERIODS = 60  # with more different moments, as of leads, time is cut into blocks
+FEWEST_ROWS = 20  # of a period, on average: with fewer it is cut into blocks too
 BLOCKS = 6
 TIME_FOLDS = 3
 MANY_OUTCOMES = 2_000
-FEWEST_OUTCOMES = 10  # of either kind, to learn from and to be judged by
+FEWEST_LEARNT, FEWEST_JUDGED = 20, 30  # of either outcome, before each later period and in these together
 
 
 def deal_customers(
@@ -52,6 +53,9 @@ def random_folds(fold: NDArray[np.int64]) -> list[Fold]:
 def time_folds(period: NDArray[Any], outcome: NDArray[np.bool_], *, purge: Any) -> list[Fold]:
     """Return the last few splits that foretell a period from rows whose labels were known when it began.
 
+    None where later periods hold fewer than 30 rows of either outcome: random folds then tell more. A period counts if
+    it has both outcomes, and at least 20 rows of either to learn from.
+
     Parameters
     ----------
     period : array of moments or whole numbers, shape (rows,)
@@ -64,22 +68,26 @@ def time_folds(period: NDArray[Any], outcome: NDArray[np.bool_], *, purge: Any) 
     for number in range(len(starts) - 1, 0, -1):
         train, test = np.flatnonzero(period <= starts[number] - purge), np.flatnonzero(block == number)
         train = train[block[train] < number]
-        if _tells(outcome[train]) and _tells(outcome[test]):
+        if _rarer(outcome[train]) >= FEWEST_LEARNT and _rarer(outcome[test]):
             folds.append((train, test))
         if len(folds) == TIME_FOLDS:
             break
-    return folds[::-1]
+    judged = [outcome[test] for _, test in folds]
+    return folds[::-1] if judged and _rarer(np.concatenate(judged)) >= FEWEST_JUDGED else []
 
 
 def blocks_of(period: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return when each period begins, rising, and which of them each row belongs to.
 
-    More than 60 different moments, as leads have, are cut into six blocks of about as many rows.
+    More than 60 different moments, as leads have, or moments with fewer than 20 rows each, are cut into blocks of about
+    as many rows: six, or fewer where these would have less than 20.
     """
     starts, block = np.unique(period, return_inverse=True)
-    if len(starts) > FEW_PERIODS:
+    most = max(len(period) // FEWEST_ROWS, 1)
+    if len(starts) > min(most, MOST_PERIODS):
+        blocks = min(most, BLOCKS)
         ordered = np.sort(period)
-        starts = np.unique(ordered[np.arange(BLOCKS) * len(ordered) // BLOCKS])
+        starts = np.unique(ordered[np.arange(blocks) * len(ordered) // blocks])
         block = np.searchsorted(starts, period, side="right") - 1
     return starts, block
 
@@ -87,6 +95,6 @@ def blocks_of(period: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _tells(outcome: NDArray[np.bool_]) -> bool:
+def _rarer(outcome: NDArray[np.bool_]) -> int:
     positive = int(outcome.sum())
-    return min(positive, len(outcome) - positive) >= FEWEST_OUTCOMES
+    return min(positive, len(outcome) - positive)

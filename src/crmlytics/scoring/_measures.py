@@ -105,11 +105,13 @@ def calibration_error_within(period: NDArray[np.int64], y: NDArray[Any], p: Vect
     """Return the calibration error of each cutoff, weighted by rows.
 
     Of all rows together, a cutoff with too much promised would make up for one with too little. A bin has at least 100
-    rows if there are as many, since smaller ones would measure chance.
+    rows if there are as many, since smaller ones would measure chance: cutoffs with fewer are taken with those after.
     """
+    size = np.bincount(period)
+    together = ((np.cumsum(size) - size) // FEWEST_IN_BIN)[period]
     errors = [
         len(rows) * calibration_error(y[rows], p[rows], int(np.clip(len(rows) // FEWEST_IN_BIN, 1, MOST_BINS)))
-        for rows in (np.flatnonzero(period == number) for number in np.unique(period))
+        for rows in (np.flatnonzero(together == number) for number in np.unique(together))
     ]
     return float(sum(errors)) / len(y)
 

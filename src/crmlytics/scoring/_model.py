@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import columns_of, enter
-from crmlytics._kernels.classification import auc
+from crmlytics._kernels.classification import auc, probability_of
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_count, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
@@ -114,6 +115,8 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     probability_name: ClassVar[str] = "probability"
+    noun: ClassVar[str] = "customers"  # who is scored, in words
+    limits: ClassVar[tuple[str, ...]] = ()  # what a card of this model says beside what holds of all
 
     def __init__(
         self,
@@ -187,7 +190,7 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop(stale, None)
         self.fitted_ = learnt.fitted
         self.selection_, self.chosen_on_ = learnt.log_losses, learnt.chosen_on
-        self.predictions_ = learnt.predictions
+        self.predictions_ = tuple(replace(one, noun=self.noun) for one in learnt.predictions)
         self.feature_names_in_ = np.array([feature.name for feature in encoder.features], dtype=object)
         self.left_out_ = dict(encoder.left_out)
         self.base_rate_ = float(lessons.outcome.mean())
@@ -326,7 +329,7 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             candidates=self.selection_, chosen=self.fitted_.name,
             why=f"lowest log loss, {self.chosen_on_}" if len(self.selection_) > 1 else "the only one that competed",
             features=list(self.feature_names_in_), intercept=self.fitted_.intercept, slope=self.fitted_.slope,
-            left_out=self.left_out_, horizon=horizon, gap=gap, as_of=as_of, **self.facts_,
+            left_out=self.left_out_, horizon=horizon, gap=gap, as_of=as_of, limits=self.limits, **self.facts_,
         )  # fmt: skip
         return ModelCard(facts, self.evaluation_)
 
@@ -423,7 +426,7 @@ def _fewer_customers(group: NDArray[np.int64], outcome: NDArray[np.bool_]) -> in
 
 
 def _both(odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    probability = 1 / (1 + np.exp(-odds))
+    probability = probability_of(odds)
     return np.column_stack([1 - probability, probability])
 
 

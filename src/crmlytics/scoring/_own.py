@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
+from crmlytics._kernels.classification import probability_of
+
 
 class Prepared(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Encode a matrix of numbers and codes for a classifier that knows neither codes nor missing values.
@@ -40,7 +42,7 @@ class Prepared(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = (self._columns(X) - self.mean_) / self.scale_
         if hasattr(self.estimator_, "predict_proba"):
             return self.estimator_.predict_proba(columns)
-        probability = 1 / (1 + np.exp(-self.estimator_.decision_function(columns)))
+        probability = probability_of(self.estimator_.decision_function(columns))
         return np.column_stack([1 - probability, probability])
 
     def predict(self, X: Any) -> Any:

@@ -47,6 +47,7 @@ def plot_evaluation(evaluation: Evaluation) -> Figure:
     figure = plt.figure(figsize=(12, 9), layout="constrained")
     places = [figure.add_subplot(2, 2, number + 1) for number in range(4 if has_periods else 3)]
     plot_calibration(evaluation.calibration_table(), ax=places[0])
+    places[0].set_title(f"Calibration error {evaluation.figure('calibration_error'):.3f}", loc="left")  # within cutoffs
     plot_score_gains(evaluation.gains_table(), ax=places[1])
     plot_lift(evaluation.lift_table(), ax=places[2])
     if has_periods:
@@ -57,7 +58,7 @@ def plot_evaluation(evaluation: Evaluation) -> Figure:
 
 
 def plot_score_gains(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw how many of the positives the model and its baselines find, by how many customers are flagged.
+    """Draw how many of the positives the model and its baselines find, by how many are flagged.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def plot_score_gains(table: Any, *, ax: Axes | None = None) -> Axes:
             fifth = float(np.interp(0.2, share, part["positive_share"]))
             ax.set_title(f"The first 20% hold {fifth:.0%} of the positives", loc="left")
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--", label="random choice")
-    ax.set(xlabel="Share of customers flagged", ylabel="Share of the positives found", xlim=(0, 1), ylim=(0, 1.02))
+    ax.set(xlabel="Share flagged", ylabel="Share of the positives found", xlim=(0, 1), ylim=(0, 1.02))
     percent_axis(ax.xaxis)
     percent_axis(ax.yaxis)
     ax.legend(frameon=False, loc="lower right")

@@ -28,6 +28,8 @@ class Predictions:
         The cutoff of a row: moments or whole numbers; None for a table without one.
     baselines : dict of name to float64 array, shape (rows,)
         Scores of the same rows that the model has to beat; higher is likelier, not always a probability.
+    noun : str, default "customers"
+        What is scored, in sentences, such as ``"leads"``.
     """
 
     scheme: str
@@ -36,3 +38,4 @@ class Predictions:
     group: NDArray[Any]
     period: NDArray[Any] | None = None
     baselines: dict[str, NDArray[Any]] = field(default_factory=dict)
+    noun: str = "customers"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crmlytics.scoring._folds import FEWEST_JUDGED, FEWEST_LEARNT, time_folds
 from crmlytics.scoring._measures import AUC, LIFT, compared
-from crmlytics.scoring._periods import period_count, periods_of
+from crmlytics.scoring._periods import period_count, when
 from crmlytics.scoring._predictions import RANDOM_FOLDS
-from crmlytics.scoring._stability import in_words, movement_of
+from crmlytics.scoring._stability import in_words, levels_of, movement_of
 
 if TYPE_CHECKING:
     from crmlytics._kernels.draws import Draws
@@ -22,15 +23,17 @@ FLATTERED = 0.01  # of an AUC
 
 
 def headlines(evaluation: Evaluation) -> list[str]:
-    """Return who was judged, how well customers are ranked, and how far probabilities hold, a line each."""
+    """Return who was judged, how well they are ranked, and how far probabilities hold, a line each."""
     judged, figure = evaluation.judged, evaluation.figure
     count = period_count(judged)
-    cutoffs = f" at {count} cutoff{'s' * (count > 1)}" if count else ""
+    at, cutoff = when(judged)
+    cutoffs = f" {at} {count} {cutoff}{'s' * (count > 1)}" if count else ""
     beside = ""
     if len(evaluation.predictions) > 1:
         beside = f"; in random folds {figure(AUC, scheme=RANDOM_FOLDS):.3f}"
     top = evaluation.comparisons["model_value"][evaluation.comparisons["metric"] == LIFT][0]
-    who = f"{len(judged.outcome):,} rows of {figure('customer_count'):,.0f} customers{cutoffs}"
+    rows, units = f"{len(judged.outcome):,}", f"{figure('customer_count'):,.0f}"
+    who = f"{units} {judged.noun}{cutoffs}" if rows == units else f"{rows} rows of {units} {judged.noun}{cutoffs}"
     interval = f"{figure('auc_low'):.3f} to {figure('auc_high'):.3f}{beside}"
     mean, rate = figure("mean_probability"), figure("base_rate")
     error, worst = figure("calibration_error"), worst_cutoff(judged)
@@ -43,14 +46,18 @@ def headlines(evaluation: Evaluation) -> list[str]:
 
 
 def worst_cutoff(judged: Predictions) -> str | None:
-    """Say of the cutoff whose level is farthest off what was foretold and what came true; None if there are no two."""
-    cutoffs, code = periods_of(judged)
-    if len(cutoffs) < 2:
+    """Say what was foretold and what came true at the cutoff farthest off; None if none is, by more than chance.
+
+    Nor is there a worst one of fewer than two.
+    """
+    if period_count(judged) < 2:
         return None
-    size = np.bincount(code)
-    foretold, true = (np.bincount(code, values) / size for values in (judged.probability, judged.outcome))
-    worst = int(np.abs(foretold - true).argmax())
-    return f"at {in_words(cutoffs[worst])}: {foretold[worst]:.1%} foretold, {true[worst]:.1%} came true"
+    levels = levels_of(judged)
+    if not levels.off.any():
+        return None
+    worst = int(np.where(levels.off, np.abs(levels.foretold - levels.true), 0).argmax())
+    foretold, true = levels.foretold[worst], levels.true[worst]
+    return f"at {in_words(levels.cutoffs[worst])}: {foretold:.1%} foretold, {true:.1%} came true"
 
 
 def remarks_on(predictions: tuple[Predictions, ...], measured: list[list[Measured]], draws: Draws) -> list[str]:
@@ -74,7 +81,7 @@ def remarks_on(predictions: tuple[Predictions, ...], measured: list[list[Measure
 def _one_class(judged: Predictions) -> str | None:
     if judged.outcome.any() and not judged.outcome.all():
         return None
-    return "All outcomes held out are the same: nothing can be said about the order of customers."
+    return f"All outcomes held out are the same: nothing can be said about the order of {judged.noun}."
 
 
 def _too_few(rarer: int) -> str | None:
@@ -100,8 +107,8 @@ def _not_better(measured: list[Measured]) -> str | None:
 def _flattered(predictions: tuple[Predictions, ...], measured: list[list[Measured]]) -> str | None:
     if predictions[0].scheme == RANDOM_FOLDS:
         return (
-            "Judged in random folds only, which flatter: customers of tomorrow differ from those of yesterday. With "
-            "cutoffs, or rows in the order of time, judge out of time."
+            f"Judged in random folds only, which flatter: {predictions[0].noun} of tomorrow differ from those of "
+            f"yesterday. {_out_of_time(predictions[0])}"
         )
     if len(predictions) == 1:
         return None
@@ -109,3 +116,15 @@ def _flattered(predictions: tuple[Predictions, ...], measured: list[list[Measure
     if not random - later >= FLATTERED:
         return None
     return f"Random folds say AUC {random:.3f}, out of time it is {later:.3f}: expect the second."
+
+
+def _out_of_time(judged: Predictions) -> str:
+    """Say what it takes to judge out of time."""
+    if period_count(judged) < 2:
+        return "With cutoffs, or rows in the order of time, judge out of time."
+    period = np.asarray(judged.period)
+    purge = np.timedelta64(0, "us") if period.dtype.kind == "M" else 0
+    takes = f"{FEWEST_JUDGED} of either outcome, and {FEWEST_LEARNT} of either known before them"
+    if time_folds(period, judged.outcome, purge=purge):
+        return f"To judge out of time takes later rows, {takes} (gap and horizon lie between)."
+    return f"There are too few later rows to judge out of time: that takes {takes}."

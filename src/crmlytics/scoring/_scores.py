@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import columns_of, enter
+from crmlytics._kernels.classification import probability_of
 from crmlytics.scoring._batches import score_any
 from crmlytics.scoring._candidates import knows_threads
 from crmlytics.scoring._reading import ROW, check_key, read_rows, with_whole_ids
@@ -94,7 +95,7 @@ class Scorer:
         return self.fitted.encoder.design(table, caller=self.caller)
 
     def _scores(self, log_odds: Any) -> dict[str, Any]:
-        probability = 1 / (1 + np.exp(-log_odds))
+        probability = probability_of(log_odds)
         return {self.name: probability, "lift": probability / self.base_rate}
 
 

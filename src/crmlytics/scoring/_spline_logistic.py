@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from crmlytics._kernels.classification import probability_of
 from crmlytics.scoring._folds import enough_of
 
 KNOTS = 5
@@ -66,7 +67,7 @@ class SplineLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probabilities of both classes."""
-        probability = 1 / (1 + np.exp(-self.decision_function(X)))
+        probability = probability_of(self.decision_function(X))
         return np.column_stack([1 - probability, probability])
 
     def predict(self, X: Any) -> Any:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SAME = 0.95  # of the rows, for a column to be a fact about some day
 LEAST_ROWS = 10  # whose fact differs between that day and the cutoff
 CLOSE = 1e-6
+MOST_RANKED, LEAST_LEVELS, NEAR = 2_000, 5, 0.01  # rows whose ranks are compared, and how far they may be apart
 WHOLE, THROUGH_DAY, THROUGH_LABELS = "the whole history", "the cutoff day", "the label window"
 LAST_DAY = "days from the last order"
 PAST = "before the cutoff"
@@ -41,11 +42,14 @@ class Lines(NamedTuple):
     second : int64 array, shape (lines,)
     sums : dict of name to float64 array, shape (lines + 1,)
         Running sums, from which what holds up to any line is a difference.
+    peaks : dict of name to float64 array, shape (lines,)
+        The largest of the customer up to each line.
     """
 
     place: NDArray[np.int64]
     second: NDArray[np.int64]
     sums: Facts
+    peaks: Facts
 
 
 def later_facts(panel: Panel, transactions: Transactions) -> list[Finding]:
@@ -76,7 +80,7 @@ def _lines(panel: Panel, transactions: Transactions) -> tuple[int, Lines]:
     """Read the lines of the panel's customers."""
     import pandas as pd
 
-    more = [role for role in ("order_id", "amount") if transactions.has(role)]
+    more = [role for role in ("order_id", "amount", "product_id") if transactions.has(role)]
     table = collect(transactions.need("customer_id", "timestamp", *more, caller=CALLER)).to_pandas()
     codes = pd.Series(np.arange(len(panel.ids)), index=panel.ids)
     code = codes.reindex(table["customer_id"].astype(object)).to_numpy()
@@ -98,8 +102,16 @@ def _lines(panel: Panel, transactions: Transactions) -> tuple[int, Lines]:
         numbers |= {"amount": amount, "amount without returns": np.maximum(amount, 0)}
     if "order_id" in more:
         numbers |= _orders(table, numbers.get("amount"))
+    if "product_id" in more:
+        products = table.iloc[order].assign(code=code[order])
+        is_first = ~products.duplicated(["code", "product_id"]) & products["product_id"].notna()
+        numbers["distinct products"] = np.empty(len(code))
+        numbers["distinct products"][order] = is_first.to_numpy(dtype=float)
     sums = {name: np.concatenate(([0.0], np.cumsum(values[order]))) for name, values in numbers.items()}
-    return span, Lines((code * span + second)[order], second[order], sums)
+    peaks = {}
+    if "amount" in more:
+        peaks["the largest line"] = pd.Series(amount[order]).groupby(code[order]).cummax().to_numpy()
+    return span, Lines((code * span + second)[order], second[order], sums, peaks)
 
 
 def _orders(table: Any, amount: NDArray[np.float64] | None) -> Facts:
@@ -122,30 +134,60 @@ def _facts(panel: Panel, lines: Lines, span: int, moment: NDArray[np.int64]) -> 
         if orders in facts and "amount" in facts:
             mean = np.divide(facts["amount"], facts[orders], out=np.zeros(len(end)), where=facts[orders] > 0)
             facts[f"amount by {orders}"] = mean
+    for name, peaks in lines.peaks.items():
+        facts[name] = np.where(end > begin, peaks[np.maximum(end - 1, 0)], 0.0)
     last = lines.second[np.maximum(end - 1, 0)] // 86_400
     facts[LAST_DAY] = np.where(end > begin, last, np.nan)
     return facts
 
 
 def _later_fact(feature: Feature, panel: Panel, facts: dict[str, Facts]) -> list[Finding]:
-    """Say up to which day a column reads, if it equals a fact of a day after the cutoff and not one before it."""
+    """Say up to which day a column reads, if it is a fact of a day after the cutoff and not one before it."""
+    known = ~feature.missing
     for reading in (THROUGH_DAY, THROUGH_LABELS, WHOLE):
         for name, later in facts.get(reading, {}).items():
-            differs = later != facts[PAST][name]
+            differs = known & (later != facts[PAST][name])
+            if differs.sum() < LEAST_ROWS:
+                continue
             same = _agrees(feature.values, later, panel.known_at_cutoff, is_day=name == LAST_DAY)
-            known = ~feature.missing
-            if (known & differs).sum() < LEAST_ROWS or same[known].mean() < SAME:
+            if same[known].mean() >= SAME and same[differs].mean() >= SAME:
+                told = f"equals {name} through {reading} for {int(same[differs].sum()):,} of"
+            elif _is_ranked_by(feature, panel, name, later, facts[PAST]):
+                told = f"ranks customers as {name} through {reading} does, among"
+            else:
                 continue
-            if same[known & differs].mean() < SAME:
-                continue
-            evidence = (
-                f"equals {name} through {reading} for {int(same[known & differs].sum()):,} of "
-                f"{int((known & differs).sum()):,} rows where that differs from what was known before the cutoff"
-            )
+            evidence = f"{told} {int(differs.sum()):,} rows where that differs from what was known before the cutoff"
             check = "cutoff day" if reading == THROUGH_DAY else "later facts"
             harmless = reading == THROUGH_DAY and panel.gap_days > 0
             return [Finding(check, WARNING if harmless else ERROR, feature.name, evidence, REPAIR)]
     return []
+
+
+def _is_ranked_by(feature: Feature, panel: Panel, name: str, later: NDArray[np.float64], past: Facts) -> bool:
+    """Whether a column is a later fact by another scale (its logarithm, its square): it ranks the rows alike.
+
+    Not if a fact known before the cutoff does so too: whoever orders every month has as many more orders as anybody.
+    """
+    rows = np.flatnonzero(~feature.missing & (later != past[name]) & np.isfinite(later))
+    rows = rows[:: -(-len(rows) // MOST_RANKED) or 1]
+    mine = np.asarray(feature.values)[rows]
+    if len(rows) < LEAST_ROWS or len(np.unique(mine)) < LEAST_LEVELS:
+        return False
+    today = panel.known_at_cutoff[rows].astype("datetime64[D]").astype(np.int64)
+    shapes = [later[rows], later[rows] - today] if name == LAST_DAY else [later[rows]]
+    if max(_ranked_alike(mine, shape) for shape in shapes) < SAME:
+        return False
+    before = [fact[rows] for fact in past.values()] + [past[LAST_DAY][rows] - today]
+    return max(_ranked_alike(mine, fact) for fact in before) < SAME
+
+
+def _ranked_alike(values: NDArray[np.float64], fact: NDArray[np.float64]) -> float:
+    """Return the share of rows with the same rank in both, or in one of them turned round; of equals the mean rank."""
+    import pandas as pd
+
+    one, other = (pd.Series(numbers.astype(np.float32)).rank().to_numpy() for numbers in (values, fact))
+    apart = NEAR * len(values)
+    return float(max((np.abs(rank - other) <= apart).mean() for rank in (one, len(values) + 1 - one)))
 
 
 def _agrees(

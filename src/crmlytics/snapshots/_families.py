@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from crmlytics._validation import check_choice, did_you_mean
+from crmlytics._validation import check_choice
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.snapshots import _line_families as of_lines
 from crmlytics.snapshots import _order_families as of_orders
@@ -72,9 +72,10 @@ def choose_families(wanted: Any, transactions: Transactions, others: Mapping[str
     """Return the families asked for, or all that the data allow; refuse those that they do not."""
     if wanted is None:
         return tuple(name for name in FAMILIES if _lacks(name, transactions, others) is None)
-    if isinstance(wanted, str) or not hasattr(wanted, "__iter__"):
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    if not hasattr(wanted, "__iter__"):
         msg = f'{CALLER}: families must be a list such as ["recency", "frequency"], got {wanted!r}.'
-        raise SchemaError(msg + did_you_mean(wanted, FAMILIES))
+        raise SchemaError(msg)
     names = tuple(dict.fromkeys(check_choice(name, FAMILIES, name="families", caller=CALLER) for name in wanted))
     if not names:
         msg = f"{CALLER}: families is empty. Leave it out for all, or name some of {list(FAMILIES)}."

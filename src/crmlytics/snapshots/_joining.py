@@ -39,7 +39,12 @@ class Part:
 
 def attach(customers: nw.LazyFrame[Any], part: Part) -> nw.LazyFrame[Any]:
     """Add the columns of a part to every customer."""
-    return part.settle(customers.join(part.frame, on="customer_id", how="left"))
+    return part.settle(beside(customers, part.frame))
+
+
+def beside(customers: nw.LazyFrame[Any], more: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Add columns by customer as they are, null for whom there are none."""
+    return customers.join(more, on="customer_id", how="left")
 
 
 def check_names(names: Iterable[str], labels: Iterable[str]) -> None:

@@ -54,10 +54,12 @@ def label_names(targets: Mapping[str, Iterable[Any]], *, contacts: bool, subscri
 
 
 def purchases(transactions: Transactions, start: dt.datetime, end: dt.datetime) -> Part:
-    """Orders from ``start`` to before ``end``: ``bought``, ``future_order_count``, ``future_amount``."""
+    """Orders begun from ``start`` to before ``end``: ``bought``, ``future_order_count``, ``future_amount``."""
     orders = orders_of(transactions.between(start, end).need(*ORDER_ROLES, caller=CALLER), "customer_id")
-    summed = orders.group_by("customer_id").agg(
-        future_order_count=nw.col("is_order").sum(), future_amount=nw.col("amount").sum()
+    summed = (
+        _begun(orders, transactions, start)
+        .group_by("customer_id")
+        .agg(future_order_count=nw.col("is_order").sum(), future_amount=nw.col("amount").sum())
     )
     columns = summed.select("customer_id", nw.col("future_order_count").alias("bought"), *FILLS)
     return Part(columns, _label_fills)
@@ -71,7 +73,7 @@ def purchases_of(
     roles = [level if level in MORE_ROLES and transactions.has(level) else "product_id"]
     lines = transactions.between(*window).need(*ORDER_ROLES, *roles, caller=CALLER)
     asked = at_level(lines, level, products).filter(nw.col(level).is_in(values))
-    bought = gather(asked, "customer_id", "order_id", level)
+    bought = _begun(gather(asked, "customer_id", "order_id", level), transactions, window[0])
     flags = {
         f"{LABEL_PREFIX}{value}": nw.when(nw.col(level) == value).then(nw.col("is_order")).otherwise(nw.lit(0))
         for value in values
@@ -81,15 +83,19 @@ def purchases_of(
 
 
 def answers(contacts: Contacts, start: dt.datetime, end: dt.datetime) -> Part:
-    """Whether a customer was ``contacted`` in the window, and whether one of these contacts was ``responded`` to."""
+    """Whether a customer was ``contacted`` in the window, and whether one of these contacts was ``responded`` to.
+
+    A contact of which it is not known whether it was answered says neither.
+    """
     roles = [role for role in ("arm",) if contacts.has(role) and contacts.id_kind(role) == "String"]
     lines = contacts.between(start, end).need("customer_id", "responded", *roles, caller=CALLER)
+    lines = lines.filter(~nw.col("responded").is_null())
     if roles:
         lines = lines.filter(~nw.col("arm").fill_null("").str.to_lowercase().is_in(CONTROL_ARMS))
     flags = lines.select(
         "customer_id",
         contacted=nw.lit(1).cast(nw.Int64),
-        responded=nw.col("responded").fill_null(value=False).cast(nw.Int64),
+        responded=nw.col("responded").cast(nw.Int64),
     )
     return Part(flags.group_by("customer_id").agg(nw.col("contacted").max(), nw.col("responded").max()), _label_fills)
 
@@ -110,12 +116,21 @@ def running_at(subscriptions: Subscriptions, moment: dt.datetime) -> nw.LazyFram
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
+def _begun(orders: nw.LazyFrame[Any], transactions: Transactions, start: dt.datetime) -> nw.LazyFrame[Any]:
+    """Count only orders without a line before the window: freight that is charged later is no new order."""
+    key = ["customer_id", "order_id"]
+    known = transactions.before(start).need(*key, caller=CALLER).select(*key).unique()
+    marked = orders.join(known.with_columns(_known=nw.lit(1).cast(nw.Int64)), on=key, how="left")
+    return marked.with_columns(is_order=nw.when(nw.col("_known").is_null()).then(nw.col("is_order")).otherwise(0))
+
+
 def _label_fills(columns: Iterable[str]) -> dict[str, Any]:
     return {name: FILLS.get(name, False) for name in columns}
 
 
 def _values(level: str, values: Any, kind: type, example: str) -> tuple[Any, ...]:
-    listed = [values] if isinstance(values, (str, Integral)) else list(values)
+    one = isinstance(values, (str, Integral)) or not hasattr(values, "__iter__")
+    listed = [values] if one else list(values)
     wrong = [value for value in listed if not isinstance(value, kind) or isinstance(value, bool)]
     if wrong or not listed:
         words = "text" if kind is str else "whole numbers"

@@ -11,6 +11,7 @@ from crmlytics._frames import day_number, days_between
 from crmlytics._orders import gather
 from crmlytics._periods import ratio
 from crmlytics.snapshots._history import at_level, levels_of
+from crmlytics.snapshots._joining import beside
 
 if TYPE_CHECKING:
     from crmlytics.snapshots._history import History
@@ -51,7 +52,7 @@ def breadth(history: History) -> nw.LazyFrame[Any]:
     How many different ones a customer bought and did not give back, and the largest one's share of their amount.
     """
     levels = levels_of(history.transactions, history.products)
-    return reduce(_outer, [_breadth(history, level) for level in levels], _everybody(history))
+    return reduce(beside, [_breadth(history, level) for level in levels], _everybody(history))
 
 
 def channels(history: History) -> nw.LazyFrame[Any]:
@@ -83,10 +84,6 @@ def channels(history: History) -> nw.LazyFrame[Any]:
 
 def _everybody(history: History) -> nw.LazyFrame[Any]:
     return history.lines.select("customer_id").unique()
-
-
-def _outer(everybody: nw.LazyFrame[Any], more: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    return everybody.join(more, on="customer_id", how="left")
 
 
 def _breadth(history: History, level: str) -> nw.LazyFrame[Any]:

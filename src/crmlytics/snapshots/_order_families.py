@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 YEAR_DAYS = 365.25
 LARGEST_TREND = 3.0  # twenty-fold: more is one order against none
+LEAST_TREND_DAYS = 2  # half a day is a matter of opening hours
 ZERO, NOTHING = nw.lit(0).cast(nw.Int64), nw.lit(0.0)
 MEAN_ORDER = ratio("_ordered_amount", "_order_count")  # null where all were free
 
@@ -54,11 +55,14 @@ def trends(history: History) -> Sums:
     """``order_trend_<days>d``, ``amount_trend_<days>d``: the later half of a lookback against the earlier one.
 
     The logarithm of (later + s) / (earlier + s), at most 3 either way: one order for s, or the customer's mean order.
+    The halves of an odd number of days meet at noon; one day has none.
     """
     columns: dict[str, nw.Expr] = {}
     orders: dict[str, nw.Expr] = {}
     for days in history.lookbacks:
-        later, earlier = history.start(days // 2), history.start(days // 2 * 2)
+        if days < LEAST_TREND_DAYS:
+            continue
+        later, earlier = history.start(days / 2), history.start(days)
         for what, measure in (("order", _orders_between), ("amount", _amount_between)):
             recent, before = f"_later_{what}_{days}", f"_earlier_{what}_{days}"
             orders |= {recent: measure(later, history.cutoff), before: measure(earlier, later)}
@@ -153,12 +157,6 @@ def _lies_between(start: dt.datetime, end: dt.datetime) -> nw.Expr:
 def _log_ratio(later: nw.Expr, earlier: nw.Expr, unit: nw.Expr) -> nw.Expr:
     is_known = unit > 0
     some = nw.when(is_known).then(unit).otherwise(nw.lit(1.0))  # pandas computes both branches: no log of zero
-    trend = (_at_least_zero(later) + some).log() - (_at_least_zero(earlier) + some).log()
-    bounded = nw.when(trend > LARGEST_TREND).then(nw.lit(LARGEST_TREND)).otherwise(trend)
-    bounded = nw.when(trend < -LARGEST_TREND).then(nw.lit(-LARGEST_TREND)).otherwise(bounded)
-    return nw.when(is_known).then(bounded).otherwise(None)
-
-
-def _at_least_zero(value: nw.Expr) -> nw.Expr:
-    number = value.cast(nw.Float64)
-    return nw.when(number > 0).then(number).otherwise(NOTHING)
+    later, earlier = later.cast(nw.Float64).clip(0.0, None), earlier.cast(nw.Float64).clip(0.0, None)
+    trend = ((later + some) / (earlier + some)).log().clip(-LARGEST_TREND, LARGEST_TREND)
+    return nw.when(is_known).then(trend).otherwise(None)

@@ -70,7 +70,7 @@ class Snapshots:
         What else is known; each brings a family of features, all as of the cutoff. Of the library of ``transactions``.
     products : Products or dataframe, optional
         Says the ``category`` and ``department`` of products where the order lines do not.
-    families : list of str, optional
+    families : str or list of str, optional
         Which features, see Notes. By default all that the data allow.
     lookbacks : tuple of durations, default ("30d", "90d", "365d")
         What "lately" means in features of a window, which end in ``_30d`` and so on.
@@ -103,8 +103,9 @@ class Snapshots:
     Notes
     -----
     An order is an ``order_id`` of one customer that adds up to more than nothing, as everywhere in this package; a
-    credit note is none. An order lies where its last line known then lies; a line at the very moment of the cutoff
-    belongs to the future. Counts are Int64, words String and all other features Float64, null where unknown.
+    credit note is none. A line at the very moment of the cutoff belongs to the future. To features an order lies where
+    its last line known then lies; labels count only orders whose first line lies in their window, so that freight
+    charged later hides no churn. Counts are Int64, words String and all other features Float64, null where unknown.
 
     ===============  ==================================================================================================
     family           features
@@ -116,7 +117,7 @@ class Snapshots:
     intervals        ``mean_interval_days`` between days with an order, their ``interval_cv`` (sample standard
                      deviation by mean), ``overdue_ratio`` (recency by mean interval); null where there is no interval
     trends           ``order_trend_30d``, ``amount_trend_30d`` ...: log of the later half of a lookback by the earlier
-                     one, one order (a mean order) added to both, within -3 and 3; 0 is no change
+                     one, one order (a mean order) added to both, within -3 and 3; 0 is no change; none of one day
     seasonality      ``season_sin``, ``season_cos``: the day of the year of the cutoff; ``same_season_order_count``
                      (Float64): orders in the label window one year (365 days) earlier, null before the data begin
     breadth          ``product_count``, ``top_product_share`` (of the amount), the same of ``category`` and
@@ -130,9 +131,9 @@ class Snapshots:
     ===============  ==================================================================================================
 
     Labels are told from the lines in [cutoff + gap, cutoff + gap + horizon): ``bought`` (Boolean, an order),
-    ``future_order_count`` (Int64), ``future_amount`` (Float64, returns taken off), ``bought_<value>`` of ``targets``;
-    with contacts that have ``responded``: ``contacted`` and ``responded``; with subscriptions that have ``ended_at``:
-    ``ended`` (one ran when the window began and none when it was over).
+    ``future_order_count`` (Int64), ``future_amount`` (Float64, of all lines, returns taken off), ``bought_<value>`` of
+    ``targets``; with contacts that have ``responded``: ``contacted`` and ``responded``; with subscriptions that have
+    ``ended_at``: ``ended`` (one ran when the window began and none when it was over).
 
     A lazy engine is asked for the first and last moment of the lines (the first time a table is wanted, and not at all
     if ``observed_until`` is given); the rest is one plan.
@@ -287,13 +288,12 @@ class Snapshots:
 
     def _times(self) -> dict[str, Any]:
         active, until = self.active_within, self.observed_until
-        lookbacks = [self.lookbacks] if isinstance(self.lookbacks, (str, dt.timedelta)) else self.lookbacks
         return {
             "cutoffs": read_cutoffs(self.cutoffs, caller=CALLER),
             "horizon": _length(self.horizon, name="horizon"),
             "gap": read_length(self.gap, name="gap", caller=CALLER),
             "active_within": active if active is None else _length(active, name="active_within"),
-            "lookbacks": tuple(sorted({_length(value, name="lookbacks") for value in lookbacks})),
+            "lookbacks": _lengths(self.lookbacks, name="lookbacks"),
             "observed_until": until if until is None else as_moment(until, name="observed_until", caller=CALLER),
         }
 
@@ -376,3 +376,8 @@ class Snapshots:
 
 def _length(value: Any, *, name: str) -> dt.timedelta:
     return dt.timedelta(days=as_days(value, name=name, caller=CALLER))
+
+
+def _lengths(values: Any, *, name: str) -> tuple[dt.timedelta, ...]:
+    several = hasattr(values, "__iter__") and not isinstance(values, str)
+    return tuple(sorted({_length(value, name=name) for value in (values if several else [values])}))

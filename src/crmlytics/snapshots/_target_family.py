@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 from crmlytics._frames import days_between
 from crmlytics._orders import gather
 from crmlytics.snapshots._history import at_level
-from crmlytics.snapshots._joining import Part
+from crmlytics.snapshots._joining import Part, beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ def target_features(history: History, targets: Mapping[str, tuple[Any, ...]]) ->
     recency is null where it never was.
     """
     customers = history.lines.select("customer_id").unique()
-    return Part(reduce(_beside, [_bought(history, *target) for target in targets.items()], customers), _fills)
+    return Part(reduce(beside, [_bought(history, *target) for target in targets.items()], customers), _fills)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -46,10 +46,6 @@ def _bought(history: History, level: str, values: tuple[Any, ...]) -> nw.LazyFra
 
 def _of(value: Any, level: str, name: str) -> nw.Expr:
     return nw.when(nw.col(level) == value).then(nw.col(name))
-
-
-def _beside(customers: nw.LazyFrame[Any], more: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    return customers.join(more, on="customer_id", how="left")
 
 
 def _fills(columns: Iterable[str]) -> dict[str, int]:

@@ -88,8 +88,9 @@ def audit_leakage(
     dated after the cutoff   dates at or after the cutoff, days below zero
     cutoff day               recencies of 0 days at a midnight cutoff; columns that equal a sum, count or date of orders
                              through the cutoff day
-    later facts              columns that equal a sum, count, mean or date of the orders through the label window or the
-                             whole history, and not before the cutoff
+    later facts              columns that equal a sum, count, mean, largest line or date of the orders through the label
+                             window or the whole history, or rank customers as it does (by a logarithm, say), and not
+                             one before the cutoff
     as of today              columns that no cutoff changes (an error if their name speaks of orders), names such as
                              ``current_plan`` or ``churn_reason`` (warning)
     attributes               attributes of a table of customers without ``valid_from`` (warning), or that are not those
