@@ -120,6 +120,14 @@ def test_cutoffs_go_back_as_far_as_the_data_or_a_year():
     assert early[0] - dt.datetime(2023, 1, 1) >= dt.timedelta(days=60)
 
 
+def test_families_may_leave_out_what_rules_and_seasons_are_told_from():
+    found = score_churn(ORDERS, as_of=AS_OF, families=["recency", "frequency"], **QUICK)
+    assert set(found.model.feature_names_in_) == {
+        "recency_days", "order_count", "order_count_30d", "order_count_90d", "order_count_365d",
+    }  # fmt: skip
+    assert "total_amount" not in found.scores.columns
+
+
 # -- rivals --------------------------------------------------------------------------------------------------------
 
 

@@ -282,7 +282,7 @@ def test_the_weightiest_reasons_are_said_in_words():
         ("a", 1, "city", "Opole", "lowers", "city = Opole (odds x 0.25)"),
         ("a", 2, "recency_days", "210", "raises", "recency_days = 210 (odds x 2)"),
         ("b", 1, "recency_days", "missing", "raises", "recency_days is missing (odds x 1.35)"),
-        ("b", 2, "amount", "1e+06", "lowers", "amount = 1e+06 (odds x 0.741)"),
+        ("b", 2, "amount", "1000000", "lowers", "amount = 1000000 (odds x 0.741)"),
     ]  # c has no reasons; of reasons that weigh the same, the earlier feature comes first
     assert columns["odds_factor"] == pytest.approx([1 / 4, 2, np.exp(0.3), np.exp(-0.3)])
     assert columns["contribution"] == pytest.approx(np.log(columns["odds_factor"]))

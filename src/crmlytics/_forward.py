@@ -73,7 +73,7 @@ def _computed(snapshots: Snapshots) -> Any:
     return pd.concat(parts).sort_values(["customer_id", "cutoff"], kind="stable").reset_index(drop=True)
 
 
-def seen_once(snapshots: Snapshots) -> list[str]:
+def seen_once(snapshots: Snapshots, panel: Any) -> list[str]:
     """Return the features of the season where the cutoffs do not go round a year: what came once is no season."""
     span = snapshots.cutoffs[-1] - snapshots.cutoffs[0]
-    return [] if span.days >= YEAR_DAYS else list(SEASON)
+    return [] if span.days >= YEAR_DAYS else [name for name in SEASON if name in panel]

@@ -65,10 +65,11 @@ def horizon_table(
     ...     "customer_id": ["a", "a", "a", "b", "b"], "order_id": [1, 2, 3, 4, 5], "amount": 5.0,
     ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-01-21", "2024-02-10", "2024-01-01", "2024-02-25"]),
     ... })
-    >>> horizon_table(orders, as_of="2024-03-01", horizons=["30d", "60d"])
+    >>> horizon_table(orders, as_of="2024-03-01", horizons=["30d", "55d", "60d"]).round(3)
        horizon_days  returned_share  returned_of_known_share  suggested
-    0            30            0.40                     0.40      False
-    1            60             NaN                      NaN      False
+    0            30           0.667                    0.667      False
+    1            55           1.000                    1.000       True
+    2            60             NaN                      NaN      False
     """
     caller = "horizon_table"
     several = [horizons] if isinstance(horizons, (str, dt.timedelta)) else horizons

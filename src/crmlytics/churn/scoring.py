@@ -168,7 +168,7 @@ def score_churn(
     panel, rules = labelled_panel(snapshots, purchases)
     panel, baselines = _with_silence(panel.assign(churned=~panel["bought"].astype(bool)), rules, snapshots)
     fitted = ChurnModel(
-        purge=wait, exclude=seen_once(snapshots), baselines=baselines, model=model, monotone=monotone,
+        purge=wait, exclude=seen_once(snapshots, panel), baselines=baselines, model=model, monotone=monotone,
         random_state=random_state,
     ).fit(panel)  # fmt: skip
     features = snapshots.features_table(today)

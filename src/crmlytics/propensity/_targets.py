@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import enter
+from crmlytics._kernels.classification import probability_of
 from crmlytics._validation import warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.propensity.modelling import PropensityModel
@@ -119,7 +120,7 @@ def _scored(
     parts = []
     for rank, (target, (model, base_rate)) in enumerate(fitted.items()):
         odds = model.log_odds(model.encoder.design(table, caller=caller).matrix)
-        probability = 1 / (1 + np.exp(-odds))
+        probability = probability_of(odds)
         columns = {"rank": rank, "target": target, "buy_probability": probability, "lift": probability / base_rate}
         parts.append(table[list(key)].assign(**columns, past_order_count=table[f"{COUNT}{target}"]))
     return pd.concat(parts, ignore_index=True)

@@ -240,8 +240,9 @@ def score_propensity(
     )  # fmt: skip
     panel, rules = labelled_panel(snapshots, purchases)
     features = snapshots.features_table(today)
-    season = [name for name in seen_once(snapshots) if name in panel]
-    settings: dict[str, Any] = {"purge": wait + answers, "exclude": season, "random_state": random_state}
+    settings: dict[str, Any] = {
+        "purge": wait + answers, "exclude": seen_once(snapshots, panel), "random_state": random_state,
+    }  # fmt: skip
     if model is None:
         model = "logistic" if targets else "auto"
     if targets:
