@@ -292,6 +292,20 @@ def test_a_column_that_tells_the_outcome_is_named(table):
         churn_model().fit(leaking)
 
 
+def test_a_word_that_nearly_everybody_has_tells_nothing(table):
+    rare = table.assign(country=np.where(table.index % 150, "PL", "DE"))
+    with warnings.catch_warnings(action="error"):
+        model = churn_model().fit(rare)
+    assert "country" in model.feature_names_in_
+
+
+def test_weights_follow_their_rows(smooth, table):
+    mixed = table.sample(frac=1, random_state=0)
+    weight = np.where(mixed["tenure_months"] > 30, 3.0, 1.0)
+    wanted = roc_auc_score(mixed["churned"], smooth.decision_function(mixed), sample_weight=weight)
+    assert smooth.score(mixed, sample_weight=weight) == pytest.approx(wanted)
+
+
 def test_labels_of_a_panel_are_no_features(table):
     panel = table.assign(bought=~table["churned"], future_order_count=1, future_amount=2.0, bought_DAIRY=table["plan"])
     with warnings.catch_warnings(action="error"):

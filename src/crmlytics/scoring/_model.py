@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from crmlytics._frames import columns_of, enter
+from crmlytics._frames import columns_of, enter, to_pandas
 from crmlytics._kernels.classification import auc, probability_of
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_count, did_you_mean, warn
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 FEWEST = 10  # outcomes of the rarer kind: with fewer there is nothing to learn from
 TELLS_ALL = 0.995  # the AUC of a single column: nothing known beforehand is so good
 LOOKED_AT = 20_000  # rows
+WEIGHT = "_sample_weight"
 MOST_CUTOFFS = 60  # on a card
 
 
@@ -186,8 +187,7 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, lessons: Lessons, encoder: Encoder, models: Mapping[str, Any], rows: Rows) -> None:
         learnt = learn(lessons, encoder, models, random_state=self.random_state)
-        for stale in ("evaluation_", "importance_"):
-            self.__dict__.pop(stale, None)
+        self.__dict__.pop("evaluation_", None)  # of an earlier fit
         self.fitted_ = learnt.fitted
         self.selection_, self.chosen_on_ = learnt.log_losses, learnt.chosen_on
         self.predictions_ = tuple(replace(one, noun=self.noun) for one in learnt.predictions)
@@ -217,9 +217,12 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the area under the ROC curve."""
         caller = f"{type(self).__name__}.score"
+        if sample_weight is not None:  # rows come out of _rows in the order of their key, and so must weights
+            X = _with_column(X, sample_weight, WEIGHT, caller=caller)
         rows = self._rows(X, y, caller=caller)
         outcome = read_outcome(column_of(rows, self.target, what="target", caller=caller), self.target, caller=caller)
-        return auc(outcome, self.decision_function(rows.table), sample_weight)
+        weight = None if sample_weight is None else rows.table[WEIGHT].to_numpy()
+        return auc(outcome, self.decision_function(rows.table), weight)
 
     def score_table(self, X: Any) -> Any:
         """Score a table of any engine; on Spark where the data are, elsewhere batch by batch.
@@ -352,7 +355,7 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _rows(self, X: Any, y: Any, *, caller: str) -> Rows:
         if y is not None:
-            X = _with_outcome(X, y, self.target, caller=caller)
+            X = _with_column(X, y, self.target, caller=caller)
         self._check_key(X, caller=caller)
         return read_rows(X, key=self.key_names, caller=caller)
 
@@ -404,8 +407,6 @@ class ScoringModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _design(self, X: Any, *, caller: str) -> Design:
         check_is_fitted(self, "fitted_")
-        from crmlytics._frames import to_pandas
-
         return self.fitted_.encoder.design(to_pandas(X, caller=caller), caller=caller)
 
 
@@ -430,14 +431,12 @@ def _both(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([1 - probability, probability])
 
 
-def _with_outcome(X: Any, y: Any, target: str, *, caller: str) -> Any:
-    from crmlytics._frames import to_pandas
-
+def _with_column(X: Any, values: Any, name: str, *, caller: str) -> Any:
     table = to_pandas(X, caller=caller)
-    if len(table) != len(y):
-        msg = f"{caller}: X has {len(table):,} rows and y {len(y):,}."
+    if len(table) != len(values):
+        msg = f"{caller}: X has {len(table):,} rows, and {len(values):,} values came with it."
         raise SchemaError(msg)
-    return table.assign(**{target: np.asarray(y)})
+    return table.assign(**{name: np.asarray(values)})
 
 
 def _warn_of_oracles(design: Design, outcome: NDArray[np.bool_], *, caller: str) -> None:
@@ -446,16 +445,20 @@ def _warn_of_oracles(design: Design, outcome: NDArray[np.bool_], *, caller: str)
     matrix, outcome = design.matrix[::step], outcome[::step]
     found = []
     for feature, values in zip(design.features, matrix.T, strict=True):
-        scores = values if feature.levels is None else _rates(values, outcome)
-        filled = np.where(np.isnan(scores), np.inf, scores)  # what is missing lies at one end, then at the other
-        both = [auc(outcome, filled), auc(outcome, np.where(np.isnan(scores), -np.inf, scores))]
-        if max(both + [1 - value for value in both]) >= TELLS_ALL:
+        area = _number_area(values, outcome) if feature.levels is None else auc(outcome, _rates(values, outcome))
+        if area >= TELLS_ALL:
             found.append(feature.name)
     if found:
         warn(
             f"{caller}: {found} alone tell the outcome all but exactly. Such columns are mostly filled in after it. "
             f"Look where they come from, and leave them out: exclude={found}."
         )
+
+
+def _number_area(values: NDArray[np.float64], outcome: NDArray[np.bool_]) -> float:
+    """Return how well a number ranks the outcome, rising or falling, what is missing at one end or at the other."""
+    areas = [auc(outcome, np.where(np.isnan(values), end, values)) for end in (np.inf, -np.inf)]
+    return max([*areas, *[1 - area for area in areas]])
 
 
 def _rates(codes: NDArray[np.float64], outcome: NDArray[np.bool_]) -> NDArray[np.float64]:
