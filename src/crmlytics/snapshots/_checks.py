@@ -11,7 +11,16 @@ from crmlytics._frames import collect
 from crmlytics._validation import as_moment, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.snapshots._history import CALLER
-from crmlytics.tables import Contacts, Customers, Events, Products, Subscriptions, Tickets, check_same_ids
+from crmlytics.tables import (
+    Contacts,
+    Customers,
+    Events,
+    Products,
+    Subscriptions,
+    Tickets,
+    check_same_engine,
+    check_same_ids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,14 +43,9 @@ DAY = dt.timedelta(days=1)
 def bind_others(given: Mapping[str, Any], transactions: Transactions) -> dict[str, Contract]:
     """Bind the tables beside the transactions; all of one library, with ids of one kind."""
     tables = {name: OTHERS[name].bind(table) for name, table in given.items()}
+    check_same_engine({"transactions": transactions, **tables}, caller=CALLER)
     for name, table in tables.items():
         table.need("product_id" if name == "products" else "customer_id", caller=CALLER)
-        if table.engine.implementation is not transactions.engine.implementation:
-            msg = (
-                f"{CALLER}: transactions is a {transactions.engine.name} table and {name} a {table.engine.name} "
-                "table. Give both as the same kind of table."
-            )
-            raise SchemaError(msg)
         for role in ("customer_id", "product_id"):
             check_same_ids([transactions, table], role=role, caller=CALLER)
     return tables
