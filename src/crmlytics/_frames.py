@@ -185,6 +185,18 @@ def days_between(moment: nw.Expr, later: dt.datetime) -> nw.Expr:
     return nw.lit(later.date().toordinal() - dt.date(1970, 1, 1).toordinal()).cast(nw.Int64) - day_number(moment)
 
 
+def check_same_kind(engines: Mapping[str, Engine], *, caller: str) -> None:
+    """Refuse to join tables of different libraries; they are named as the arguments they came as."""
+    (first, engine), *others = engines.items()
+    for name, other in others:
+        if other.implementation is not engine.implementation:
+            msg = (
+                f"{caller}: {first} is a {engine.name} table and {name} a {other.name} table. "
+                "Give both as the same kind of table."
+            )
+            raise SchemaError(msg)
+
+
 def _refuse_repeated_columns(native: Any, *, caller: str) -> None:
     if type(native).__module__.startswith("polars"):  # has none, and asking a LazyFrame costs
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import columns_of, enter, in_words
+from crmlytics._frames import check_same_kind, columns_of, enter, in_words
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Customers
 
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 def enter_segments(segments: Any, table: Contract, *, caller: str) -> nw.LazyFrame[Any]:
     """Bring in who is in which segment; a customer without a segment is left out."""
     customers, lines = _customers(segments, caller=caller), type(table).__name__.lower()
-    if customers.engine.implementation is not table.engine.implementation:
-        msg = (
-            f"{caller}: segments is a {customers.engine.name} table and {lines} a {table.engine.name} table. "
-            "Give both as the same kind of table."
-        )
-        raise SchemaError(msg)
+    check_same_kind({"segments": customers.engine, lines: table.engine}, caller=caller)
     found, wanted = customers.id_kind("customer_id"), table.id_kind("customer_id")
     if found != wanted:
         msg = (

@@ -20,7 +20,7 @@ from crmlytics._validation import check_choice
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["Contacts", "Customers", "Events", "Leads", "Products", "Subscriptions", "Tickets", "Transactions"]
 
@@ -509,18 +509,6 @@ def check_same_ids(contracts: Iterable[Contract], *, role: str, caller: str) -> 
         listed = ", ".join(f"{kind} in {name}" for name, kind in kinds.items())
         msg = f"{caller}: {role} is {listed}. Give both the same kind, for example with .astype(str) on both sides."
         raise SchemaError(msg)
-
-
-def check_same_engine(contracts: Mapping[str, Contract], *, caller: str) -> None:
-    """Refuse to join tables of different libraries; ``contracts`` are named as the arguments they came as."""
-    (first, table), *others = contracts.items()
-    for name, other in others:
-        if other.engine.implementation is not table.engine.implementation:
-            msg = (
-                f"{caller}: {first} is a {table.engine.name} table and {name} a {other.engine.name} table. "
-                "Give both as the same kind of table."
-            )
-            raise SchemaError(msg)
 
 
 def _ends_before_start(contract: Contract, start: str, end: str, *, days_count: bool = False) -> list[Reason]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import collect, columns_of, day_number, days_between, enter
+from crmlytics._frames import check_same_kind, collect, columns_of, day_number, days_between, enter
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import as_days, as_moment, did_you_mean, warn
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL, CUSTOMER, word_of
 from crmlytics.exceptions import SchemaError
-from crmlytics.tables import Contacts, Customers, Events, Transactions, check_same_engine, check_same_ids
+from crmlytics.tables import Contacts, Customers, Events, Transactions, check_same_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ def outcome_table(
     tables: dict[str, Contract] = {"contacts": Contacts.bind(contacts), "outcomes": _bind_outcomes(outcomes)}
     if customers is not None:
         tables["customers"] = Customers.bind(customers)
-    check_same_engine(tables, caller=CALLER)
+    check_same_kind({name: table.engine for name, table in tables.items()}, caller=CALLER)
     check_same_ids(tables.values(), role=CUSTOMER, caller=CALLER)
     assigned = _assigned(tables["contacts"].before(moment), word_of(control))
     assigned = _with_windows_over(assigned, windows[""], moment)

@@ -54,16 +54,6 @@ def enter_customers(
     return plan, engine
 
 
-def check_same_kind(one: Engine, other: Engine, *, names: tuple[str, str], caller: str) -> None:
-    """Refuse to join tables of two libraries."""
-    if one.implementation is not other.implementation:
-        msg = (
-            f"{caller}: {names[0]} is a {one.name} table and {names[1]} a {other.name} table. "
-            "Give both as the same kind of table."
-        )
-        raise SchemaError(msg)
-
-
 def check_same_id(one: nw.LazyFrame[Any], other: nw.LazyFrame[Any], *, names: tuple[str, str], caller: str) -> None:
     """Refuse to join whole numbers with text: 12346 is not "12346"."""
     kinds = [frame.collect_schema()["customer_id"] for frame in (one, other)]

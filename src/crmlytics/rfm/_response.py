@@ -9,10 +9,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from scipy import stats
 
-from crmlytics._frames import Implementation, collect, columns_of, enter
+from crmlytics._frames import Implementation, check_same_kind, collect, columns_of, enter
 from crmlytics._validation import check_amount, check_choice, check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.rfm._entering import check_same_id, check_same_kind, enter_scores
+from crmlytics.rfm._entering import check_same_id, enter_scores
 from crmlytics.tables import Contacts
 
 NO_SCORE = "(no score)"
@@ -105,7 +105,7 @@ def _answered(scores: Any, responses: Any, by: str, caller: str) -> tuple[nw.Laz
     known, engine = enter_scores(scores, words=[by], caller=caller)
     contacts = responses if isinstance(responses, Contacts) else Contacts.bind(_with_flags(responses, caller))
     names = ("scores", "responses")
-    check_same_kind(engine, contacts.engine, names=names, caller=caller)
+    check_same_kind(dict(zip(names, (engine, contacts.engine), strict=True)), caller=caller)
     plan = contacts.need("customer_id", "responded", caller=caller)
     check_same_id(known, plan, names=names, caller=caller)
     plan = plan.with_columns(nw.col("responded").fill_null(value=False).cast(nw.Int64))

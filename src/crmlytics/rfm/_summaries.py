@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics.rfm._entering import MEASURES, check_same_id, check_same_kind, enter_scores
+from crmlytics._frames import check_same_kind
+from crmlytics.rfm._entering import MEASURES, check_same_id, enter_scores
 from crmlytics.rfm._segments import ACTIONS, chosen_text, segment_position
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def migration_table(before: Any, after: Any) -> Any:
     caller = "migration_table"
     (old, engine), (new, other) = (enter_scores(table, words=["segment"], caller=caller) for table in (before, after))
     names = ("before", "after")
-    check_same_kind(engine, other, names=names, caller=caller)
+    check_same_kind(dict(zip(names, (engine, other), strict=True)), caller=caller)
     check_same_id(old, new, names=names, caller=caller)
     segment = nw.col("segment").fill_null(NO_SEGMENT)  # before the join, which makes nulls of its own
     moves = (

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import collect
+from crmlytics._frames import check_same_kind, collect
 from crmlytics._validation import as_moment, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.snapshots._history import CALLER
-from crmlytics.tables import (
-    Contacts,
-    Customers,
-    Events,
-    Products,
-    Subscriptions,
-    Tickets,
-    check_same_engine,
-    check_same_ids,
-)
+from crmlytics.tables import Contacts, Customers, Events, Products, Subscriptions, Tickets, check_same_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +34,9 @@ DAY = dt.timedelta(days=1)
 def bind_others(given: Mapping[str, Any], transactions: Transactions) -> dict[str, Contract]:
     """Bind the tables beside the transactions; all of one library, with ids of one kind."""
     tables = {name: OTHERS[name].bind(table) for name, table in given.items()}
-    check_same_engine({"transactions": transactions, **tables}, caller=CALLER)
+    check_same_kind(
+        {"transactions": transactions.engine} | {name: table.engine for name, table in tables.items()}, caller=CALLER
+    )
     for name, table in tables.items():
         table.need("product_id" if name == "products" else "customer_id", caller=CALLER)
         for role in ("customer_id", "product_id"):
