@@ -579,6 +579,31 @@ def test_columns_of_mixed_python_objects_are_refused(role, values, message):
         crm.Transactions(sales, **{**ROLES, role: "Bad"})
 
 
+@pytest.mark.parametrize(
+    "values", [[True, None, False], [1.0, None, 0.0], [1, None, 0], pd.Series([True, None, False], dtype="boolean")]
+)
+def test_flags_with_gaps_are_read_as_pandas_exports_them(values):
+    customers = crm.Customers(pd.DataFrame({"customer_id": [1, 2, 3], "consent": values}))
+    read = customers.need("consent", caller="test").collect()["consent"].to_list()
+    assert [None if pd.isna(value) else bool(value) for value in read] == [True, None, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([True, "no", None], r"column 'consent' holds 'no', expected true or false. Say which value is true"),
+        ([0.7, None, 0.2], r"column 'consent' holds 0.7, expected true or false"),
+        (
+            ["yes", "no", None],
+            r"holds String, expected true or false. Say which value is true, such as column == \"yes\"",
+        ),
+    ],
+)
+def test_columns_that_are_no_flags_are_refused(values, message):
+    with pytest.raises(SchemaError, match=message):
+        crm.Customers(pd.DataFrame({"customer_id": [1, 2, 3], "consent": values}))
+
+
 # -- refusals: the data --------------------------------------------------------------------------------------------
 
 

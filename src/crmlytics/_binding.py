@@ -148,7 +148,9 @@ def _settle(
     def of(kind: Kind) -> list[str]:
         return [column for role, column in sources.items() if kinds[role] is kind]
 
-    frame = settle_objects(frame, ids=of(Kind.ID), numbers=of(Kind.NUMBER), moments=of(Kind.MOMENT), caller=caller)
+    frame = settle_objects(
+        frame, ids=of(Kind.ID), numbers=of(Kind.NUMBER), moments=of(Kind.MOMENT), flags=of(Kind.FLAG), caller=caller
+    )
     return settle_float_ids(
         frame, [sources[role] for role in optional if kinds.get(role) is Kind.ID and role in sources]
     )
@@ -221,6 +223,8 @@ def _canonical(column: str, dtype: Any, kind: Kind, *, where: str) -> nw.Expr:
     target = _TARGETS[kind](dtype)
     if target is None:
         hint = " Convert it first, for example with pandas.to_numeric." if dtype == nw.String else ""
+        if kind is Kind.FLAG:
+            hint = ' Say which value is true, such as column == "yes", or column == 1.'
         msg = f"{where}: the column holds {dtype}, expected {kind.value}.{hint}"
         raise SchemaError(msg)
     if kind is Kind.FLAG and dtype != nw.Boolean:

@@ -23,7 +23,13 @@ SPARK_DIRECTIVES = {
 
 
 def settle_objects(
-    frame: nw.LazyFrame[Any], *, ids: Iterable[str], numbers: Iterable[str], moments: Iterable[str], caller: str
+    frame: nw.LazyFrame[Any],
+    *,
+    ids: Iterable[str] = (),
+    numbers: Iterable[str] = (),
+    moments: Iterable[str] = (),
+    flags: Iterable[str] = (),
+    caller: str,
 ) -> nw.LazyFrame[Any]:
     """Give pandas columns of Python objects the kind their values have; other engines have no such columns."""
     if frame.implementation is not Implementation.PANDAS:
@@ -32,11 +38,12 @@ def settle_objects(
 
     table = frame.collect().to_native()
     settled: dict[str, Any] = {}
-    for columns, settle in ((ids, _settle_id), (numbers, _settle_number), (moments, _settle_moment)):
+    kinds = ((ids, _settle_id), (numbers, _settle_number), (moments, _settle_moment), (flags, _settle_flag))
+    for columns, settle in kinds:
         for column in columns:
             if isinstance(table[column].dtype, pd.CategoricalDtype) and table[column].cat.categories.dtype.kind in "iu":
                 settled[column] = table[column].astype("Int64")  # as the engines that have no categories of numbers do
-            elif table[column].dtype == object:
+            elif table[column].dtype == object or (settle is _settle_flag and table[column].dtype.kind == "f"):
                 settled[column] = settle(table[column], f"{caller}: column {column!r}")
     return plan_of(table.assign(**settled)) if settled else frame
 
@@ -144,6 +151,18 @@ def _settle_number(values: Any, where: str) -> Any:
     else:
         msg = f"{where} holds text such as {text!r}, expected numbers. Convert it first: pandas.to_numeric(...)."
     raise SchemaError(msg)
+
+
+def _settle_flag(values: Any, where: str) -> Any:
+    """Read True, False and None, or 1.0, 0.0 and NaN: so flags come where some are missing."""
+    strange = [value for value in values.dropna().unique().tolist() if isinstance(value, str) or value not in {0, 1}]
+    if strange:
+        msg = (
+            f"{where} holds {strange[0]!r}, expected true or false. Say which value is true, such as "
+            f'column == {strange[0]!r}, or column.map({{"yes": True, "no": False}}) where some are missing.'
+        )
+        raise SchemaError(msg)
+    return values.astype("boolean")
 
 
 def _settle_moment(values: Any, where: str) -> Any:
