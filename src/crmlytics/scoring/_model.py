@@ -22,6 +22,7 @@ from crmlytics.scoring._encoding import learn_encoder, looks_like_id
 from crmlytics.scoring._evaluation import Evaluation, evaluate_predictions
 from crmlytics.scoring._fitting import Lessons, held_out, learn
 from crmlytics.scoring._importance import importance_columns
+from crmlytics.scoring._oracles import LOOKED_AT, telling_columns
 from crmlytics.scoring._persistence import save_model
 from crmlytics.scoring._reading import (
     column_of,
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from crmlytics.scoring._reading import Rows
 
 FEWEST = 10  # outcomes of the rarer kind: with fewer there is nothing to learn from
-TELLS_ALL = 0.995  # the AUC of a single column: nothing known beforehand is so good
-LOOKED_AT = 20_000  # rows
 WEIGHT = "_sample_weight"
 MOST_CUTOFFS = 60  # on a card
 
@@ -441,29 +440,9 @@ def _with_column(X: Any, values: Any, name: str, *, caller: str) -> Any:
 
 def _warn_of_oracles(design: Design, outcome: NDArray[np.bool_], *, caller: str) -> None:
     """Warn of columns that tell the outcome by themselves."""
-    step = max(len(outcome) // LOOKED_AT, 1)
-    matrix, outcome = design.matrix[::step], outcome[::step]
-    found = []
-    for feature, values in zip(design.features, matrix.T, strict=True):
-        area = _number_area(values, outcome) if feature.levels is None else auc(outcome, _rates(values, outcome))
-        if area >= TELLS_ALL:
-            found.append(feature.name)
+    found = telling_columns(design, outcome)
     if found:
         warn(
             f"{caller}: {found} alone tell the outcome all but exactly. Such columns are mostly filled in after it. "
             f"Look where they come from, and leave them out: exclude={found}."
         )
-
-
-def _number_area(values: NDArray[np.float64], outcome: NDArray[np.bool_]) -> float:
-    """Return how well a number ranks the outcome, rising or falling, what is missing at one end or at the other."""
-    areas = [auc(outcome, np.where(np.isnan(values), end, values)) for end in (np.inf, -np.inf)]
-    return max([*areas, *[1 - area for area in areas]])
-
-
-def _rates(codes: NDArray[np.float64], outcome: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the rate of each row's level, without the row itself: a level of one row tells nothing."""
-    code = np.where(np.isnan(codes), codes[~np.isnan(codes)].max(initial=0) + 1, codes).astype(np.int64)
-    others = np.bincount(code)[code] - 1
-    positive = np.bincount(code, outcome)[code] - outcome
-    return np.where(others > 0, positive / np.maximum(others, 1), outcome.mean())
