@@ -40,7 +40,10 @@ READY = _ready_table()
 LEADS = {"lead_id": READY["customer_id"], **{name: READY[name] for name in ("tenure_days", "plan")}}
 LEADS["converted"] = READY["churned"]
 CONTRACTS = {name: READY[name] for name in ("customer_id", "tenure_days", "churned")}
+CAMPAIGN = _with_outcome("converted")
+CAMPAIGN["arm"] = ["mail", "control"] * (len(CAMPAIGN["converted"]) // 2)
 SMOOTH = {"model": "logistic"}  # trees are tried in test_scoring_model.py
+ONE_LEARNER = {"learner": "t"}  # what mixes them is tried in test_campaigns_uplift_model.py
 EXAMPLES = {
     "BetaDiscreteWeibullModel": (TENURES, {"horizon": 6}),
     "BetaGeoBetaBinomModel": (OPPORTUNITIES, {"horizon": 6, "discount_rate": 0.01}),
@@ -60,10 +63,13 @@ EXAMPLES = {
     "RFMSegmenter": (RFM, {}),
     "ScoringModel": (_with_outcome("target"), {}),
     "ShiftedBetaGeoModel": (TENURES, {"horizon": 6}),
+    "UpliftModel": (CAMPAIGN, {}),
 }
 
 
 def made(kind):
+    if kind is crm.campaigns.UpliftModel:
+        return kind(**ONE_LEARNER)
     return kind(**SMOOTH) if issubclass(kind, crm.scoring.ScoringModel) else kind()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crmlytics import (
         affinity,
+        campaigns,
         churn,
         clickstream,
         clv,
@@ -54,6 +55,7 @@ __all__ = [
     "Tickets",
     "Transactions",
     "affinity",
+    "campaigns",
     "churn",
     "clickstream",
     "clv",

@@ -17,6 +17,8 @@ from crmlytics.metrics._columns import as_numbers, check_probabilities
 from crmlytics.metrics._offer import Acceptance, check_values
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
@@ -114,13 +116,9 @@ def read_limits(*, budget: Any, capacity: Any, holdout_share: Any, random_state:
 
 def read_scores(scores: Any, *, key: str, probability: str, value: Any, value_name: str, caller: str) -> Scores:
     """Read a table of scores; ``value`` is a number, or the name of a column of numbers."""
-    frame, engine = enter(scores, caller=caller)
     roles = {"key": key, "probability": probability} | ({value_name: value} if isinstance(value, str) else {})
-    _check_names(roles, columns_of(frame), caller=caller)
-    dtype = frame.collect_schema()[key]
-    ids_of = nw.col(key) if dtype.is_float() else id_column(key, dtype, caller=caller)
-    rows = collect(frame.select(ids_of, *list(roles.values())[1:]).sort(key)).to_pandas()
-    ids = _check_ids(rows[key], key=key, caller=caller)
+    _check_roles(roles, caller=caller)
+    engine, ids, rows = read_rows(scores, key=key, columns=list(roles.values())[1:], caller=caller)
     chance = as_numbers(rows[probability], name=repr(probability), caller=caller)
     check_probabilities(chance, name=repr(probability), caller=caller)
     if isinstance(value, str):
@@ -128,6 +126,22 @@ def read_scores(scores: Any, *, key: str, probability: str, value: Any, value_na
     else:
         amounts = np.full(len(ids), check_amount(value, name=value_name, caller=caller))
     return Scores(engine, key, probability, ids, chance, amounts)
+
+
+def read_rows(
+    table: Any, *, key: str, columns: Iterable[str], name: str = "scores", caller: str
+) -> tuple[Engine, NDArray[Any], pd.DataFrame]:
+    """Read columns of a table of one row per customer, sorted by id: the kind of table, the ids, the columns."""
+    frame, engine = enter(table, caller=caller)
+    wanted, there = list(dict.fromkeys([key, *columns])), columns_of(frame)
+    missing = [column for column in wanted if column not in there]
+    if missing:
+        msg = f"{caller} needs {missing}.{did_you_mean(missing[0], there)} Columns: {there}"
+        raise MissingColumnsError(msg)
+    dtype = frame.collect_schema()[key]
+    ids_of = nw.col(key) if dtype.is_float() else id_column(key, dtype, caller=caller)
+    rows = collect(frame.select(ids_of, *wanted[1:]).sort(key)).to_pandas()
+    return engine, _check_ids(rows[key], key=key, name=name, caller=caller), rows
 
 
 def targets(campaign: Campaign, limits: Limits) -> Any:
@@ -212,24 +226,20 @@ def _shares_of(ids: NDArray[Any], random_state: int) -> Vector:
     return np.asarray(hashed, np.float64) / 2.0**64
 
 
-def _check_names(roles: dict[str, str], columns: list[str], *, caller: str) -> None:
-    """Check that the columns are there, and that none has two roles."""
+def _check_roles(roles: dict[str, str], *, caller: str) -> None:
+    """Check that no column has two roles, or the name of one that is computed."""
     names = list(roles.values())
-    missing = [name for name in names if name not in columns]
-    if missing:
-        msg = f"{caller} needs {missing}.{did_you_mean(missing[0], columns)} Columns: {columns}"
-        raise MissingColumnsError(msg)
     taken = [name for name in names if name in COMPUTED]
     if taken:
         raise SchemaError(f"{caller}: {taken} are names of columns of the result. Rename them first.")
     twice = [f"{role}={name!r}" for role, name in roles.items() if names.count(name) > 1]
     if twice:
-        raise SchemaError(f"{caller}: {' and '.join(twice)} are the same column. Expected one each, of {columns}")
+        raise SchemaError(f"{caller}: {' and '.join(twice)} are the same column. Expected one each.")
 
 
-def _check_ids(ids: pd.Series[Any], *, key: str, caller: str) -> NDArray[Any]:
+def _check_ids(ids: pd.Series[Any], *, key: str, name: str, caller: str) -> NDArray[Any]:
     if not len(ids):
-        raise SchemaError(f"{caller}: scores has no rows. Expected one row per customer.")
+        raise SchemaError(f"{caller}: {name} has no rows. Expected one row per customer.")
     if ids.isna().any():
         raise SchemaError(f"{caller}: {key!r} is missing in {int(ids.isna().sum()):,} rows.")
     if pd.api.types.is_float_dtype(ids.dtype):

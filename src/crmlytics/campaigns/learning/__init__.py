@@ -1,0 +1,1 @@
+"""After campaigns: plan beside result, what worked for whom, what a programme earns."""

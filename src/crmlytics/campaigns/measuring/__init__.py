@@ -1,0 +1,1 @@
+"""What a campaign did, against its control group: effects, returns, over time."""

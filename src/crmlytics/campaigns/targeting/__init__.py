@@ -1,0 +1,1 @@
+"""Whom to contact with which offer, under a budget, and what to expect of it."""

@@ -1,0 +1,1 @@
+"""What can be said of a campaign that held nobody out, and what cannot."""
