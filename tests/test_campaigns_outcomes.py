@@ -124,8 +124,34 @@ def test_without_arms_and_campaigns_all_are_treated_by_one():
     found = outcome_table(contacts, pd.DataFrame(ORDERS), **WINDOWS)
     assert found["campaign_id"].unique().tolist() == ["campaign"]
     assert found["arm"].unique().tolist() == ["treated"]
-    with pytest.raises(SchemaError, match=r"no row has arm='control', so there is no control group .*\['treated'\]"):
+    with pytest.raises(SchemaError, match=r"no control group. Arms: \['treated'\]. So contacts without an arm are"):
         read_experiment(found, caller="test")
+
+
+def test_who_was_added_to_compare_with_is_not_treated():
+    contacts = pd.DataFrame(CONTACTS | {"arm": ["email", "not contacted", "letter", "email"]})
+    found = outcome_table(contacts, pd.DataFrame(ORDERS), **WINDOWS)
+    assert found["is_treated"].tolist() == [True, False, True]
+    assert found["contact_count"].tolist() == [2, 0, 1]
+
+
+def daily_orders(end):
+    """One order a day, from half a year before the contact."""
+    moments = pd.date_range(at(-180), end, freq="D")
+    return pd.DataFrame({"customer_id": "c", "order_id": range(len(moments)), "timestamp": moments, "amount": 1.0})
+
+
+def test_outcomes_that_end_before_the_windows_do_are_told(frame):
+    orders = {name: values.tolist() for name, values in daily_orders(at(12)).items()}
+    told = r"outcomes end on 2024-03-13, up to 17 days before the windows of 3 customers do.* as_of=.2024-03-14"
+    with pytest.warns(DataQualityWarning, match=told):
+        outcome_table(frame(CONTACTS), frame(orders), as_of="2024-06-01", horizon="30d")
+
+
+def test_a_quiet_end_is_not_told_where_orders_are_rare():
+    outcome_table(pd.DataFrame(CONTACTS), daily_orders(at(24)), as_of="2024-06-01", horizon="30d")  # five days
+    outcome_table(pd.DataFrame(CONTACTS), daily_orders(at(12)).iloc[::20], as_of="2024-06-01", horizon="30d")
+    outcome_table(pd.DataFrame(CONTACTS), pd.DataFrame(ORDERS).head(2), as_of="2024-06-01", horizon="30d")
 
 
 def test_arms_may_be_numbers(frame):
@@ -180,6 +206,11 @@ def test_order_of_rows_does_not_matter():
         ({"event": "click"}, "event='click' goes with Events, and outcomes are Transactions"),
         ({"as_of": "2020-01-01"}, "no contact lies before as_of"),
         ({"contacts": pd.DataFrame(CONTACTS | {"arm": ["x", None, "y", "x"]})}, "arm is missing in 1 contacts"),
+        ({"contacts": pd.DataFrame(CONTACTS | {"arm": [True, False, True, True]})}, "holds Boolean.* Say it in words"),
+        (
+            {"contacts": pd.DataFrame(CONTACTS).drop(columns="timestamp")},
+            r"outcome_table needs 'timestamp' of contacts.*data.assign\(timestamp=<day>\)",
+        ),
         ({"contacts": pd.DataFrame(CONTACTS | {"customer_id": [1, 2, 3, 1]})}, "customer_id is Int64 in Contacts"),
         (
             {"customers": pd.DataFrame({"customer_id": ["a"], "arm": ["x"]})},
@@ -249,7 +280,10 @@ def test_numbers_and_words_of_experiments():
     ("table", "message"),
     [
         (experiment().head(0), "the table has no rows"),
-        (experiment(arm=[1.0, 0.0, 1.0]), r"no row has arm='control'.*type control='0'"),
+        (experiment(arm=[1.0, 0.0, 1.0]), r"no row has arm='control'.*If that is '0', type control='0'"),
+        (experiment(arm=["email", "Holdout", "email"]), r"If that is 'Holdout', type control='Holdout'"),
+        (experiment(arm=["email", "letter", "email"]), r"If one of them was held out, type its name"),
+        (experiment(arm=["email"] * 3), r"Arms: \['email'\]. All were treated: nobody was held out"),
         (experiment(arm=["control"] * 3), "all 3 rows have arm='control': nobody was treated"),
         (experiment(arm=["a", None, "control"]), "'arm' is missing in 1 of 3 rows. Leave out who was in no arm"),
         (experiment(customer_id=[1, 1, 2]), "expected one row per customer_id"),

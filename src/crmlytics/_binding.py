@@ -223,6 +223,8 @@ def _canonical(column: str, dtype: Any, kind: Kind, *, where: str) -> nw.Expr:
     target = _TARGETS[kind](dtype)
     if target is None:
         hint = " Convert it first, for example with pandas.to_numeric." if dtype == nw.String else ""
+        if kind is Kind.ID and dtype == nw.Boolean:
+            hint = ' Say it in words first, such as column.map({True: "mail", False: "control"}).'
         if kind is Kind.FLAG:
             hint = ' Say which value is true, such as column == "yes", or column == 1.'
         msg = f"{where}: the column holds {dtype}, expected {kind.value}.{hint}"

@@ -14,6 +14,7 @@ from crmlytics._validation import did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.metrics._columns import as_numbers
 from crmlytics.scoring._reading import check_key, with_whole_ids
+from crmlytics.snapshots._contacts import CONTROL_ARMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 CONTROL = "control"
+NOT_CONTACTED = "not contacted"  # the arm of those whom no campaign contacted, added to compare with
+TREATED = "treated"  # the arm of all contacts, where none is named
+CONTROL_WORDS = (*CONTROL_ARMS, "none", "no", "false", "0")
 SHOWN = 5
 MISSING = "missing"
 CUSTOMER, CAMPAIGN = "customer_id", "campaign_id"
@@ -151,12 +155,7 @@ def _arms(values: pd.Series[Any], name: str, control: str, *, caller: str) -> tu
     words = words_of(values)
     found = sorted(set(words))
     if control not in found:
-        listed = f"{found[:SHOWN]}" + (" and others" if len(found) > SHOWN else "")
-        msg = (
-            f"{caller}: no row has {name}={control!r}, so there is no control group to compare with. Arms: {listed}. "
-            f"If one of these is the control group, type control={found[0]!r}."
-        )
-        raise SchemaError(msg)
+        raise SchemaError(f"{caller}: no row has {name}={control!r}, so there is no control group. {_way_out(found)}")
     if len(found) == 1:
         msg = (
             f"{caller}: all {len(words):,} rows have {name}={control!r}: nobody was treated. Expected the control "
@@ -166,3 +165,16 @@ def _arms(values: pd.Series[Any], name: str, control: str, *, caller: str) -> tu
     arms = (control, *(word for word in found if word != control))
     place = {word: code for code, word in enumerate(arms)}
     return arms, np.array([place[word] for word in words], dtype=np.int64)
+
+
+def _way_out(arms: list[str]) -> str:
+    """Say what to do where no arm is called as the control group should be."""
+    listed = f"Arms: {arms[:SHOWN]}" + (" and others." if len(arms) > SHOWN else ".")
+    if arms == [TREATED]:
+        return f"{listed} So contacts without an arm are called: name the column, Contacts(data, arm=...)."
+    likely = [arm for arm in arms if arm.lower() in CONTROL_WORDS and len(arms) > 1]
+    if likely:
+        return f"{listed} If that is {likely[0]!r}, type control={likely[0]!r}."
+    if len(arms) == 1:
+        return f"{listed} All were treated: nobody was held out."
+    return f"{listed} If one of them was held out, type its name, control=...; else nobody was."

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import check_same_kind, collect, columns_of, day_number, days_between, enter
-from crmlytics._orders import ORDER_ROLES, orders_of
-from crmlytics._validation import as_days, as_moment, did_you_mean, warn
-from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL, CUSTOMER, word_of
+from crmlytics._frames import collect, columns_of, day_number
+from crmlytics._validation import as_days, as_moment
+from crmlytics.campaigns._experiment import CONTROL, CUSTOMER, word_of
+from crmlytics.campaigns._reading import KEY, assigned, doings, read_tables, tell_silence, with_windows_over
 from crmlytics.exceptions import SchemaError
-from crmlytics.tables import Contacts, Customers, Events, Transactions, check_same_ids
+from crmlytics.tables import Customers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from crmlytics._contract import Contract
 
 CALLER = "outcome_table"
-KEY = [CAMPAIGN, CUSTOMER]
-TREATED = "treated"  # the arm of all contacts, where none is named
 COUNTS = ("order_count", "event_count")
 AMOUNTS = ("revenue_amount", "margin_amount")
 PRE = "pre_"
@@ -68,8 +66,9 @@ def outcome_table(
     Returns
     -------
     dataframe of the kind that came in, one row per campaign and customer, sorted by both
-        ``campaign_id``, ``customer_id``; ``arm`` (String); ``is_treated`` (Boolean, the arm is not the control group);
-        ``contacted_at`` (the first contact of the campaign); ``contact_count`` (Int64; 0 in the control group);
+        ``campaign_id``, ``customer_id``; ``arm`` (String); ``is_treated`` (Boolean, neither in the control group nor
+        ``"not contacted"``, as :func:`comparison_contacts` calls those whom it adds);
+        ``contacted_at`` (the first contact of the campaign); ``contact_count`` (Int64; 0 of those not treated);
         ``contact_cost_amount`` (Float64, of all contacts, where contacts have a ``cost``); ``responded`` (Boolean,
         where contacts have it: to any of them); ``converted`` (Boolean, an order or event within the horizon);
         ``order_count`` or, of events, ``event_count`` (Int64); ``revenue_amount`` (Float64, less returns; where there
@@ -86,9 +85,10 @@ def outcome_table(
     Warns
     -----
     DataQualityWarning
-        Where windows are not over at ``as_of`` (these customers are left out), and where customers were contacted in
-        several arms of one campaign: they stay in that of the first contact (intention to treat), since leaving them
-        out would leave out the contacted more often than the others.
+        Where windows are not over at ``as_of`` (these customers are left out); where the outcomes end long before the
+        windows do, as an export that stops early; and where customers were contacted in several arms of one campaign:
+        they stay in that of the first contact (intention to treat), since leaving them out would leave out the
+        contacted more often than the others.
 
     Notes
     -----
@@ -116,162 +116,24 @@ def outcome_table(
     """
     moment = as_moment(as_of, caller=CALLER)
     windows = {"": as_days(horizon, caller=CALLER), PRE: as_days(pre_period, name="pre_period", caller=CALLER)}
-    tables: dict[str, Contract] = {"contacts": Contacts.bind(contacts), "outcomes": _bind_outcomes(outcomes)}
-    if customers is not None:
-        tables["customers"] = Customers.bind(customers)
-    check_same_kind({name: table.engine for name, table in tables.items()}, caller=CALLER)
-    check_same_ids(tables.values(), role=CUSTOMER, caller=CALLER)
-    assigned = _assigned(tables["contacts"].before(moment), word_of(control))
-    assigned = _with_windows_over(assigned, windows[""], moment)
-    done, figures = _doings(tables["outcomes"].before(moment), event)
-    table = _counted(assigned, done, figures, windows)
+    others = {} if customers is None else {"customers": Customers.bind(customers)}
+    tables = read_tables(contacts, outcomes, caller=CALLER, **others)
+    dealt = assigned(tables["contacts"].before(moment), word_of(control), caller=CALLER)
+    dealt = with_windows_over(dealt, windows[""], moment, caller=CALLER)
+    known = tables["outcomes"].before(moment)
+    tell_silence(known, dealt, windows[""], caller=CALLER)
+    table = _counted(dealt, *doings(known, event, caller=CALLER), windows)
     if "customers" in tables:
         table = _with_attributes(table, tables["customers"])
     return tables["contacts"].engine.to_native(table.sort(*KEY))
 
 
-# -- who was dealt to what -----------------------------------------------------------------------------------------
-
-
-def _assigned(contacts: Contract, control: str) -> nw.LazyFrame[Any]:
-    """Return one row per campaign and customer, of the arm and the moment of the first contact."""
-    roles = [role for role in (CAMPAIGN, "arm", "cost", "responded") if contacts.has(role)]
-    lines = contacts.need(CUSTOMER, "timestamp", *roles, caller=CALLER)
-    lines = lines.with_columns(
-        nw.col(CAMPAIGN) if CAMPAIGN in roles else nw.lit("campaign").alias(CAMPAIGN),
-        nw.col("arm").cast(nw.String) if "arm" in roles else nw.lit(TREATED).alias("arm"),
-    )
-    sums = {"contacted_at": nw.col("timestamp").min(), "contact_count": nw.len(), "_arms": nw.col("arm").n_unique()}
-    if "cost" in roles:
-        sums["contact_cost_amount"] = nw.col("cost").sum()
-    if "responded" in roles:
-        lines = lines.with_columns(responded=nw.col("responded").fill_null(value=False).cast(nw.Int64))
-        sums["responded"] = nw.col("responded").max()
-    _check_arms(lines)
-    whole = lines.group_by(*KEY).agg(**sums)
-    first = lines.join(whole.select(*KEY, "contacted_at"), on=KEY, how="inner")
-    first = first.filter(nw.col("timestamp") == nw.col("contacted_at"))
-    arm = first.group_by(*KEY).agg(arm=nw.col("arm").min(), _last_arm=nw.col("arm").max())
-    assigned = whole.join(arm, on=KEY, how="inner")
-    _tell_several_arms(assigned)
-    is_treated = nw.col("arm") != control
-    return assigned.with_columns(
-        is_treated=is_treated,
-        contact_count=nw.when(is_treated).then(nw.col("contact_count")).otherwise(nw.lit(0)).cast(nw.Int64),
-    )
-
-
-def _check_arms(lines: nw.LazyFrame[Any]) -> None:
-    found = collect(lines.select(lines=nw.len(), missing=nw.col("arm").is_null().cast(nw.Int64).sum()))
-    if not found["lines"][0]:
-        msg = f"{CALLER}: no contact lies before as_of. Is as_of right, and is timestamp= the column of the contacts?"
-        raise SchemaError(msg)
-    if found["missing"][0]:
-        msg = (
-            f"{CALLER}: arm is missing in {found['missing'][0]:,} contacts. Leave out who was in no arm, or fill in "
-            "the control group."
-        )
-        raise SchemaError(msg)
-
-
-def _tell_several_arms(assigned: nw.LazyFrame[Any]) -> None:
-    """Refuse customers dealt to two arms at once; warn of those contacted in another arm later."""
-    at_once = nw.col("arm") != nw.col("_last_arm")
-    flags = assigned.select(at_once=at_once.cast(nw.Int64), later=(nw.col("_arms") > 1).cast(nw.Int64))
-    found = collect(flags.select(nw.all().sum()))
-    if found["at_once"][0]:
-        example = collect(assigned.filter(at_once).sort(*KEY).head(1))
-        customer, campaign, arm, other = (example[name][0] for name in (CUSTOMER, CAMPAIGN, "arm", "_last_arm"))
-        msg = (
-            f"{CALLER}: {found['at_once'][0]:,} customers are in two arms of a campaign at the same moment, such as "
-            f"customer {customer!r} in {arm!r} and {other!r} of {campaign!r}. Keep one contact of each, of the arm "
-            "that the customer was dealt to."
-        )
-        raise SchemaError(msg)
-    if found["later"][0]:
-        warn(
-            f"{CALLER}: {found['later'][0]:,} customers were contacted in several arms of a campaign. They stay in the "
-            "arm of their first contact."
-        )
-
-
-def _with_windows_over(assigned: nw.LazyFrame[Any], horizon: int, as_of: dt.datetime) -> nw.LazyFrame[Any]:
-    is_over = days_between(nw.col("contacted_at"), as_of) >= horizon
-    found = collect(assigned.select(all=nw.len(), over=is_over.cast(nw.Int64).sum()))
-    early = found["all"][0] - found["over"][0]
-    if not early:
-        return assigned
-    told = f"the {horizon} days after the contact are not over at {as_of:%Y-%m-%d}"
-    if not found["over"][0]:
-        raise SchemaError(f"{CALLER}: of all {early:,} customers {told}. Take a shorter horizon, or wait.")
-    warn(f"{CALLER}: {early:,} of {found['all'][0]:,} customers are left out: {told}.")
-    return assigned.filter(is_over)
-
-
-# -- what they did -------------------------------------------------------------------------------------------------
-
-
-def _bind_outcomes(outcomes: Any) -> Contract:
-    if isinstance(outcomes, (Transactions, Events)):
-        return outcomes
-    if isinstance(outcomes, Contacts | Customers):
-        msg = f"{CALLER}: outcomes must be Transactions or Events, got {type(outcomes).__name__}."
-        raise SchemaError(msg)
-    names = columns_of(enter(outcomes, caller=CALLER)[0])
-    if "order_id" in names:
-        return Transactions.bind(outcomes)
-    if "event" in names:
-        return Events.bind(outcomes)
-    msg = (
-        f"{CALLER}: outcomes must be purchases or events. Name the columns: Transactions(data, order_id=..., ...) or "
-        f"Events(data, event=..., ...). Columns: {names}"
-    )
-    raise SchemaError(msg)
-
-
-def _doings(outcomes: Contract, event: str | None) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
-    """Return one row per order or event, and which of its columns each figure adds up."""
-    if isinstance(outcomes, Transactions):
-        if event is not None:
-            msg = f"{CALLER}: event={event!r} goes with Events, and outcomes are Transactions."
-            raise SchemaError(msg)
-        return _orders(outcomes)
-    return _events(outcomes, event)
-
-
-def _orders(transactions: Transactions) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
-    has_cost = transactions.has("cost")
-    lines = transactions.need(*ORDER_ROLES, *["cost"] * has_cost, caller=CALLER)
-    costs = {"_cost": nw.col("cost").sum()} if has_cost else {}
-    orders = orders_of(lines, CUSTOMER, **costs).with_columns(_moment=nw.col("ordered_at"))
-    if has_cost:
-        orders = orders.with_columns(_margin=nw.col("amount") - nw.col("_cost"))
-    figures = {"order_count": "is_order", "revenue_amount": "amount"}
-    return orders, figures | ({"margin_amount": "_margin"} if has_cost else {})
-
-
-def _events(events: Contract, event: str | None) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
-    roles = [role for role in ("amount", "cost") if events.has(role)]
-    lines = events.need(CUSTOMER, "timestamp", *["event"] * (event is not None), *roles, caller=CALLER)
-    if event is not None:
-        lines = lines.filter(nw.col("event") == event)
-        if not len(collect(lines.head(1))):
-            known = collect(events.need("event", caller=CALLER).select("event").unique())["event"].to_list()
-            msg = f"{CALLER}: no event is {event!r}.{did_you_mean(event, known)} Events: {sorted(known)[:10]}"
-            raise SchemaError(msg)
-    lines = lines.with_columns(_one=nw.lit(1).cast(nw.Int64), _moment=nw.col("timestamp"))
-    figures = {"event_count": "_one"}
-    if "amount" in roles:
-        figures["revenue_amount"] = "amount"
-    return lines, figures
-
-
 def _counted(
-    assigned: nw.LazyFrame[Any], done: nw.LazyFrame[Any], figures: Mapping[str, str], windows: Mapping[str, int]
+    dealt: nw.LazyFrame[Any], done: nw.LazyFrame[Any], figures: Mapping[str, str], windows: Mapping[str, int]
 ) -> nw.LazyFrame[Any]:
     """Add the figures of both windows: what nobody did is 0."""
     contacted = nw.col("contacted_at")
-    pairs = assigned.select(*KEY, "contacted_at").join(done, on=CUSTOMER, how="inner")
+    pairs = dealt.select(*KEY, "contacted_at").join(done, on=CUSTOMER, how="inner")
     pairs = pairs.with_columns(_day=day_number(nw.col("_moment")) - day_number(contacted))
     is_in = {
         "": (nw.col("_moment") >= contacted) & (nw.col("_day") < windows[""]),
@@ -283,11 +145,11 @@ def _counted(
         for name, column in figures.items()
     }
     sums = pairs.select(*KEY, **parts).group_by(*KEY).agg(*[nw.col(name).sum() for name in parts])
-    table = assigned.join(sums, on=KEY, how="left")
+    table = dealt.join(sums, on=KEY, how="left")
     kinds = {name: nw.Int64 if name.removeprefix(PRE) in COUNTS else nw.Float64 for name in parts}
     table = table.with_columns(*[nw.col(name).fill_null(0).cast(kind) for name, kind in kinds.items()])
     count = next(iter(figures))
-    shown = [name for name in ("contact_cost_amount", "responded") if name in columns_of(assigned)]
+    shown = [name for name in ("contact_cost_amount", "responded") if name in columns_of(dealt)]
     return table.select(
         *KEY, "arm", "is_treated", "contacted_at", "contact_count", *[_fixed(name) for name in shown],
         (nw.col(count) > 0).alias("converted"), *figures,

@@ -19,7 +19,7 @@ __all__ = ["contact_features", "fills"]
 
 CALLER = "contact_features"
 RESPONSE_DAYS = 30
-CONTROL_ARMS = ("control", "holdout", "hold-out", "hold_out")
+CONTROL_ARMS = ("control", "holdout", "hold-out", "hold_out", "hold out", "held out", "kontrolle", "not contacted")
 
 
 def contact_features(
@@ -47,7 +47,7 @@ def contact_features(
 
     Notes
     -----
-    With ``arm`` bound to words, lines of the control group ("control", "holdout") are no contacts.
+    With ``arm`` bound to words, lines of the control group ("control", "holdout", "not contacted") are no contacts.
     """
     roles = [role for role in ("arm", "responded", "amount") if contacts.has(role)]
     lines = contacts.before(cutoff).need("customer_id", "timestamp", *roles, caller=CALLER)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._frames import check_same_kind, collect, day_number, days_between
+from crmlytics._frames import collect, day_number, days_between
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import as_moment, did_you_mean
 from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, word_of, words_of
-from crmlytics.campaigns.outcomes import AMOUNTS, COUNTS, KEY, _assigned, _bind_outcomes, _doings
+from crmlytics.campaigns._reading import KEY, assigned, doings, read_tables, tell_silence, with_windows_over
+from crmlytics.campaigns.outcomes import AMOUNTS, COUNTS
 from crmlytics.exceptions import SchemaError
-from crmlytics.tables import Contacts, Events, Transactions, check_same_ids
+from crmlytics.tables import Events, Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,21 +155,19 @@ def read_since_contact(
     whole : bool
         Whether only customers are read whose days are over at ``as_of``.
     """
-    from crmlytics.campaigns.outcomes import _with_windows_over
-
     moment = as_moment(as_of, caller=caller)
-    tables: dict[str, Contract] = {"contacts": Contacts.bind(contacts), "outcomes": _bind_outcomes(outcomes)}
-    check_same_kind({name: table.engine for name, table in tables.items()}, caller=caller)
-    check_same_ids(tables.values(), role=CUSTOMER, caller=caller)
-    assigned = _assigned(tables["contacts"].before(moment), word_of(comparison))
+    tables = read_tables(contacts, outcomes, caller=caller)
+    dealt = assigned(tables["contacts"].before(moment), word_of(comparison), caller=caller)
     if whole:
-        assigned = _with_windows_over(assigned, days[1], moment)
-    assigned = assigned.with_columns(observed_days=days_between(nw.col("contacted_at"), moment))
+        dealt = with_windows_over(dealt, days[1], moment, caller=caller)
+    observed = days_between(nw.col("contacted_at"), moment)
+    dealt = dealt.with_columns(observed_days=observed)
     known = tables["outcomes"].before(moment)
-    done, names = _doings(known, event) if by is None else _doings_by(known, event, by, caller=caller)
-    in_days = _in_days(assigned, done, days).with_columns(_period=period.cast(nw.Int64))
+    tell_silence(known, dealt, nw.min_horizontal("observed_days", nw.lit(days[1])), caller=caller)
+    done, names = doings(known, event, caller=caller) if by is None else _doings_by(known, event, by, caller=caller)
+    in_days = _in_days(dealt, done, days).with_columns(_period=period.cast(nw.Int64))
     sums = collect(_summed(in_days, names, by)).to_pandas()
-    people = collect(assigned.select(*KEY, "arm", "observed_days").sort(*KEY)).to_pandas().reset_index(drop=True)
+    people = collect(dealt.select(*KEY, "arm", "observed_days").sort(*KEY)).to_pandas().reset_index(drop=True)
     people["arm"] = words_of(people["arm"])
     _check_comparison(people, word_of(comparison), caller=caller)
     place = people[KEY].assign(_row=np.arange(len(people)))
@@ -197,10 +196,10 @@ def amount_names(figures: Any) -> list[str]:
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _in_days(assigned: nw.LazyFrame[Any], done: nw.LazyFrame[Any], days: tuple[int, int]) -> nw.LazyFrame[Any]:
+def _in_days(dealt: nw.LazyFrame[Any], done: nw.LazyFrame[Any], days: tuple[int, int]) -> nw.LazyFrame[Any]:
     """Return what was done around each contact, with the day since it."""
     moment, contacted = nw.col("_moment"), nw.col("contacted_at")
-    pairs = assigned.select(*KEY, "contacted_at").join(done, on=CUSTOMER, how="inner")
+    pairs = dealt.select(*KEY, "contacted_at").join(done, on=CUSTOMER, how="inner")
     pairs = pairs.with_columns(_calendar=day_number(moment) - day_number(contacted))
     earlier = (moment < contacted) & (nw.col("_calendar") == 0)  # on the day of the contact
     pairs = pairs.with_columns(_day=nw.when(earlier).then(nw.lit(-1)).otherwise(nw.col("_calendar")).cast(nw.Int64))

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._frames import check_same_kind, collect, day_number
+from crmlytics._frames import collect, day_number
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment, check_count, warn
-from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, words_of
-from crmlytics.campaigns.outcomes import TREATED, _bind_outcomes
+from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, NOT_CONTACTED, TREATED, words_of
+from crmlytics.campaigns._reading import read_tables
 from crmlytics.decisions._campaign import _shares_of
 from crmlytics.exceptions import SchemaError
-from crmlytics.tables import Contacts, check_same_ids
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from crmlytics._contract import Contract
 
 CALLER = "comparison_contacts"
-NOT_CONTACTED = "not contacted"
 MORE = ("cost", "responded")
 NEVER = -(10**7)  # a day before all others
 
@@ -95,9 +93,7 @@ def comparison_contacts(
     moment = as_moment(as_of, caller=CALLER)
     check_count(random_state, name="random_state", caller=CALLER, least=0)
     days = None if active_within is None else as_days(active_within, name="active_within", caller=CALLER)
-    tables: dict[str, Contract] = {"contacts": Contacts.bind(contacts), "outcomes": _bind_outcomes(outcomes)}
-    check_same_kind({name: table.engine for name, table in tables.items()}, caller=CALLER)
-    check_same_ids(tables.values(), role=CUSTOMER, caller=CALLER)
+    tables = read_tables(contacts, outcomes, caller=CALLER)
     made = _contacts(tables["contacts"].before(moment))
     active = _active_days(tables["outcomes"].before(moment))
     rows = _with_others(made, active, days, random_state)

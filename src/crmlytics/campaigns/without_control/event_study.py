@@ -193,16 +193,13 @@ def _caution_of_trends(p_value: float) -> str:
 
 def _tell_pre_trends(rows: list[dict[str, Any]], *, caller: str) -> None:
     """Warn of arms and metrics whose groups differ in their course before the contact."""
-    failed = {
-        (row[CAMPAIGN], row["arm"], row["metric"]): row["pre_trend_p_value"]
-        for row in rows
-        if row.get("pre_trend_p_value", np.nan) < ALPHA
-    }
+    tested = {(row[CAMPAIGN], row["arm"], row["metric"]): row.get("pre_trend_p_value", np.nan) for row in rows}
+    failed = {name: p_value for name, p_value in tested.items() if p_value < ALPHA}
     if failed:
         (campaign, arm, metric), p_value = min(failed.items(), key=lambda item: item[1])
-        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        more = f", as {len(failed)} of {len(tested)} tests do" if len(tested) > 1 else ""
         warn(
             f"{caller}: parallel trends fail for {metric} of arm {arm!r} in campaign {campaign!r} (p = {p_value:.2g})"
             f"{more}: treated and comparison moved apart before the contact already. What follows is no effect of the "
-            "contact alone."
+            "contact alone. (Where arms were dealt at random, one test in twenty says so by chance.)"
         )
