@@ -135,6 +135,11 @@ def test_who_was_added_to_compare_with_is_not_treated():
     assert found["contact_count"].tolist() == [2, 0, 1]
 
 
+def test_a_cost_on_record_for_the_control_group_is_none():
+    found = outcome_table(pd.DataFrame(CONTACTS | {"cost": [1.0] * 4}), pd.DataFrame(ORDERS), **WINDOWS)
+    assert found["contact_cost_amount"].tolist() == [2.0, 0.0, 1.0]
+
+
 def daily_orders(end):
     """One order a day, from half a year before the contact."""
     moments = pd.date_range(at(-180), end, freq="D")
@@ -264,6 +269,19 @@ def test_experiments_are_sorted_and_the_control_group_comes_first(frame):
     assert found.arm.tolist() == [0, 1, 2]
     assert found.versus(2).tolist() == [True, False, True]
     assert found.table["customer_id"].tolist() == [1, 2, 3]
+
+
+def test_an_arm_is_compared_with_control_of_its_own_campaigns():
+    table = pd.DataFrame({
+        "campaign_id": ["x"] * 4 + ["y"] * 3, "customer_id": range(7),
+        "arm": ["mail", "mail", "mail", "control", "call", "mail", "control"],
+    })  # fmt: skip
+    found = read_experiment(table, caller="test")
+    call, mail = found.arms.index("call"), found.arms.index("mail")
+    assert found.versus(call).tolist() == [False] * 4 + [True, False, True]
+    assert found.share(call).tolist() == [0.5, 0.5]
+    assert found.versus(mail).tolist() == [True] * 4 + [False, True, True]
+    assert found.share(mail).tolist() == [0.75] * 4 + [0.5] * 2
 
 
 def test_numbers_and_words_of_experiments():

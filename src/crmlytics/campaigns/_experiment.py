@@ -71,9 +71,25 @@ class Experiment:
         return words_of(self.table[name])
 
     def versus(self, arm: int) -> NDArray[np.bool_]:
-        """Return which rows are of this arm or of the control group."""
-        rows: NDArray[np.bool_] = (self.arm == 0) | (self.arm == arm)
+        """Return which rows are of this arm, or of the control group of a campaign that has it."""
+        campaign = self._campaign
+        has_arm = np.bincount(campaign, self.arm == arm) > 0
+        rows: NDArray[np.bool_] = has_arm[campaign] & ((self.arm == 0) | (self.arm == arm))
         return rows
+
+    def share(self, arm: int) -> Vector:
+        """Return the share of the arm among the rows of :meth:`versus`, in the campaign of each."""
+        rows = self.versus(arm)
+        campaign = self._campaign[rows]
+        in_arm, all_rows = (np.bincount(campaign, weight) for weight in ((self.arm[rows] == arm), np.ones(rows.sum())))
+        return np.asarray(in_arm[campaign] / all_rows[campaign])
+
+    @property
+    def _campaign(self) -> NDArray[np.int64]:
+        """The campaign of each row as a number; one where no column says it."""
+        if CAMPAIGN not in self.table.columns:
+            return np.zeros(len(self), np.int64)
+        return np.asarray(pd.factorize(self.table[CAMPAIGN])[0] + 1, np.int64)
 
 
 def read_experiment(

@@ -64,10 +64,13 @@ def assigned(contacts: Contract, control: str, *, caller: str) -> nw.LazyFrame[A
     dealt = whole.join(arm, on=KEY, how="inner")
     _tell_several_arms(dealt, caller=caller)
     is_treated = ~nw.col("arm").is_in([control, NOT_CONTACTED])
-    return dealt.with_columns(
-        is_treated=is_treated,
-        contact_count=nw.when(is_treated).then(nw.col("contact_count")).otherwise(nw.lit(0)).cast(nw.Int64),
-    )
+    of_contacts = {"contact_count": nw.Int64, "contact_cost_amount": nw.Float64}
+    settled = {
+        name: nw.when(is_treated).then(nw.col(name)).otherwise(nw.lit(0)).fill_null(0).cast(kind)
+        for name, kind in of_contacts.items()
+        if name in sums
+    }
+    return dealt.with_columns(is_treated=is_treated, **settled)
 
 
 def _check_arms(lines: nw.LazyFrame[Any], *, caller: str) -> None:

@@ -69,8 +69,8 @@ def outcome_table(
         ``campaign_id``, ``customer_id``; ``arm`` (String); ``is_treated`` (Boolean, neither in the control group nor
         ``"not contacted"``, as :func:`comparison_contacts` calls those whom it adds);
         ``contacted_at`` (the first contact of the campaign); ``contact_count`` (Int64; 0 of those not treated);
-        ``contact_cost_amount`` (Float64, of all contacts, where contacts have a ``cost``); ``responded`` (Boolean,
-        where contacts have it: to any of them); ``converted`` (Boolean, an order or event within the horizon);
+        ``contact_cost_amount`` (Float64, of all contacts, where they have a ``cost``; 0 of those not treated);
+        ``responded`` (Boolean, where contacts have it: to any of them); ``converted`` (Boolean, an order or event within the horizon);
         ``order_count`` or, of events, ``event_count`` (Int64); ``revenue_amount`` (Float64, less returns; where there
         are amounts); ``margin_amount`` (Float64, less ``cost``, where outcomes have one); the same figures of the
         period before the contact, as ``pre_converted``, ``pre_order_count``, ``pre_revenue_amount`` ...; then the
@@ -149,16 +149,13 @@ def _counted(
     kinds = {name: nw.Int64 if name.removeprefix(PRE) in COUNTS else nw.Float64 for name in parts}
     table = table.with_columns(*[nw.col(name).fill_null(0).cast(kind) for name, kind in kinds.items()])
     count = next(iter(figures))
-    shown = [name for name in ("contact_cost_amount", "responded") if name in columns_of(dealt)]
+    of_contacts = {"contact_cost_amount": nw.col("contact_cost_amount"), "responded": nw.col("responded") > 0}
+    shown = [read for name, read in of_contacts.items() if name in columns_of(dealt)]
     return table.select(
-        *KEY, "arm", "is_treated", "contacted_at", "contact_count", *[_fixed(name) for name in shown],
+        *KEY, "arm", "is_treated", "contacted_at", "contact_count", *shown,
         (nw.col(count) > 0).alias("converted"), *figures,
         (nw.col(PRE + count) > 0).alias(PRE + "converted"), *[PRE + name for name in figures],
     )  # fmt: skip
-
-
-def _fixed(name: str) -> nw.Expr:
-    return (nw.col(name) > 0) if name == "responded" else nw.col(name).fill_null(0.0).cast(nw.Float64)
 
 
 # -- who they are --------------------------------------------------------------------------------------------------
