@@ -42,14 +42,19 @@ LEADS["converted"] = READY["churned"]
 CONTRACTS = {name: READY[name] for name in ("customer_id", "tenure_days", "churned")}
 CAMPAIGN = _with_outcome("converted")
 CAMPAIGN["arm"] = ["mail", "control"] * (len(CAMPAIGN["converted"]) // 2)
+PEOPLE = {name: READY[name] for name in ("customer_id", "tenure_days", "plan")}
 SMOOTH = {"model": "logistic"}  # trees are tried in test_scoring_model.py
-ONE_LEARNER = {"learner": "t"}  # what mixes them is tried in test_campaigns_uplift_model.py
+QUICK = {
+    "CustomerSegmenter": {"segments": 3},  # how many there are is asked in test_segmentation_counting.py
+    "UpliftModel": {"learner": "t"},  # what mixes them is tried in test_campaigns_uplift_model.py
+}
 EXAMPLES = {
     "BetaDiscreteWeibullModel": (TENURES, {"horizon": 6}),
     "BetaGeoBetaBinomModel": (OPPORTUNITIES, {"horizon": 6, "discount_rate": 0.01}),
     "BetaGeoCNBDModel": (HISTORIES, {"horizon": "90d"}),
     "BetaGeoModel": (HISTORIES, {"horizon": "90d"}),
     "ChurnModel": (READY, {}),
+    "CustomerSegmenter": (PEOPLE, {}),
     "DiscreteTimeHazardModel": (CONTRACTS, {"horizon": "90d"}),
     "GammaGammaModel": (HISTORIES, {}),
     "GammaGompertzNBDModel": (SUDDEN, {"horizon": "90d"}),
@@ -68,9 +73,7 @@ EXAMPLES = {
 
 
 def made(kind):
-    if kind is crm.campaigns.UpliftModel:
-        return kind(**ONE_LEARNER)
-    return kind(**SMOOTH) if issubclass(kind, crm.scoring.ScoringModel) else kind()
+    return kind(**(SMOOTH if issubclass(kind, crm.scoring.ScoringModel) else QUICK.get(kind.__name__, {})))
 
 
 def test_every_estimator_is_listed_here():

@@ -39,6 +39,7 @@ from crmlytics.campaigns.planning.scoreboard import scoreboard_table
 from crmlytics.campaigns.planning.sizing import detectable_effect_table, sample_size_table
 from crmlytics.campaigns.planning.triggers import Trigger, trigger_table
 from crmlytics.campaigns.targeting._plots import plot_arms
+from crmlytics.campaigns.targeting.contacts import contacts_table
 from crmlytics.campaigns.targeting.offers import Offer
 from crmlytics.campaigns.targeting.policies import policy_table
 from crmlytics.campaigns.targeting.target_summary import target_summary_table
@@ -71,6 +72,7 @@ __all__ = [
     "campaign_history_table",
     "cash_flow_table",
     "comparison_contacts",
+    "contacts_table",
     "detectable_effect_table",
     "difference_in_differences_table",
     "effect_table",
