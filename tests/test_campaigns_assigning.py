@@ -23,6 +23,10 @@ TENTH = {"control": 0.1, "mail": 0.9}
 THREE = {"control": 0.2, "mail": 0.5, "call": 0.3}
 
 
+def flags(*values):
+    return pd.array(values, dtype="boolean")
+
+
 def people(count, **columns):
     return pd.DataFrame({"customer_id": np.arange(count), **columns})
 
@@ -152,6 +156,32 @@ def test_a_customer_alone_in_a_stratum_is_dealt_at_random():
         assert np.mean([arms[customer] == "control" for arms in held]) == pytest.approx(0.2, abs=0.085)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "pandas-nullable", "pandas-pyarrow", "polars-lazy", "duckdb"])
+def test_whole_ids_that_came_as_floats_are_the_same_customers(kind):
+    whole, floats = ([kind_of(number) for number in range(200)] for kind_of in (int, float))
+    assign = {"campaign_id": "x", "shares": TENTH}
+    table = assign_arms(make_frame({"customer_id": floats}, kind), **assign)
+    assert records(table) == records(assign_arms(make_frame({"customer_id": whole}, kind), **assign))
+    previous = make_frame({"customer_id": [0.0, None, 7.0], "arm": ["control", "mail", "control"]}, kind)
+    kept = dict(
+        row[::2] for row in records(assign_arms(make_frame({"customer_id": whole}, kind), previous=previous, **assign))
+    )
+    assert kept[0] == kept[7] == "control"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "duckdb"])
+def test_who_may_not_be_contacted_is_not_dealt(kind):
+    table = {"customer_id": [1, 2, 3], "is_eligible": [True, False, True], "reason": [None, "opted out", None]}
+    assign = {"campaign_id": "x", "shares": TENTH}
+    words = r'1 customers may not be contacted, such as customer_id 2 \(opted out\)\. .*table\[table\["is_eligible"\]\]'
+    with pytest.raises(SchemaError, match=words):
+        assign_arms(make_frame(table, kind), **assign)
+    free = {"customer_id": [1, 3], "is_eligible": [True, True]}
+    assert [row[0] for row in records(assign_arms(make_frame(free, kind), **assign))] == [1, 3]
+    with pytest.raises(SchemaError, match=r"such as customer_id 3\. Leave"):  # unknown is no yes
+        assign_arms(pd.DataFrame({"customer_id": [1, 3], "is_eligible": flags(True, None), "reason": None}), **assign)
+
+
 @pytest.mark.filterwarnings("default")
 def test_small_arms_come_with_what_they_can_show():
     rise = detectable_effect_table({"control": 50, "mail": 450}, baseline_rate=0.05)["smallest_difference"][0]
@@ -178,6 +208,10 @@ def test_refusals_say_what_to_type():
         assign_arms(people(5), strata="customer_id", **assign)
     with pytest.raises(SchemaError, match="customer_id 'a' has more than one row"):
         assign_arms(pd.DataFrame({"customer_id": ["a", "a"]}), **assign)
+    with pytest.raises(SchemaError, match="customer_id 1 has more than one row"):
+        assign_arms(pd.DataFrame({"customer_id": [1, 1]}), **assign)
+    with pytest.raises(SchemaError, match=r"ids must be whole numbers or text, got 1\.5 in 'customer_id'"):
+        assign_arms(pd.DataFrame({"customer_id": [1.0, 1.5]}), **assign)
     with pytest.raises(SchemaError, match="'customer_id' is missing in 1 rows"):
         assign_arms(pd.DataFrame({"customer_id": ["a", None]}), **assign)
     with pytest.raises(SchemaError, match="customers has no rows"):

@@ -75,8 +75,10 @@ def test_reasons_of_suppression_come_with_a_table(kind):
 
 
 @pytest.mark.parametrize(
-    "ids", [[1], (1,), {1}, pd.Series([1]), pd.Index([1]), Customers(pd.DataFrame({"customer_id": [1]}))]
-)
+    "ids",
+    [[1], (1,), {1}, pd.Series([1]), pd.Index([1]), Customers(pd.DataFrame({"customer_id": [1]})), [1.0],
+     pd.DataFrame({"customer_id": [1.0]})],
+)  # fmt: skip
 def test_ids_to_suppress_come_in_many_shapes(ids):
     people = pd.DataFrame({"customer_id": [1, 2], "consent": True})
     assert eligibility_table(people, as_of=AS_OF, suppress=ids)["is_eligible"].tolist() == [False, True]
@@ -120,6 +122,30 @@ def test_a_no_counts_until_a_later_yes():
         "again": None, "answered": None, "expired": "no consent on record", "moved": "opted out",
         "silent": "opted out", "tied": "opted out",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas-pyarrow", "polars-lazy", "duckdb"])
+def test_a_yes_of_who_was_held_out_is_no_answer(kind):
+    log = make_frame({
+        "customer_id": [1, 1, 2, 2, 3], "campaign_id": list("abaaa"),
+        "timestamp": [START, START + 60 * DAY, START, START + 60 * DAY, START],
+        "arm": ["mail", "control", "mail", "mail", "control"], "consent": [False, True, False, True, False],
+    }, kind)  # fmt: skip
+    found = {1: "opted out", 2: None, 3: "opted out", 4: None}  # 2 was asked again, 3 said no without being asked
+    people = {"customer_id": [1, 2, 3, 4], "consent": [True] * 4}
+    for table in (people, people | {"valid_from": [START - DAY] * 4}):
+        assert reasons(eligibility_table(make_frame(table, kind), as_of=AS_OF, contacts=log)) == found
+    nobody_said = make_frame({"customer_id": [1, 2, 3, 4]}, kind)
+    told = reasons(eligibility_table(nobody_said, as_of=AS_OF, contacts=log))
+    assert told == found | {4: "no consent on record"}
+    assert reasons(eligibility_table(nobody_said, as_of=AS_OF, contacts=log, control="mail")) == {
+        1: None, 2: "opted out", 3: "opted out", 4: "no consent on record"}  # fmt: skip
+
+
+def test_customers_valid_from_joining_are_none_before():
+    people = pd.DataFrame({"customer_id": [1, 2], "joined_at": [START, AS_OF], "consent": True})
+    assert reasons(eligibility_table(people, as_of=AS_OF)) == {1: None, 2: None}
+    assert reasons(eligibility_table(Customers(people, valid_from="joined_at"), as_of=AS_OF)) == {1: None}
 
 
 def test_rows_that_contradict_each_other_are_no_yes():
@@ -178,7 +204,9 @@ def test_who_opted_out_is_never_eligible(consents, lines, mode):
     table = eligibility_table(people, as_of=AS_OF, contacts=log, consent=mode, at_most={"1d": 99})
     for customer, is_eligible in zip(table["customer_id"], table["is_eligible"], strict=True):
         said = sorted(
-            (when, answer is True) for who, when, _, answer in lines if who == customer and answer is not None
+            (when, answer)
+            for who, when, arm, answer in lines
+            if who == customer and answer is not None and not (answer and arm == "control")
         )
         latest = [answer for when, answer in said if when == said[-1][0]]
         opted_out = consents[customer - 1] is False or not all(latest)
@@ -248,6 +276,11 @@ def test_refusals_say_what_to_type():
         eligibility_table(agreed, as_of=AS_OF, suppress=[1])
     with pytest.raises(MissingColumnsError, match=r"suppress needs the column 'customer_id', got \['id'\]"):
         eligibility_table(agreed, as_of=AS_OF, suppress=pd.DataFrame({"id": ["a"]}))
+    with pytest.raises(SchemaError, match=r"a list of ids or a dataframe, such as suppress=\['a'\], got 'a'"):
+        eligibility_table(agreed, as_of=AS_OF, suppress="a")
+    for strange in ([1.5], [1, float("nan")]):
+        with pytest.raises(SchemaError, match=r"ids must be whole numbers or text, got (1\.5|nan) in 'customer_id'"):
+            eligibility_table(agreed.assign(customer_id=1), as_of=AS_OF, suppress=strange)
     with pytest.raises(SchemaError, match="suppress is a Polars table and customers a pandas table"):
         eligibility_table(agreed, as_of=AS_OF, suppress=make_frame({"customer_id": ["a"]}, "polars"))
     with pytest.raises(SchemaError, match="customer_id is String in Customers, Int64 in Contacts"):

@@ -39,6 +39,14 @@ def test_rankings_by_hand_on_every_frame(frame):
     assert [row[8] for row in rows] == pytest.approx([0, 0, 16, 0, 8.5, 0])
 
 
+def test_nothing_forgone_is_nought():
+    scores = {name: np.random.default_rng(0).random(999) for name in ("uplift_call", "churn_probability")}
+    call = Offer("call", value=100, contact_cost=2)
+    scores = pd.DataFrame(scores).assign(customer_id=range(999))
+    table = policy_table(scores, call, policies={"churn": "churn_probability"}, contact_shares=[1.0])
+    assert table["forgone_profit_amount"].tolist() == [0.0, 0.0, 0.0]  # not 1.8e-12, for adding up in another order
+
+
 def test_equal_customers_come_in_the_order_of_their_ids():
     table = policy_table(pd.DataFrame(SCORES), CALL, policies={"churn": "churn_probability"}, contact_shares=[0.75])
     assert table["expected_incremental_profit_amount"][1] == pytest.approx(PROFIT[4] + PROFIT[3] + PROFIT[1])

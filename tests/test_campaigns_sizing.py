@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from crmlytics._kernels.power import means_count, means_effect, means_power, shares_count, shares_power
 from crmlytics._kernels.proportion_tests import score_p_value
 from crmlytics.campaigns.planning.sizing import detectable_effect_table, sample_size_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import records
 
 TENTH = {"control": 0.1, "mail": 0.9}
@@ -125,6 +125,15 @@ def test_detectable_effects_count_a_table_on_every_kind(frame):
     assert mail[4] == pytest.approx(mail[3] / 10)
     (none,) = records(detectable_effect_table(frame({"arm": ["control", "mail"]}), baseline_rate=0.5))
     assert none == ("mail", 1, 1, None, None)
+
+
+def test_a_lift_in_per_cent_is_told():
+    with pytest.warns(DataQualityWarning, match=r"lift=10 is 1000% more: the baseline goes from 0\.02 to 0\.22\. Ten"):
+        table = sample_size_table(lift=[0.1, 10], baseline_rate=0.02)
+    assert table["expected_value"].round(3).tolist() == [0.02, 0.022, 0.02, 0.22]  # meant or not, it is computed
+    with pytest.warns(DataQualityWarning, match="from 30 to 90"):
+        sample_size_table(lift=2, baseline_mean=30, standard_deviation=60)
+    sample_size_table(lift=[-0.5, 1.0], baseline_rate=0.02)  # twice as many is no slip
 
 
 def test_refusals_say_what_to_type():

@@ -80,11 +80,12 @@ def test_offers_by_hand_on_every_frame(frame):
         (1, "email", "contact", None, 3),
         (2, None, "leave", "below threshold", 4),
     ]
-    uplift, cost, profit, low, high, bound = zip(*(row[5:] for row in rows), strict=True)
+    uplift, cost, profit, low, high, contact_cost, bound = zip(*(row[5:] for row in rows), strict=True)
     assert uplift == pytest.approx([0.2, 0.1, 0.05, 0.0])
     assert cost == pytest.approx([2.0, 1.5, 0.1, 0.1])
     assert profit == pytest.approx([PROFIT[4]["voucher"], PROFIT[3]["voucher"], PROFIT[1]["email"], PROFIT[2]["email"]])
     assert {*low, *high} == {None}  # the offers have no bounds
+    assert contact_cost == (0.5, 0.5, 0.1, 0.1)
     assert bound == pytest.approx([4 + 2.5 + 1.9] * 4)
 
 

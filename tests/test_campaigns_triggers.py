@@ -405,6 +405,11 @@ def test_what_is_missing_is_told():
         due(when.Anniversary("segment"), customers=Customers(make_frame(CUSTOMERS, "polars")))
     with pytest.raises(SchemaError, match=r"no event before as_of is 'add_to_card'. Did you mean 'add_to_cart'\?"):
         due(when.Event("add_to_card"), events=EVENTS)
+    with pytest.raises(
+        SchemaError, match=r"has segment 'Gold'\. Did you mean 'gold'\? There are: \['gold', 'silver'\]"
+    ):
+        due(when.Order(), transactions=SALES, customers=CUSTOMERS, options={"only": {"segment": "Gold"}})
+    assert due(when.Order(), transactions=SALES, customers=CUSTOMERS, options={"only": {"segment": ["gold", "lead"]}})
     with pytest.raises(MissingColumnsError, match=r"trigger_table needs \['satisfaction'\]"):
         due(when.LowMark(2), tickets={name: values for name, values in TICKETS.items() if name != "satisfaction"})
     with pytest.raises(SchemaError, match=r"the names \['welcome'\] come more than once"):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmlytics import Contacts, Customers, Events, Leads, Products, Subscriptions, Tickets, Transactions
+from crmlytics.campaigns.planning.eligibility import eligibility_table
 from crmlytics.datasets._universe import SyntheticUniverse, make_universe
 from crmlytics.datasets._universe._laws import CAMPAIGNS
 from crmlytics.exceptions import SchemaError
@@ -241,6 +242,22 @@ def test_arms_have_exact_shares_of_everyone_who_may_be_contacted():
     assert MADE.contacts["cost"].eq(0).equals(control)
     assert not MADE.contacts["responded"][control].any()
     assert MADE.contacts["channel"].isna().equals(control)
+
+
+def test_only_who_was_asked_answers_and_a_no_is_the_last_word():
+    contacts = MADE.contacts
+    refused = contacts[contacts["consent"].notna()]
+    assert len(refused) > 20
+    assert not refused["consent"].any()
+    assert refused["campaign_id"].eq("autumn").all()
+    assert refused["arm"].ne("control").all()
+    last = contacts.groupby("customer_id")["timestamp"].max()
+    assert refused["timestamp"].eq(refused["customer_id"].map(last)).all()
+    table = eligibility_table(MADE.customers, contacts=contacts, as_of="2025-06-24")
+    opted_out = table["customer_id"][table["reason"] == "opted out"]
+    assert set(opted_out) == set(refused["customer_id"]) | set(
+        MADE.customers["customer_id"][~MADE.customers["consent"]]
+    )
 
 
 def test_windows_of_campaigns_do_not_touch():

@@ -375,6 +375,14 @@ def test_discounts_cost_more_than_they_bring():
     assert (averages.xs("email", level="arm")["uplift_margin_amount"] > 0).all()
 
 
+def test_opt_outs_are_those_planted():
+    asked = MADE.contacts[MADE.contacts["campaign_id"].eq("autumn") & MADE.contacts["arm"].ne("control")]
+    asked = asked.merge(MADE.customer_truth[["customer_id", "response_type"]], on="customer_id")
+    for kind, share in EFFECTS["probability_opts_out", "response_type"].items():
+        refused = asked["consent"][asked["response_type"] == kind].notna()
+        assert abs(refused.mean() - share) < 4 * np.sqrt(share * (1 - share) / len(refused)), kind
+
+
 def test_effects_name_columns_that_are_there():
     for table, column in MADE.effects[["table", "column"]].drop_duplicates().itertuples(index=False):
         if table != "leads" and column not in {"(intercept)", "segment and age"}:

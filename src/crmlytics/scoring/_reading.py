@@ -81,7 +81,7 @@ def with_whole_ids(plan: nw.LazyFrame[Any], names: Iterable[str], *, caller: str
     names = [name for name in names if not schema[name].is_temporal()]
     floats = [name for name in names if schema[name].is_float()]
     for name in floats:
-        strange = collect(plan.filter((nw.col(name) % 1) != 0).select(name).head(1))[name].to_list()
+        strange = collect(plan.filter(nw.col(name) != nw.col(name).floor()).select(name).head(1))[name].to_list()
         if strange:
             msg = f"{caller}: ids must be whole numbers or text, got {strange[0]} in {name!r}. Is this the key?"
             raise SchemaError(msg)

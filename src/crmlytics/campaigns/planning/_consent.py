@@ -37,7 +37,9 @@ def people_at(customers: Customers, moment: dt.datetime) -> nw.LazyFrame[Any]:
     return marked.group_by("customer_id").agg(nw.col("_agrees").min(), nw.col("_refuses").max())
 
 
-def statements(customers: Customers, contacts: Contacts | None, moment: dt.datetime) -> nw.LazyFrame[Any] | None:
+def statements(
+    customers: Customers, contacts: Contacts | None, moment: dt.datetime, *, control: str
+) -> nw.LazyFrame[Any] | None:
     """Return when each customer last agreed and refused, in dated rows before the moment and in answers to contacts.
 
     ``_agreed_at`` and ``_refused_at`` (null if never), ``_answered_yes`` (0 or 1, ever to a contact); None if nothing
@@ -47,12 +49,21 @@ def statements(customers: Customers, contacts: Contacts | None, moment: dt.datet
     if customers.has("valid_from", "consent"):
         said.append(_on_record(customers, moment))
     if contacts is not None and contacts.has("consent"):
-        lines = contacts.need("customer_id", "timestamp", "consent", caller=CALLER)
-        said.append(_dated(lines, "timestamp", _answered_yes=flag(nw.col("consent"))))
+        said.append(_answered(contacts, control))
     if not said:
         return None
     last = reduce(lambda one, other: nw.concat([one, other]), said).group_by("customer_id")
     return last.agg(*[nw.col(name).max() for name in SAID[1:]])
+
+
+def _answered(contacts: Contacts, control: str) -> nw.LazyFrame[Any]:
+    """Date the answers to contacts: who was held out was asked nothing, so a yes is none there; a no counts."""
+    roles = ["arm"] if contacts.has("arm") else []
+    lines = contacts.need("customer_id", "timestamp", "consent", *roles, caller=CALLER)
+    if roles:
+        no_answer = nw.col("consent") & (nw.col("arm").cast(nw.String) == control)
+        lines = lines.filter(~no_answer.fill_null(value=False))
+    return _dated(lines, "timestamp", _answered_yes=flag(nw.col("consent")))
 
 
 def _on_record(customers: Customers, moment: dt.datetime) -> nw.LazyFrame[Any]:

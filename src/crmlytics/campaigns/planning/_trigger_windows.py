@@ -6,17 +6,19 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import narwhals.stable.v2 as nw
 import pandas as pd
 
 from crmlytics._frames import collect
+from crmlytics._validation import did_you_mean
+from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import narwhals.stable.v2 as nw
-
 DAY = dt.timedelta(days=1)
 EPOCH = dt.datetime(1970, 1, 1)
+MOST_WORDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,16 @@ def rows_of(plan: nw.LazyFrame[Any]) -> pd.DataFrame:
     table: pd.DataFrame = collect(plan).to_pandas().reset_index(drop=True)
     moments = [name for name in table.columns if pd.api.types.is_datetime64_any_dtype(table[name])]
     return table.astype(dict.fromkeys(moments, "datetime64[us]"))
+
+
+def refuse_unknown(lines: nw.LazyFrame[Any], column: str, wanted: Iterable[str], *, told: str, caller: str) -> None:
+    """Refuse words that do not occur in a column at all: a misspelt one would be due to nobody, for ever."""
+    words = lines.filter(~nw.col(column).is_null()).select(column).unique().sort(column).head(MOST_WORDS)
+    known = rows_of(words)[column].tolist()
+    unknown = [name for name in wanted if name not in known]
+    if unknown and len(known) < MOST_WORDS:
+        msg = f"{caller}: {told} {unknown[0]!r}.{did_you_mean(unknown[0], known)} There are: {known}"
+        raise SchemaError(msg)
 
 
 def found(customers: Iterable[Any], events: Any, reasons: Sequence[str], *, due: Any = None) -> pd.DataFrame:

@@ -8,12 +8,13 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
+from crmlytics._frames import check_same_kind, collect, columns_of, enter
 from crmlytics._validation import check_count, did_you_mean, warn
 from crmlytics.campaigns._experiment import MISSING, words_of
 from crmlytics.campaigns.planning._dealing import deal, hashes
 from crmlytics.campaigns.planning.sizing import CONTROL, Demand, Rate, check_shares
 from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.scoring._reading import with_whole_ids
 from crmlytics.tables import Contacts
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def assign_arms(
     Parameters
     ----------
     customers : dataframe, one row per customer
-        Such as those who are eligible or targeted, with any other columns.
+        Such as those who are eligible (``table[table["is_eligible"]]``) or targeted, with any other columns.
     campaign_id : str or int
         The campaign: another one deals the same customers anew.
     shares : dict of arm to share
@@ -73,7 +74,7 @@ def assign_arms(
     ------
     SchemaError
         When ids are missing or repeated, shares do not add up, there is no control group, ``previous`` has other arms,
-        or columns of the result are there already.
+        columns of the result are there already, or ``is_eligible`` is there and false.
     MissingColumnsError
         When a column is missing.
 
@@ -121,9 +122,11 @@ def assign_arms(
     plan, engine = enter(customers, caller=caller)
     columns = [] if strata is None else [strata] if isinstance(strata, str) else list(strata)
     _check_columns(columns_of(plan), key, columns, caller=caller)
-    plan = plan.with_columns(id_column(key, plan.collect_schema()[key], caller=caller))
-    rows = collect(plan.select(key, *dict.fromkeys(columns))).to_pandas().sort_values(key, ignore_index=True)
+    plan = with_whole_ids(plan, [key], caller=caller)
+    told = [name for name in ("is_eligible", "reason") if name in columns_of(plan)]
+    rows = collect(plan.select(key, *dict.fromkeys([*columns, *told]))).to_pandas().sort_values(key, ignore_index=True)
     ids = _read_ids(rows[key], key=key, caller=caller)
+    _check_eligible(rows, key, caller=caller)
     stratum = _strata(rows, columns)
     kept = _kept(previous, ids, campaign_id, list(read), engine, key=key, caller=caller)
     names = np.array(list(read), dtype=object)
@@ -170,11 +173,26 @@ def _read_ids(ids: pd.Series[Any], *, key: str, caller: str) -> NDArray[Any]:
         raise SchemaError(f"{caller}: customers has no rows. Expected one row per customer.")
     if ids.isna().any():
         raise SchemaError(f"{caller}: {key!r} is missing in {int(ids.isna().sum()):,} rows.")
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
-        msg = f"{caller}: {key} {repeated.iloc[0]!r} has more than one row. Keep one row per customer."
+    repeated = ids[ids.duplicated()].tolist()
+    if repeated:
+        msg = f"{caller}: {key} {repeated[0]!r} has more than one row. Keep one row per customer."
         raise SchemaError(msg)
     return np.asarray(ids, np.int64 if pd.api.types.is_integer_dtype(ids.dtype) else object)
+
+
+def _check_eligible(rows: pd.DataFrame, key: str, *, caller: str) -> None:
+    """Refuse those who may not be contacted, where the eligibility table came whole."""
+    if "is_eligible" not in rows:
+        return
+    barred = rows[~rows["is_eligible"].fillna(value=False).astype(bool)]
+    if len(barred):
+        reason = barred["reason"].tolist()[0] if "reason" in rows else None
+        why = f" ({reason})" if isinstance(reason, str) else ""
+        msg = (
+            f"{caller}: {len(barred):,} customers may not be contacted, such as {key} {barred[key].tolist()[0]!r}"
+            f'{why}. Leave them out: table[table["is_eligible"]].'
+        )
+        raise SchemaError(msg)
 
 
 def _strata(rows: pd.DataFrame, columns: Sequence[str]) -> NDArray[Any]:
@@ -233,8 +251,8 @@ def _read_previous(previous: Any, campaign_id: Any, engine: Engine, *, key: str,
     missing = [name for name in (key, "arm") if name not in names]
     if missing:
         raise MissingColumnsError(f"{caller}: previous needs the columns {missing}, got {names}.")
-    plan = plan.with_columns(id_column(key, plan.collect_schema()[key], caller=caller), nw.col("arm").cast(nw.String))
     plan = plan.filter(~nw.col(key).is_null(), ~nw.col("arm").is_null())
+    plan = with_whole_ids(plan, [key], caller=caller).with_columns(nw.col("arm").cast(nw.String))
     if "campaign_id" in names:
         plan = plan.filter(nw.col("campaign_id").cast(nw.String) == str(campaign_id))
     order = ["timestamp"] if "timestamp" in names else []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numbers
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
 from crmlytics._contract import Contract
-from crmlytics._frames import check_same_kind, columns_of, enter, id_column
+from crmlytics._frames import check_same_kind, columns_of, enter
 from crmlytics._validation import as_moment, check_choice
 from crmlytics.campaigns.planning._consent import people_at, statements
 from crmlytics.campaigns.planning._pressure import contact_pressure, read_rules
 from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.scoring._reading import with_whole_ids
 from crmlytics.tables import Contacts, Customers, check_same_ids
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def eligibility_table(
         The day to contact on; nothing at or after it is read.
     contacts : Contacts or dataframe, optional
         Past contacts: ``customer_id``, ``timestamp``; ``arm`` (those of the control group were no contacts),
-        ``consent`` (the answer to the contact: a no is an opt-out), ``channel``.
+        ``consent`` (the answer to the contact: a no is an opt-out; missing where nobody answered), ``channel``.
     channel : str, optional
         Count only contacts of this channel for ``at_most``. An opt-out counts whatever its channel.
     suppress : ids or dataframe, optional
@@ -57,7 +59,7 @@ def eligibility_table(
         ``"recorded"``: contact needs a yes on record; nothing on record is no yes. ``"assured"``: the caller answers
         for consent (another legal basis, say); a no on record is honoured all the same.
     control : str, default "control"
-        The arm that is not contacted.
+        The arm that is not contacted: a yes in its rows is no answer, a no counts.
 
     Returns
     -------
@@ -82,6 +84,9 @@ def eligibility_table(
     history; a yes and a no at the same moment are a no. A row of ``customers`` that only carries a yes on (because
     something else changed) is no new yes. Without ``valid_from`` nobody knows when ``customers`` was told yes or no:
     a no in it, and a no in ``contacts``, then stand whatever the other says.
+
+    Without ``valid_from`` nobody knows who was a customer at ``as_of``, and everybody in the table comes back. Where
+    it has the day of joining, type ``Customers(data, valid_from="joined_at")``.
 
     When not to use: this is bookkeeping, not legal advice. Whether a yes covers this channel and this purpose is for
     you to know; filter ``contacts`` and ``customers`` first where consent is given per channel.
@@ -111,7 +116,7 @@ def eligibility_table(
     _check_tables(people, log, has_rules=bool(rules), consent=consent, caller=caller)
     log = None if log is None else log.before(moment)
 
-    said = statements(people, log, moment)
+    said = statements(people, log, moment, control=control)
     parts = [part for part in (said, _suppressed(suppress, people, caller=caller)) if part is not None]
     tests = _consent_tests(consent, has_dates=said is not None)
     tests += [] if suppress is None else [(~nw.col("_suppressed").is_null(), nw.col("_suppressed"))]
@@ -165,6 +170,9 @@ def _suppressed(suppress: Any, people: Customers, *, caller: str) -> nw.LazyFram
     """Return whom not to contact: ``customer_id`` and ``_suppressed``, the reason in words; None for nobody."""
     if suppress is None:
         return None
+    if isinstance(suppress, (str, numbers.Number)):
+        msg = f"{caller}: suppress must be a list of ids or a dataframe, such as suppress=[{suppress!r}]"
+        raise SchemaError(f"{msg}, got {suppress!r}.")
     if isinstance(suppress, (list, tuple, set, frozenset, range)) or hasattr(suppress, "tolist"):
         suppress = _table_of_ids(suppress, people)
     if isinstance(suppress, Contract):  # under canonical names
@@ -175,8 +183,7 @@ def _suppressed(suppress: Any, people: Customers, *, caller: str) -> nw.LazyFram
     if "customer_id" not in names:
         raise MissingColumnsError(f"{caller}: suppress needs the column 'customer_id', got {names}.")
     check_same_kind({"suppress": engine, "customers": people.engine}, caller=caller)
-    schema = plan.collect_schema()
-    plan = plan.with_columns(id_column("customer_id", schema["customer_id"], caller=f"{caller}(suppress)"))
+    plan = with_whole_ids(plan, ["customer_id"], caller=f"{caller}(suppress)")
     found = "String" if plan.collect_schema()["customer_id"] == nw.String else "Int64"
     kind = people.id_kind("customer_id")
     if found != kind:
@@ -197,6 +204,8 @@ def _table_of_ids(ids: Any, people: Customers) -> Any:
     values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if not values:
         kind: Any = nw.String() if people.id_kind("customer_id") == "String" else nw.Int64()
+    elif isinstance(values[0], str):
+        kind = nw.String()
     else:
-        kind = nw.String() if isinstance(values[0], str) else nw.Int64()
+        kind = nw.Float64() if any(isinstance(value, float) for value in values) else nw.Int64()
     return people.engine.from_columns({"customer_id": values}, nw.Schema({"customer_id": kind}))

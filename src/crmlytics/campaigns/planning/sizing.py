@@ -13,7 +13,7 @@ import pandas as pd
 
 from crmlytics._frames import Engine, collect, columns_of, enter
 from crmlytics._lists import table_with_lists
-from crmlytics._validation import check_amount, check_count, check_fraction, did_you_mean
+from crmlytics._validation import check_amount, check_count, check_fraction, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ def sample_size_table(
     ------
     SchemaError
         When no baseline, or both, are given, shares do not add up, or a rate would exceed 1.
+
+    Warns
+    -----
+    DataQualityWarning
+        If a lift is above 1, more than twice the baseline: perhaps it was meant in per cent.
 
     Notes
     -----
@@ -315,6 +320,11 @@ def _read_lifts(lift: Any, outcome: Outcome, *, caller: str) -> list[float]:
                 "cannot be. A lift is relative: 0.1 is ten per cent more."
             )
             raise SchemaError(msg)
+        if value > 1:
+            warn(
+                f"{caller}: lift={value:g} is {value:.0%} more: the baseline goes from {outcome.baseline:g} to "
+                f"{reached:g}. Ten per cent more are lift=0.1."
+            )
     if not values:
         raise SchemaError(f"{caller}: lift is empty. Give one or several, such as lift=[0.05, 0.1, 0.2].")
     return sorted({float(value) for value in values})

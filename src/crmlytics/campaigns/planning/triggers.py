@@ -13,7 +13,7 @@ from crmlytics._segments import _label as label
 from crmlytics._validation import as_moment, as_seconds, did_you_mean, read_length
 from crmlytics.campaigns._experiment import word_of
 from crmlytics.campaigns.planning import when
-from crmlytics.campaigns.planning._trigger_windows import Window, rows_of
+from crmlytics.campaigns.planning._trigger_windows import Window, refuse_unknown, rows_of
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.snapshots._customers import _in_force as in_force
 from crmlytics.tables import Contacts, Customers, Events, Subscriptions, Tickets, Transactions, check_same_ids
@@ -128,8 +128,8 @@ def trigger_table(
     Raises
     ------
     SchemaError, MissingColumnsError
-        If a trigger reads a table that is not given, or that lacks a column; if an event or an attribute is unknown;
-        if names repeat.
+        If a trigger reads a table that is not given, or that lacks a column; if an event, an attribute or every value
+        wanted of it is unknown; if names repeat.
 
     Notes
     -----
@@ -140,7 +140,9 @@ def trigger_table(
     A customer may be due for several triggers on one day: :func:`eligibility_table` limits how often they are
     contacted, and honours who opted out.
 
-    What is read of the future are only dates that were known: a birthday, and the agreed end of a contract.
+    What is read of the future are only dates that were known: a birthday, and the agreed end of a contract. Of
+    ``customers`` without ``valid_from`` nobody knows who was one at ``as_of``, and everybody in it has a birthday.
+    Where it has the day of joining, type ``Customers(data, valid_from="joined_at")``.
 
     Examples
     --------
@@ -221,9 +223,12 @@ def _who(customers: Customers, column: str, values: Iterable[str], as_of: dt.dat
     validity = [name for name in ("valid_from", "valid_to") if customers.has(name)]
     lines = customers.need("customer_id", *validity, column, caller=CALLER)
     lines = in_force(lines, as_of, has_end="valid_to" in validity) if "valid_from" in validity else lines
-    words = label(column, lines.collect_schema()[column])
-    chosen = lines.select("customer_id", words).filter(nw.col(column).is_in(list(values)))
-    return set(rows_of(chosen.select("customer_id"))["customer_id"].tolist())
+    wanted = list(values)
+    lines = lines.select("customer_id", label(column, lines.collect_schema()[column]))
+    chosen = rows_of(lines.filter(nw.col(column).is_in(wanted)).select("customer_id"))["customer_id"].tolist()
+    if not chosen:
+        refuse_unknown(lines, column, wanted, told=f"nobody on record just before as_of has {column}", caller=CALLER)
+    return set(chosen)
 
 
 def _last_contacts(contacts: Contacts, triggers: Sequence[Trigger]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from crmlytics._frames import collect, day_number
 from crmlytics._native import settle_objects
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import as_days, as_seconds, check_amount, check_count, did_you_mean, read_length
-from crmlytics.campaigns.planning._trigger_windows import DAY, EPOCH, found, rows_of
+from crmlytics.campaigns.planning._trigger_windows import DAY, EPOCH, found, refuse_unknown, rows_of
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.snapshots._customers import _in_force as in_force
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Anniversary", "ContractEnd", "Event", "LowMark", "Order", "Overdue", "Silence"]
 
 CALLER = "trigger_table"
-MOST_EVENTS = 50
 LEAP_DAY = 229
 ROUNDING = 1e-9  # 2.2 x 5 days are 11
 
@@ -214,7 +213,7 @@ class Event:
             last = last.filter(nw.col("followed").is_null() | (nw.col("followed") < nw.col("began")))
         rows = rows_of(last.sort("customer_id"))
         if not len(rows):
-            _check_events(lines, begins)
+            refuse_unknown(lines, "event", begins, told="no event before as_of is", caller=CALLER)
         tail = f" and no {' or '.join(follows)} since" if follows else ""
         reasons = [f"{' or '.join(begins)} on {at:%Y-%m-%d %H:%M}{tail}" for at in rows["began"]]
         return found(rows["customer_id"], rows["began"], reasons, due=rows["began"] + wait)
@@ -363,15 +362,6 @@ def _several(names: str | Sequence[str] | None) -> tuple[str, ...]:
 def _last(lines: nw.LazyFrame[Any], names: tuple[str, ...], called: str) -> nw.LazyFrame[Any]:
     of_these = lines.filter(nw.col("event").is_in(names))
     return of_these.group_by("customer_id").agg(nw.col("timestamp").max().alias(called))
-
-
-def _check_events(lines: nw.LazyFrame[Any], names: tuple[str, ...]) -> None:
-    """Refuse events that do not occur at all: a misspelt one would be due to nobody, for ever."""
-    known = rows_of(lines.select("event").unique().sort("event").head(MOST_EVENTS))["event"].tolist()
-    unknown = [name for name in names if name not in known]
-    if unknown and len(known) < MOST_EVENTS:
-        msg = f"{CALLER}: no event before as_of is {unknown[0]!r}.{did_you_mean(unknown[0], known)} Events: {known}"
-        raise SchemaError(msg)
 
 
 def _dates(customers: Customers, column: str, as_of: dt.datetime) -> nw.LazyFrame[Any]:

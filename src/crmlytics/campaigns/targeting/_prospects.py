@@ -44,8 +44,8 @@ class Prospects:
         Names of the offers, in the order given.
     ids : array, shape (n,)
         int64, or text.
-    uplift, cost, profit : float64 arrays, shape (n, arms)
-        ``cost`` is the money expected to be paid out.
+    uplift, cost, contact_cost, profit : float64 arrays, shape (n, arms)
+        ``cost`` is the money expected to be paid out, that of redeemed offers included.
     low, high : float64 arrays, shape (n, arms)
         Bounds of the profit; NaN where those of the uplift are not known.
     columns : mapping of column to float64 array, shape (n,)
@@ -58,6 +58,7 @@ class Prospects:
     ids: NDArray[Any]
     uplift: Vector
     cost: Vector
+    contact_cost: Vector
     profit: Vector
     low: Vector
     high: Vector
@@ -80,10 +81,10 @@ def read_prospects(scores: Any, offers: Any, *, columns: Iterable[str] = (), key
     wanted = [*(name for offer in listed for name in offer.columns), *columns]
     engine, ids, rows = read_rows(scores, key=key, columns=wanted, caller=caller)
     priced = [_priced(offer, rows, caller=caller) for offer in listed]
-    uplift, cost, profit, low, high = (np.column_stack(values) for values in zip(*priced, strict=True))
+    uplift, cost, contact_cost, profit, low, high = map(np.column_stack, zip(*priced, strict=True))
     others = {name: as_numbers(rows[name], name=repr(name), caller=caller) for name in columns}
     arms = tuple(offer.name for offer in listed)
-    return Prospects(engine, key, arms, ids, uplift, cost, profit, low, high, others)
+    return Prospects(engine, key, arms, ids, uplift, cost, contact_cost, profit, low, high, others)
 
 
 def read_offers(offers: Any, *, caller: str) -> list[Offer]:
@@ -121,8 +122,8 @@ def _kind(ids: NDArray[Any]) -> str:
     return "a whole number" if ids.dtype.kind == "i" else "text"
 
 
-def _priced(offer: Offer, rows: pd.DataFrame, *, caller: str) -> tuple[Vector, Vector, Vector, Vector, Vector]:
-    """Return uplift, cost, profit and its bounds of one offer, shape (n,) each."""
+def _priced(offer: Offer, rows: pd.DataFrame, *, caller: str) -> tuple[Vector, ...]:
+    """Return uplift, cost, that of the contact alone, profit and its bounds of one offer, shape (n,) each."""
 
     def numbers(role: str) -> Vector:
         given = getattr(offer, role)
@@ -140,7 +141,8 @@ def _priced(offer: Offer, rows: pd.DataFrame, *, caller: str) -> tuple[Vector, V
     redemption = numbers("redemption")
     check_probabilities(redemption, name=f"redemption of {offer.name!r}", caller=caller)
     uplift, value = numbers("uplift"), amounts("value")
-    cost = amounts("contact_cost") + redemption * amounts("offer_cost")
+    contact_cost = amounts("contact_cost")
+    cost = contact_cost + redemption * amounts("offer_cost")
     low, high = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     if offer.uplift_standard_error is not None:
         error = amounts("uplift_standard_error")
@@ -148,7 +150,7 @@ def _priced(offer: Offer, rows: pd.DataFrame, *, caller: str) -> tuple[Vector, V
     elif offer.uplift_low is not None:
         low, high = numbers("uplift_low"), numbers("uplift_high")
         _check_order(offer, low, uplift, high, caller=caller)
-    return uplift, cost, uplift * value - cost, low * value - cost, high * value - cost
+    return uplift, cost, contact_cost, uplift * value - cost, low * value - cost, high * value - cost
 
 
 def _check_order(offer: Offer, low: Vector, uplift: Vector, high: Vector, *, caller: str) -> None:

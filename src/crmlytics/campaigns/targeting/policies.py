@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BEST, RANDOM = "expected profit", "at random"
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 UPLIFT, COST, PROFIT, *_ = FIGURES
+ROUNDING = 1e-12  # of sums in another order
 
 
 def policy_table(
@@ -120,7 +121,8 @@ def policy_table(
         "policy": np.repeat(np.array([*rankings, RANDOM], dtype=object), len(shares)),
         "contact_share": np.tile(shares, len(parts)),
     }
-    return table_with_lists(prospects.engine, told | columns | {"forgone_profit_amount": most - profit})
+    forgone = np.where(np.abs(most - profit) > ROUNDING * np.abs(worth).sum(), most - profit, 0.0)
+    return table_with_lists(prospects.engine, told | columns | {"forgone_profit_amount": forgone})
 
 
 def _of_order(figures: dict[str, Vector], order: NDArray[np.int64], counts: NDArray[np.int64], money: float) -> Any:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
-COMPUTED = ("arm", "action", "reason", "rank", *FIGURES, "profit_bound_amount")
+COMPUTED = ("arm", "action", "reason", "rank", *FIGURES, "contact_cost_amount", "profit_bound_amount")
 BELOW, BUDGET, CAPACITY, NOT_ELIGIBLE = "below threshold", "budget", "capacity", "not eligible: "
 
 
@@ -99,9 +99,9 @@ def target_table(
         comes last). Of the offer chosen, or of the most profitable one where none is, and as if contacted (Float64):
         ``expected_uplift``, ``expected_cost_amount`` (contact cost + redemption x offer cost),
         ``expected_incremental_profit_amount`` (uplift x value - that cost), ``expected_profit_low_amount`` and
-        ``expected_profit_high_amount`` (at the bounds of the uplift; missing where the offer has none). And
-        ``profit_bound_amount`` (Float64, the same in every row): what no list of these customers, offers, limits and
-        hold-out can be expected to exceed.
+        ``expected_profit_high_amount`` (at the bounds of the uplift; missing where the offer has none),
+        ``contact_cost_amount`` (of the contact alone). And ``profit_bound_amount`` (Float64, the same in every row):
+        what no list of these customers, offers, limits and hold-out can be expected to exceed.
 
     Raises
     ------
@@ -119,8 +119,9 @@ def target_table(
     limit the list is within one step of the best, less than a customer's profit; with several it is a heuristic, and
     the bound tells how far it can be from the best.
 
-    **Measure each offer against its own hold-out.** Customers with different offers were different before. Record those
-    held out as ``arm="control"`` of a campaign of their own per offer, such as ``campaign_id="spring voucher"``.
+    **Measure each offer against its own hold-out.** Customers with different offers were different before. The list is
+    no log of contacts: those held out stand in it with their offer. :func:`contacts_table` makes one of it, with a
+    campaign per offer and those held out as its control group.
 
     **Expected is not earned.** Customers are chosen for high predictions, which are too high more often than too low:
     a list usually brings less than its sum. Judge it by the hold-out.
@@ -208,7 +209,9 @@ def _chosen(
 
 def _table(prospects: Prospects, choice: _Choice, ranking: Vector | None) -> Any:
     is_left = choice.arm < 0
-    figures = prospects.of(np.where(is_left, prospects.best(), choice.arm))
+    shown = np.where(is_left, prospects.best(), choice.arm)
+    figures = prospects.of(shown)
+    figures["contact_cost_amount"] = prospects.contact_cost[np.arange(len(shown)), shown]
     barred = np.array([str(reason).startswith(NOT_ELIGIBLE) for reason in choice.reason.tolist()])
     worth = figures["expected_incremental_profit_amount"] if ranking is None else ranking
     if ranking is None and (choice.reason == BUDGET).any():

@@ -51,7 +51,9 @@ class SyntheticUniverse:
 
         ``customer_id``, ``joined_at`` (the moment of the first order), ``segment``, ``region``, ``household``, ``age``
         (years when the data begin), ``birthday``, ``income_amount`` (moves nothing), ``acquisition_channel``,
-        ``acquisition_cost``, ``partner_id`` (the dealer who serves the customer), ``consent`` (to be contacted).
+        ``acquisition_cost``, ``partner_id`` (the dealer who serves the customer), ``consent`` (to be contacted, as
+        said on joining). Every customer there will ever be is a row: who had joined by a day, and no others,
+        ``Customers(customers, valid_from="joined_at")`` gives to functions that ask for the state of a day.
         """
         from crmlytics.datasets._universe import _tables
 
@@ -135,7 +137,8 @@ class SyntheticUniverse:
 
         ``customer_id``, ``campaign_id``, ``timestamp`` (of the control group: of the assignment), ``channel`` (missing
         for the control group), ``arm``, ``responded`` (booked as a response: never of the control group), ``cost``,
-        ``consent``.
+        ``consent`` (the answer: false of who opted out, else missing; only the last campaign, ``"autumn"``, could be
+        answered so).
         """
         from crmlytics.datasets._universe import _tables
 
@@ -337,7 +340,8 @@ def make_universe(
         anyway (:math:`\tau = 0`, as for who leaves within the window). What makes a persuadable is age, household and
         segment. Orders brought come soon: a truncated exponential with a scale of seven days. With
         discounts, all orders of the window are cheaper. Three in ten orders brought are pulled forward:
-        the next order of habit in the thirty days after the window is not placed.
+        the next order of habit in the thirty days after the window is not placed. Some whom the last campaign contacts
+        opt out, sleeping dogs most often; they are not contacted again.
 
     ``uplifts`` holds expectations, given the customer, the visits and when the customer leaves. Their mean over a
     campaign, in ``average_effects``, is what a comparison with the control group estimates.

@@ -83,4 +83,5 @@ ARM_COSTS = {"discount": 0.05, "reminder": 0.05, "email": 0.05, "letter": 1.2}
 ARM_CHANNELS = {"discount": "email", "reminder": "sms", "email": "email", "letter": "post"}
 RESPONSE_DAYS = 7.0  # scale of the days from contact to the order it brings: truncated exponential
 PULLED_SHARE = 0.3  # of orders a contact brings, that replace the next habit order of the thirty days after
+OPT_OUTS = {"persuadable": 0.01, "sleeping dog": 0.15, "sure thing": 0.01, "lost cause": 0.03}  # to the last campaign
 NAMED_SHARE = 0.5  # of those who would have ordered anyway and say that it was the campaign

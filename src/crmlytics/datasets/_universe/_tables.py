@@ -80,7 +80,7 @@ def contacts(world: World) -> pd.DataFrame:
         "arm": words(ARMS, arm),
         "responded": _responses(world)[sort],
         "cost": np.array([laws.ARM_COSTS.get(name, 0.0) for name in ARMS])[arm],
-        "consent": world.people.consent[made.customer[sort]],
+        "consent": _answers(world)[sort].reset_index(drop=True),
     })  # fmt: skip
 
 
@@ -90,6 +90,15 @@ def arm_places(world: World) -> Whole:
     first = np.cumsum([0] + [len(one.arms) for one in world.campaigns])
     taken: Whole = places[first[world.contacts.campaign] + world.contacts.arm]
     return taken
+
+
+def _answers(world: World) -> pd.Series[Any]:
+    """Return the answers on consent: a no of some whom the last campaign contacted, missing for all others."""
+    made = world.contacts
+    chance = np.array(list(laws.OPT_OUTS.values()))[world.people.response_type[made.customer]]
+    asked = (made.arm > 0) & (made.campaign == len(laws.CAMPAIGNS) - 1)
+    refused = asked & (world.stream("opt-outs").random(len(chance)) < chance)
+    return pd.Series(~refused, dtype="boolean").mask(~refused)
 
 
 def _responses(world: World) -> Flags:

@@ -206,6 +206,7 @@ def _chances() -> list[tuple[str, str, str, str, float]]:
         rows += [
             (f"uplift_{arm}", "customer_truth", "response_type", *pair) for pair in zip(kinds, shifts, strict=True)
         ]
+    rows += [("probability_opts_out", "customer_truth", *row) for row in _flat({"response_type": laws.OPT_OUTS})]
     return [
         *rows,
         ("response_scale_days", "orders", "cause", "contact", laws.RESPONSE_DAYS),

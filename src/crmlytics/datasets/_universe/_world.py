@@ -45,6 +45,7 @@ STREAMS = (
     "dirty lines",
     "dirty clicks",
     "devices",
+    "opt-outs",
 )  # fmt: skip  new ones come last: each one's place is its seed
 
 
