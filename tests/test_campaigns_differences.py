@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
+from crmlytics._kernels.treatment_effects import mean_effect
 from crmlytics.campaigns.without_control.differences import PAIR_KINDS, difference_in_differences_table
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
@@ -47,9 +47,8 @@ def test_changes_by_hand_on_every_frame(frame):
     changes = {"call": [5.0, 8.0], "mail": [10.0, 5.0, 30.0], "not contacted": [2.0, 3.0, -2.0]}
     told = cells(found, "difference", "difference_low", "difference_high", "p_value")
     for arm, row in zip(("call", "mail"), told, strict=True):
-        test = stats.ttest_ind(changes[arm], changes["not contacted"], equal_var=False)
-        interval = test.confidence_interval()
-        expected = (np.mean(changes[arm]) - 1.0, interval.low, interval.high, test.pvalue)
+        effect = mean_effect(*(np.array(changes[name])[:, None] for name in (arm, "not contacted")), 0.95)
+        expected = (np.mean(changes[arm]) - 1.0, effect.difference_low, effect.difference_high, effect.p_value)
         np.testing.assert_allclose(row, expected, rtol=1e-9)
 
 
@@ -92,6 +91,13 @@ def test_too_few_customers_are_told_not_guessed():
     assert pd.isna(found.difference)
     assert pd.isna(found.p_value)
     assert found.caution == "Too few customers in a group: at least 2 are needed."
+
+
+def test_where_nothing_varies_there_is_no_interval():
+    found = difference_in_differences_table(made([[10, 30], [7.7, 27.7]], [[10, 10], [3, 3]]), pre_period="30d").iloc[0]
+    assert found.difference == pytest.approx(20)
+    assert found[["difference_low", "difference_high", "p_value"]].isna().all()
+    assert found.caution.endswith(" No interval: nothing varies between the customers of a group.")
 
 
 def test_a_campaign_without_comparison_has_a_row_that_says_so():

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from crmlytics import Events, Transactions
+from crmlytics._kernels.treatment_effects import mean_effect
 from crmlytics.campaigns.measuring._curve_plots import plot_event_study
 from crmlytics.campaigns.without_control.event_study import STUDY_KINDS, event_study_table
 from crmlytics.exceptions import DataQualityWarning, SchemaError
@@ -62,8 +63,8 @@ def test_periods_by_hand_on_every_frame(frame):
     changes = {-2: ([1 - 5, 2.5, -4], [-6, 9]), 0: ([7 - 5, 3, 2 - 4], [-6, 8])}
     for row in (revenue[0], revenue[2]):
         treated, other = changes[row["period"]]
-        interval = stats.ttest_ind(treated, other, equal_var=False).confidence_interval()
-        expected = (np.mean(treated) - np.mean(other), interval.low, interval.high)
+        effect = mean_effect(np.array(treated)[:, None], np.array(other)[:, None], 0.95)
+        expected = (np.mean(treated) - np.mean(other), effect.difference_low, effect.difference_high)
         found = (row["difference"], row["difference_low"], row["difference_high"])
         np.testing.assert_allclose(found, expected, atol=1e-9)
     assert (revenue[1]["difference"], revenue[1]["p_value"]) == (0.0, None)
@@ -108,6 +109,9 @@ def test_an_effect_after_trends_alike():
     assert revenue.caution[0].startswith("No sign that the groups moved apart")
     counts = found[found.metric == "order_count"]  # one a month, all of them
     assert counts.caution.str.startswith("Nothing varies before the contact").all()
+    others = counts[counts.period != -1]
+    assert others.p_value.isna().all()
+    assert others.caution.str.endswith(" No interval: nothing varies between the customers of a group.").all()
 
 
 def test_the_future_changes_nothing():

@@ -1,6 +1,7 @@
 """What the history of campaigns promises: plan beside result, words, refusals, the picture; and the whole loop."""
 
 import datetime as dt
+import warnings
 
 import matplotlib as mpl
 import numpy as np
@@ -97,6 +98,41 @@ def test_plan_beside_result_by_hand_on_every_frame(frame):
 )
 def test_every_verdict(name, planned, low, high, verdict):
     assert one(planned, low, high, name=name) == verdict
+
+
+@pytest.mark.parametrize("where", ["effects", "returns"])
+def test_groups_that_were_not_dealt_at_random_are_never_better_than_planned(where):
+    remark = ["not comparable: the groups were not dealt at random; no ratio", "no ratio", None, None]
+    tables = {"effects": EFFECTS, "returns": RETURNS}
+    tables[where] = tables[where] | {"remark": remark[: len(tables[where]["arm"])]}
+    table = history(**tables)
+    assert table["verdict"].tolist() == ["not comparable", "better than planned", "worse than planned", "not measured",
+                                         "no plan"]  # fmt: skip
+    ax = plot_timeline(table.reset_index())
+    assert mpl.colors.to_hex(ax.patches[0].get_facecolor()).upper() == OPEN
+    mpl.pyplot.close(ax.figure)
+
+
+@pytest.mark.parametrize(
+    ("plan", "result", "is_alike"),
+    [
+        ({"campaign_id": ["Summer 24"]}, "summer_24", True),
+        ({"campaign_id": ["summer", "Summer"]}, "summer", False),  # measured as planned
+        ({"campaign_id": ["summer 25"]}, "summer 24", False),
+        ({"campaign_id": ["Summer"], "arm": ["E-mail"]}, "summer", True),
+        ({"campaign_id": ["Summer"], "arm": ["letter"]}, "summer", False),
+    ],
+)
+def test_a_plan_and_a_result_of_nearly_the_same_name_are_told(plan, result, is_alike):
+    plans = plan | {"planned_difference": [0.5] * len(plan["campaign_id"])}
+    effects = {"campaign_id": [result], "arm": ["email"], "metric": ["m"], "difference": [0.5], "difference_low": [0.4],
+               "difference_high": [0.6]}  # fmt: skip
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        history(plans, effects, None)
+    name = ": ".join(values[0] for values in plan.values())
+    words = f"the plan {name!r} has no result, and the result '{result}: email' has no plan. If they are the same, call"
+    assert [words in str(one.message) for one in told] == [True] * is_alike
 
 
 def test_profit_counts_before_the_difference_where_it_was_planned():

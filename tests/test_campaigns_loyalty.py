@@ -180,6 +180,12 @@ def test_the_order_of_rows_changes_nothing():
         (PEOPLE, {"pre_factor": 0}, SchemaError, "pre_factor must be a number above zero"),
         (PEOPLE, {"confidence": 95}, SchemaError, "confidence must be a fraction"),
         (PEOPLE | {"bonus_cost_amount": [None] * 8}, {}, SchemaError, "bonus_cost_amount"),
+        (
+            PEOPLE | {"bonus_cost_amount": [-2.5, -1.0] + [0.0] * 6},
+            {},
+            SchemaError,
+            "'bonus_cost_amount' is below 0 for 2 customers, the least is -2.5. Expected",
+        ),
         (PEOPLE | {"customer_id": [1] * 8}, {"against": "pre_period"}, SchemaError, "customer_id"),
     ],
 )

@@ -135,6 +135,15 @@ def test_too_few_to_compare():
     assert matched_balance_table(few, features=["mood"]).twin_mean.isna().all()
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0])
+def test_nobody_or_everybody_converts(value):
+    table = confounded(1, 300)[0].drop(columns="converted").assign(revenue_amount=value)
+    found = matched_effect_table(table)
+    np.testing.assert_allclose(found.difference, 0, atol=1e-12)
+    assert found[["difference_low", "difference_high", "p_value", "e_value", "e_value_bound"]].isna().all(axis=None)
+    assert found.caution.str.endswith(" No interval: nothing varies between the customers of a group.").all()
+
+
 def test_groups_with_nothing_in_common_are_not_compared():
     spent = np.concatenate([np.linspace(0, 100, 60), np.linspace(300, 400, 40)])
     table = pd.DataFrame({"customer_id": range(100), "pre_revenue_amount": spent, "revenue_amount": spent})

@@ -155,3 +155,16 @@ def test_comparisons_that_make_no_sense_are_refused(options, message):
 def test_missing_columns_are_named():
     with pytest.raises(MissingColumnsError, match=r"policy_table needs \['clv_amount'\]"):
         policy_table(pd.DataFrame(SCORES), CALL, policies={"value": "clv_amount"})
+
+
+def test_a_budget_that_does_not_bind_changes_nothing():
+    scores = pd.DataFrame({
+        "customer_id": [1, 2, 3, 4], "uplift_a": [0.1, 0.1, 0.5, 0.5], "fee": [0.1, 0.1, 10.0, 10.0],
+    })  # fmt: skip
+    offer = Offer("a", value=50, contact_cost="fee")
+    options = {"policies": {"uplift": "uplift_a"}, "contact_shares": [0.5]}
+    free, rich = policy_table(scores, offer, **options), policy_table(scores, offer, budget=100, **options)
+    pd.testing.assert_frame_equal(free, rich)
+    assert rich["expected_incremental_profit_amount"].tolist() == pytest.approx([30.0, 30.0, 19.9])
+    tight = policy_table(scores, offer, budget=10, **options)  # one of 25 for 10, or two of 5 for .1 each
+    assert tight["expected_incremental_profit_amount"].tolist()[:2] == pytest.approx([15.0, 15.0])

@@ -271,6 +271,9 @@ def test_arms_of_one_campaign_are_told():
     with pytest.warns(DataQualityWarning, match="hold several rows of campaign 'a'. Arms share their control"):
         assert worked(table)[["campaign_count", "effect_count"]].to_numpy().tolist() == [[2, 3]]
     assert worked(table, by="arm")["effect_count"].tolist() == [2, 1]
+    with pytest.warns(DataQualityWarning, match="add_shrunken_effects: the effects hold several rows of campaign 'a'"):
+        add_shrunken_effects(make_frame(table, "pandas"))
+    add_shrunken_effects(make_frame(table, "pandas"), by="arm")
 
 
 @pytest.mark.parametrize(
@@ -299,3 +302,9 @@ def test_refusals(table, options, error, words):
     for function in (what_worked_table, add_shrunken_effects):
         with pytest.raises(error, match=words):
             function(pd.DataFrame(table | more), **options)
+
+
+def test_results_that_are_not_comparable_are_told():
+    marked = effects([0.01, 0.02, 0.03], remark=["not comparable: the groups were not dealt at random", None, None])
+    with pytest.warns(DataQualityWarning, match="what_worked_table: 1 of 3 rows say of themselves that they are not"):
+        worked(marked)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ROUNDING = 1e-12  # relative to the squares that a sum of squares about the mean is left over from
 DRAWS = 20_000
 LEAST_VARIANCE = 1e-12  # relative to the largest: rounding, not variance
-NO_DIFFERENCE = 1e-9  # of groups that do not vary: a smaller one is rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,17 +33,29 @@ class Means:
         Of the means, between samples of customers.
     count : float64 array, shape (k,)
         The customers behind each mean.
+    parts : sparse array, shape (customers, p)
+    by_part : float64 array, shape (k, p)
+        ``parts @ by_part.T`` is how far off each customer puts each mean.
     """
 
     mean: Vector
     covariance: Vector
     count: Vector
+    parts: Any
+    by_part: Vector
 
     def through(self, weights: Vector) -> Means:
         """Return sums of the figures with weights, shape (m, k); their count is the least of their parts."""
         used = weights != 0
         count = np.where(used, self.count, np.inf).min(axis=1)
-        return Means(weights @ self.mean, weights @ self.covariance @ weights.T, count)
+        covariance = weights @ self.covariance @ weights.T
+        covariance = _without_rounding(covariance, np.abs(weights) @ np.sqrt(np.diag(self.covariance)))
+        return Means(weights @ self.mean, covariance, count, self.parts, weights @ self.by_part)
+
+    def third_moment(self) -> Vector:
+        """Return the third central moment of each mean, shape (k,)."""
+        apart = (self.parts @ weights for weights in self.by_part)
+        return np.array([(one * one * one).sum() for one in apart])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,42 +68,50 @@ class Differences:
     covariance : float64 array, shape (k, k)
     freedom : float64 array, shape (k,)
         Degrees of freedom, by Welch and Satterthwaite.
+    skewness : float64 array, shape (k,)
+        Of the differences as estimates; see :func:`~crmlytics._kernels.treatment_effects.mean_difference`.
     """
 
     estimate: Vector
     covariance: Vector
     freedom: Vector
+    skewness: Vector
 
     @property
     def error(self) -> Vector:
-        """Standard errors, shape (k,)."""
-        error: Vector = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+        """Standard errors, shape (k,); NaN where nothing varies, so that nothing tells how sure an estimate is."""
+        variance = np.diag(self.covariance)
+        error: Vector = np.sqrt(np.where(variance > 0, variance, np.nan))
         return error
 
     def interval(self, confidence: float) -> tuple[Vector, Vector]:
         """Return the interval of each estimate by itself."""
         from scipy import special
 
-        reach = special.stdtrit(self.freedom, (1 + confidence) / 2) * self.error
-        return self.estimate - reach, self.estimate + reach
+        return self._within(special.stdtrit(self.freedom, (1 + confidence) / 2))
 
     def band(self, confidence: float, *, seed: int) -> tuple[Vector, Vector]:
         """Return intervals that hold all together at this confidence: never narrower than :meth:`interval`."""
         from scipy import special
 
-        alone = special.stdtrit(self.freedom, (1 + confidence) / 2)
-        together = largest_deviation(self.covariance, confidence, seed=seed)
-        reach = np.maximum(alone, together) * self.error
-        return self.estimate - reach, self.estimate + reach
+        together = special.ndtr(largest_deviation(self.covariance, confidence, seed=seed))
+        return self._within(special.stdtrit(self.freedom, max(together, (1 + confidence) / 2)))
+
+    def _within(self, quantile: Vector) -> tuple[Vector, Vector]:
+        """Return the estimates less and plus so many standard errors, set right for skewness."""
+        from crmlytics._kernels.treatment_effects import skewed
+
+        low, high = (self.estimate - skewed(end, self.skewness) * self.error for end in (quantile, -quantile))
+        return low, high
 
     def p_value(self) -> Vector:
-        """Return the two-sided p-value of each estimate; where nothing varies, 1 for no difference and 0 for one."""
+        """Return the two-sided p-value of each estimate."""
         from scipy import special
 
-        error = self.error
-        t = np.divide(self.estimate, error, out=np.zeros(len(error)), where=error > 0)
-        p_value = 2 * special.stdtr(self.freedom, -np.abs(t))
-        return np.where(error > 0, p_value, np.where(np.abs(self.estimate) > NO_DIFFERENCE, 0.0, 1.0))
+        from crmlytics._kernels.treatment_effects import unskewed
+
+        p_value: Vector = 2 * special.stdtr(self.freedom, -np.abs(unskewed(self.estimate / self.error, self.skewness)))
+        return p_value
 
 
 def group_means(row: Counts, column: Counts, value: Vector, *, observed: Counts, periods: int) -> Means:
@@ -122,10 +141,20 @@ def group_means(row: Counts, column: Counts, value: Vector, *, observed: Counts,
     later = until.reshape(periods, periods + 1)[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # [s, t]: in s, observed in t
     both, center = np.minimum.outer(count, count), np.where(count > 0, mean, 0.0)
     products = squares - later * center - (later * center).T + both * np.outer(center, center)
-    scale = np.sqrt(np.diag(squares))
-    products[np.abs(products) <= ROUNDING * np.outer(scale, scale)] = 0.0
     spread = np.sqrt(_divided(count, count - 1)) / np.maximum(count, 1)
-    return Means(mean, products * np.outer(spread, spread), count)
+    covariance = _without_rounding(products, np.sqrt(np.diag(squares))) * np.outer(spread, spread)
+    levels = np.arange(periods + 1)
+    whose = sparse.csr_array(
+        (np.ones(len(observed)), (np.arange(len(observed)), observed)), (len(observed), len(levels))
+    )
+    expected = np.where(levels > levels[:-1, None], center[:, None], 0.0)  # in a period, of those observed so long
+    by_part = spread[:, None] * np.hstack([np.eye(periods), -expected])
+    return Means(mean, covariance, count, sparse.hstack([figures, whose], format="csr"), by_part)
+
+
+def _without_rounding(products: Vector, scale: Vector) -> Vector:
+    """Return sums of products, those that are rounding next to the scales of their figures being zero."""
+    return np.where(np.abs(products) > ROUNDING * np.outer(scale, scale), products, 0.0)
 
 
 def _divided(top: Vector, bottom: Vector) -> Vector:
@@ -136,19 +165,34 @@ def _divided(top: Vector, bottom: Vector) -> Vector:
 
 def means_of(values: Vector) -> Means:
     """Return the means of figures laid out in full, shape (customers, k)."""
-    count = len(values)
-    apart = values - values.mean(axis=0)
-    return Means(values.mean(axis=0), apart.T @ apart / (count * (count - 1)), np.full(values.shape[1], float(count)))
+    count, periods = values.shape
+    row, column = np.nonzero(values)
+    return group_means(row, column, values[row, column], observed=np.full(count, periods), periods=periods)
 
 
 def differences(treated: Means, comparison: Means) -> Differences:
     """Compare the means of two groups that have no customer in common."""
-    one, other = (np.diag(group.covariance) for group in (treated, comparison))
-    both = one + other
-    spread = one**2 / (treated.count - 1) + other**2 / (comparison.count - 1)
-    least = np.minimum(treated.count, comparison.count) - 1
-    freedom = np.divide(both**2, spread, out=least.copy(), where=spread > 0)
-    return Differences(treated.mean - comparison.mean, treated.covariance + comparison.covariance, freedom)
+    variance = np.array([np.diag(group.covariance) for group in (treated, comparison)])
+    count = np.array([treated.count, comparison.count])
+    spread = (variance**2 / (count - 1)).sum(axis=0)
+    freedom = np.divide(variance.sum(axis=0) ** 2, spread, out=count.min(axis=0) - 1, where=spread > 0)
+    return Differences(
+        treated.mean - comparison.mean,
+        treated.covariance + comparison.covariance,
+        freedom,
+        _skewness(treated, comparison, variance),
+    )
+
+
+def _skewness(treated: Means, comparison: Means, variance: Vector) -> Vector:
+    """Return the skewness of differences, that of a figure being the same in both groups."""
+    from crmlytics._kernels.treatment_effects import difference_skewness
+
+    count = np.array([treated.count, comparison.count])
+    scale = count * (count - 1)  # makes of a mean's variance the sum of squares
+    cubes = scale**1.5 * np.array([treated.third_moment(), comparison.third_moment()])
+    found: Vector = difference_skewness(cubes.sum(axis=0), (scale * variance).sum(axis=0), count)
+    return found
 
 
 def joint_p_value(estimate: Vector, covariance: Vector, freedom: float) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HALVINGS = 60  # of a range of e^70: to the last digit
 LARGEST_LOG_RATIO = 35.0
 MOST_SKEWNESS = 1.0  # of the difference; beyond it the correction is a guess
+LEAST_SKEWNESS = 1e-9  # below it there is nothing to correct
 TINY = 1e-300  # instead of no variance at all: 0 / TINY is 0
 NOISE = 1e-12  # a spread of this share of the numbers' size is that of rounding
 
@@ -59,19 +60,19 @@ class Spread(NamedTuple):
         from scipy import special
 
         quantile = special.stdtrit(self.degrees, (1 + confidence) / 2)
-        return _skewed(-quantile, self.skewness), _skewed(quantile, self.skewness)
+        return float(skewed(-quantile, self.skewness)), float(skewed(quantile, self.skewness))
 
     def probability_below(self, deviation: float) -> float:
         """Return how probable a deviation of at most this size is."""
         from scipy import special
 
-        return float(special.stdtr(self.degrees, _unskewed(deviation / self.error, self.skewness)))
+        return float(special.stdtr(self.degrees, unskewed(deviation / self.error, self.skewness)))
 
     def p_value(self, difference: float) -> float:
         """Return the two-sided p-value of no difference."""
         from scipy import special
 
-        statistic = abs(_unskewed(difference / self.error, self.skewness))
+        statistic = abs(unskewed(difference / self.error, self.skewness))
         return float(2 * special.stdtr(self.degrees, -statistic))
 
 
@@ -186,23 +187,28 @@ def _adjusted_means(means: Vector, covariances: Vector, theta: Vector, size: Vec
 
 def _skewness(residuals: list[Vector], size: Vector) -> float:
     """Return the skewness of the difference, that of the outcome being the same in both arms."""
-    both = np.concatenate(residuals)
-    squares = both * both  # ** 3 takes ten times as long
-    of_outcome = (squares * both).mean() / squares.mean() ** 1.5
-    of_difference = of_outcome * (size[1] - size[0]) / np.sqrt(size.prod() * size.sum())
-    return float(np.clip(of_difference, -MOST_SKEWNESS, MOST_SKEWNESS))
+    squares = [rows * rows for rows in residuals]  # ** 3 takes ten times as long
+    cubes = [(rows * square).sum() for rows, square in zip(residuals, squares, strict=True)]
+    return float(difference_skewness(np.sum(cubes), np.sum([square.sum() for square in squares]), size))
 
 
-def _unskewed(statistic: float, skewness: float) -> float:
+def difference_skewness(cubes: Any, squares: Any, size: Vector) -> Any:
+    """Return the skewness of differences, of sums over both arms: cubes and squares of distances to the arm's mean."""
+    apart = (size[1] - size[0]) / np.sqrt(size[0] * size[1])
+    ratio = np.divide(cubes, squares**1.5, out=np.zeros_like(apart), where=squares > 0)
+    return np.clip(ratio * apart, -MOST_SKEWNESS, MOST_SKEWNESS)
+
+
+def unskewed(statistic: Any, skewness: Any) -> Any:
     """Return Hall's transformation of a studentised statistic: that is distributed as if nothing were skewed."""
     return statistic + skewness * statistic**2 / 3 + skewness**2 * statistic**3 / 27 + skewness / 6
 
 
-def _skewed(value: float, skewness: float) -> float:
-    """Return the statistic that :func:`_unskewed` makes this value of."""
-    if abs(skewness) < 1e-9:
-        return float(value)
-    return float(3 / skewness * (np.cbrt(1 + skewness * (value - skewness / 6)) - 1))
+def skewed(value: Any, skewness: Any) -> Any:
+    """Return the statistic that :func:`unskewed` makes this value of."""
+    is_skewed = np.abs(skewness) >= LEAST_SKEWNESS
+    divisor = np.where(is_skewed, skewness, 1.0)
+    return np.where(is_skewed, 3 / divisor * (np.cbrt(1 + divisor * (value - divisor / 6)) - 1), value)
 
 
 def _fieller(found: MeanDifference, low: float, high: float) -> tuple[float, float, float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crmlytics.profiling._reading import Population
     from crmlytics.profiling._rows import Columns
 
-CORRECTIONS = ("benjamini-hochberg", "holm", "none")
+CORRECTIONS = ("benjamini_hochberg", "holm", "none")
 SCHEMA = nw.Schema(
     {"segment": nw.String(), "rank": nw.Int64(), "column": nw.String(), "level": nw.String()}
     | {"segment_count": nw.Int64()}
@@ -36,7 +36,7 @@ def profile_table(
     groups: Sequence[Any] | None = None,
     as_levels: Sequence[str] = (),
     formed_by: Sequence[str] = (),
-    correction: str = "benjamini-hochberg",
+    correction: str = "benjamini_hochberg",
     least_count: int = 10,
     confidence: float = 0.95,
 ) -> Any:
@@ -60,7 +60,7 @@ def profile_table(
     formed_by : list of str, optional
         The columns from which the segments were made, and what is computed from these. Clusters differ in what they
         were cut from even where there are no clusters, so these get effect sizes and no test.
-    correction : {"benjamini-hochberg", "holm", "none"}, default "benjamini-hochberg"
+    correction : {"benjamini_hochberg", "holm", "none"}, default "benjamini_hochberg"
         How ``adjusted_p_value`` allows for so many tests at once.
     least_count : int, default 10
         The smallest count of customers that is shown. Segments with fewer are set aside with a warning, levels with

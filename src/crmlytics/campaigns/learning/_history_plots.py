@@ -11,6 +11,7 @@ from crmlytics._frames import to_pandas
 from crmlytics._plots import INK, MUTED, PALETTE, short_number, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics.campaigns._experiment import CAMPAIGN, check_columns
+from crmlytics.campaigns.measuring._no_trial import NOT_COMPARABLE
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def plot_timeline(history: Any, *, ax: Axes | None = None) -> Axes:
     Axes
         A bar per campaign and arm, the earliest on top, from the first contact to the last; the more customers were
         contacted, the thicker. Green: the interval of the profit,
-        or without it of the difference, lies above 0; red: below; grey: neither, or nothing was measured. Beside it the
-        number of contacts, and the effect with its interval.
+        or without it of the difference, lies above 0; red: below; grey: neither, or nothing was measured, or it was
+        not comparable. Beside it the number of contacts, and the effect with its interval.
     """
     table = to_pandas(history, caller=CALLER)
     check_columns(table.columns, NEEDED, caller=CALLER)
@@ -86,6 +87,8 @@ def _measure(row: dict[str, Any]) -> str | None:
 def _colour(row: dict[str, Any]) -> str:
     name = _measure(row)
     low, high = (row.get(f"{name}_{end}") for end in ("low", "high"))
+    if row.get("verdict") == NOT_COMPARABLE:
+        return OPEN
     if low is not None and low > 0:
         return GAIN
     return LOSS if high is not None and high < 0 else OPEN

@@ -11,9 +11,10 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from crmlytics._frames import collect, columns_of, enter
-from crmlytics._validation import as_moment, did_you_mean
+from crmlytics._validation import as_moment, did_you_mean, warn
 from crmlytics.campaigns._experiment import CAMPAIGN, check_columns, word_of
 from crmlytics.campaigns._rows import NUMBER, TEXT, table_of
+from crmlytics.campaigns.measuring._no_trial import NOT_COMPARABLE, is_marked
 from crmlytics.exceptions import SchemaError
 from crmlytics.scoring._reading import with_whole_ids
 
@@ -96,6 +97,7 @@ def campaign_history_table(
         "worse than planned"   the whole interval lies below it
         "as planned"           the plan lies in the interval, and no effect at all does not
         "cannot tell"          both lie in it, or there is no interval: the campaign was too small to tell them apart
+        "not comparable"       measured, but the groups were not dealt at random, as ``remark`` of the results says
         "no plan"              measured, but not planned in figures
         "not measured"         planned, and there is no result
         ====================  ==================================================================================
@@ -105,6 +107,11 @@ def campaign_history_table(
     SchemaError, MissingColumnsError
         If a campaign (and arm) has two plans or two results; if arms were measured for which the plan does not tell
         which it is of; if it is not clear which metric was planned.
+
+    Warns
+    -----
+    DataQualityWarning
+        When a plan without a result and a result without a plan differ only in capitals, spaces or signs.
 
     Notes
     -----
@@ -135,7 +142,9 @@ def campaign_history_table(
         _dates([one.outcomes for one in told]),
     )
     _check_ids([row[CAMPAIGN] for row in planned], [campaign for campaign, _ in found.keys])
-    rows = [_row(key, plan, found, metric) for key, plan in _paired(_by_key(planned, "plans"), found.keys)]
+    pairs = _paired(_by_key(planned, "plans"), found.keys)
+    _tell_alike(pairs, found.keys)
+    rows = [_row(key, plan, found, metric) for key, plan in pairs]
     rows.sort(key=lambda row: (row["started_at"] is None, row["started_at"] or 0, row[CAMPAIGN], row[ARM] or ""))
     kept = {name: kind for name, kind in kinds.items() if name not in {CAMPAIGN, ARM, *FIGURES}}
     columns = {CAMPAIGN: TEXT, ARM: TEXT, **kept, **FIGURES}
@@ -252,6 +261,28 @@ def _paired(plans: dict[Key, Row], measured: set[Key]) -> list[tuple[Key, Row]]:
     return pairs + [(key, {}) for key in measured - taken]
 
 
+def _tell_alike(pairs: list[tuple[Key, Row]], measured: set[Key]) -> None:
+    """Warn of plans without a result beside results without a plan that are called nearly the same."""
+    unplanned = sorted((key for key, plan in pairs if not plan), key=str)
+    for planned in [key for key, plan in pairs if plan and key not in measured]:
+        alike = [": ".join(map(str, key)) for key in unplanned if _is_alike(planned, key)]
+        if alike:
+            name = ": ".join(str(part) for part in planned if part is not None)
+            warn(
+                f"{CALLER}: the plan {name!r} has no result, and the result {alike[0]!r} has no plan. If they are the "
+                "same, call them alike."
+            )
+
+
+def _is_alike(planned: Key, measured: Key) -> bool:
+    """Whether only capitals, spaces and signs differ; a plan without an arm goes with any."""
+
+    def bare(name: Any) -> str:
+        return "".join(filter(str.isalnum, str(name).casefold()))
+
+    return all(one is None or bare(one) == bare(other) for one, other in zip(planned, measured, strict=True))
+
+
 def _effect_of(found: _Results, key: Key, plan: Row, metric: str | None) -> Row:
     """Return the effect in the metric that was planned."""
     metrics = sorted({str(row[METRIC]) for row in found.effects if row.get(METRIC) is not None})
@@ -276,7 +307,8 @@ def _row(key: Key, plan: Row, found: _Results, metric: str | None) -> Row:
         for wanted, name in PLANNED.items()
     }
     kept = {name: value for name, value in plan.items() if name not in FIGURES}
-    return {**kept, **row, CAMPAIGN: key[0], ARM: key[1], "verdict": _verdict(row)}
+    verdict = NOT_COMPARABLE if is_marked(effect) or is_marked(earned) else _verdict(row)
+    return {**kept, **row, CAMPAIGN: key[0], ARM: key[1], "verdict": verdict}
 
 
 def _when(dates: Row, plan: Row) -> Row:

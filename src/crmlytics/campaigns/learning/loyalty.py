@@ -103,8 +103,8 @@ def loyalty_table(
     Raises
     ------
     SchemaError, MissingColumnsError
-        Without a control group where one is needed, with a tier that has none, without the values of before, or with
-        missing values.
+        Without a control group where one is needed, with a tier that has none, without the values of before, with
+        missing values, or with a bonus that cost less than nothing.
 
     Notes
     -----
@@ -140,7 +140,7 @@ def loyalty_table(
     people = _read(outcomes, needs, control=control, alone=against == "pre_period")
     figures = _Figures(
         people.numbers(value, caller=CALLER),
-        people.numbers(bonus_cost, caller=CALLER),
+        _bonuses(people, bonus_cost),
         factor * people.numbers(before, caller=CALLER) if against != "control" else np.zeros(len(people)),
         people.arm > 0,
     )
@@ -187,6 +187,18 @@ def _read(outcomes: Any, needs: list[str], *, control: Any, alone: bool) -> Expe
     if not len(rows):
         raise SchemaError(f"{CALLER}: no row is of a member: every arm is {control!r}, or there are no rows.")
     return Experiment(engine, rows, (CUSTOMER,), (CONTROL, MEMBERS), np.ones(len(rows), np.int64))
+
+
+def _bonuses(people: Experiment, name: str) -> Vector:
+    """Return what bonuses cost, which is never less than nothing."""
+    cost = people.numbers(name, caller=CALLER)
+    if (cost < 0).any():
+        msg = (
+            f"{CALLER}: {name!r} is below 0 for {int((cost < 0).sum()):,} customers, the least is {cost.min():g}. "
+            "Expected what bonuses cost, as a number of zero or more."
+        )
+        raise SchemaError(msg)
+    return cost
 
 
 def _tiers(words: NDArray[Any], name: str) -> Iterator[tuple[str, Flags]]:

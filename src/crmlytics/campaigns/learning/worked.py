@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
+import pandas as pd
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import check_choice, check_fraction, warn
 from crmlytics.campaigns._experiment import CAMPAIGN, check_columns, words_of
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
+from crmlytics.campaigns.measuring._no_trial import NOT_COMPARABLE
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -158,6 +160,11 @@ def add_shrunken_effects(
     SchemaError, MissingColumnsError
         As :func:`what_worked_table`.
 
+    Warns
+    -----
+    DataQualityWarning
+        As :func:`what_worked_table`.
+
     Notes
     -----
     Empirical Bayes: with ``B = tau2 / (tau2 + se^2)``, ``mean + B (effect - mean)``, of variance ``B se^2 + (1 - B)^2
@@ -186,6 +193,7 @@ def add_shrunken_effects(
     caller = "add_shrunken_effects"
     check_choice(method, METHODS, name="method", caller=caller)
     found = _read(effects, by, confidence=confidence, caller=caller)
+    _tell_shared_controls(found, caller=caller)
     added: dict[str, Vector] = {}
     for measure in found.measures:
         drawn = np.full((3, len(found.campaigns)), np.nan)
@@ -264,6 +272,7 @@ def _read(effects: Any, by: str | Sequence[str] | None, *, confidence: float, ca
     order = list(dict.fromkeys([*names, CAMPAIGN, *(["arm"] if "arm" in columns else []), measures[0]]))
     table = collect(plan.sort(*order))
     rows = table.to_pandas().reset_index(drop=True)
+    _tell_not_comparable(rows, caller=caller)
     scaled = {measure: _scaled(rows, measure, z) for measure in measures}
     labels = np.array([words_of(rows[name]) for name in names], object).reshape(len(names), len(rows)).T
     found = _Effects(
@@ -302,6 +311,16 @@ def _check_known(found: _Effects, *, caller: str) -> None:
             warn(
                 f"{caller}: {without:,} of {total:,} rows are left out, since they have no {measure} with an interval."
             )
+
+
+def _tell_not_comparable(rows: pd.DataFrame, *, caller: str) -> None:
+    remarks = rows["remark"].fillna("") if "remark" in rows.columns else pd.Series(dtype=str)
+    marked = int(remarks.str.startswith(NOT_COMPARABLE).sum())
+    if marked:
+        warn(
+            f"{caller}: {marked:,} of {len(rows):,} rows say of themselves that they are {NOT_COMPARABLE}, since their "
+            "groups were not dealt at random. What is pooled with them is not what campaigns did."
+        )
 
 
 def _tell_shared_controls(found: _Effects, *, caller: str) -> None:

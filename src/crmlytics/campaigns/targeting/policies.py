@@ -76,7 +76,8 @@ def policy_table(
     Everybody near the top is contacted, also at a loss: that is what such a ranking does. :func:`target_table` leaves
     customers out who cost more than they bring.
 
-    The uplift is taken at its word, so the ranking by expected profit wins by construction. What the table tells is how
+    The uplift is taken at its word, so "expected profit" wins by construction; with a budget it is the better of the
+    rankings by profit and by profit per unit of money, which is near the best there is. What the table tells is how
     much a customary ranking gives away, and whether it does better than chance, **if the uplift is right**. Whether it
     is, a campaign with a random hold-out tells: :func:`incremental_profit_table`.
 
@@ -109,24 +110,33 @@ def policy_table(
     prospects = read_prospects(scores, offers, columns=tuple(policies.values()), key=key, caller=caller)
     figures = prospects.of(prospects.best())
     worth = figures[PROFIT]
-    best = worth if budget is None else _per_unit(worth, figures[COST])
-    rankings = {BEST: best} | {name: prospects.columns[column] for name, column in policies.items()}
+    rankings = {name: prospects.columns[column] for name, column in policies.items()}
     counts = np.round(shares * len(prospects.ids)).astype(np.int64)
-    parts = [_of_order(figures, np.argsort(-ranking, kind="stable"), counts, money) for ranking in rankings.values()]
+    parts = [_best(figures, counts, money)]
+    parts += [_of_ranking(figures, ranking, counts, money) for ranking in rankings.values()]
     parts.append(_at_random(figures, counts, money))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     profit = columns[PROFIT]
     most = np.tile(profit[: len(shares)], len(parts))
     told = {
-        "policy": np.repeat(np.array([*rankings, RANDOM], dtype=object), len(shares)),
+        "policy": np.repeat(np.array([BEST, *rankings, RANDOM], dtype=object), len(shares)),
         "contact_share": np.tile(shares, len(parts)),
     }
     forgone = np.where(np.abs(most - profit) > ROUNDING * np.abs(worth).sum(), most - profit, 0.0)
     return table_with_lists(prospects.engine, told | columns | {"forgone_profit_amount": forgone})
 
 
-def _of_order(figures: dict[str, Vector], order: NDArray[np.int64], counts: NDArray[np.int64], money: float) -> Any:
-    """Add up the first customers of an order."""
+def _best(figures: dict[str, Vector], counts: NDArray[np.int64], money: float) -> Any:
+    """Add up who brings most: by profit, or by profit per unit of money where the budget is what ends the list."""
+    worth = figures[PROFIT]
+    both = [_of_ranking(figures, by, counts, money) for by in (worth, _per_unit(worth, figures[COST]))]
+    plain = both[0][PROFIT] >= both[1][PROFIT]
+    return {name: np.where(plain, both[0][name], both[1][name]) for name in both[0]}
+
+
+def _of_ranking(figures: dict[str, Vector], ranking: Vector, counts: NDArray[np.int64], money: float) -> Any:
+    """Add up the first customers of a ranking."""
+    order = np.argsort(-ranking, kind="stable")
     within = np.cumsum(figures[COST][order]) <= money * (1 + 1e-12)
     reached = np.minimum(counts, int(within.sum()))
     sums = {name: np.append(0.0, np.cumsum(values[order]))[reached] for name, values in figures.items()}

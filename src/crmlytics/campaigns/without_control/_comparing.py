@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAST = 2  # customers, or nothing is known of how they vary
 TOO_FEW = "Too few customers in a group: at least 2 are needed."
+UNTOLD = "cannot be told: nothing varies between the customers of a group"
+NO_SPREAD = "No interval: nothing varies between the customers of a group."
 
 
 def read_outcomes(outcomes: Any, comparison: Any, *, caller: str) -> Experiment:
@@ -59,3 +61,9 @@ def told(found: Differences, place: int, confidence: float) -> dict[str, Any]:
         "difference_high": high[place],
         "p_value": found.p_value()[place],
     }
+
+
+def with_remark(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose caution says so if there is no interval since nothing varies."""
+    lacks_interval = np.isnan(row.get("difference_low", 0.0))
+    return row | {"caution": f"{row['caution']} {NO_SPREAD}"} if lacks_interval else row

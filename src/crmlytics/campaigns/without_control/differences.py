@@ -18,6 +18,7 @@ from crmlytics.campaigns.without_control._comparing import (
     read_outcomes,
     told,
     with_campaign,
+    with_remark,
 )
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
@@ -83,8 +84,8 @@ def difference_in_differences_table(
         ``campaign_id`` (where there is one); ``arm``, ``metric`` (String); ``treated_count``, ``comparison_count``
         (Int64, customers); ``treated_before_mean``, ``treated_after_mean``, ``comparison_before_mean``,
         ``comparison_after_mean`` (Float64, per customer and ``horizon``); ``difference`` (Float64, how much more the
-        treated changed, per customer), ``difference_low``, ``difference_high``; ``p_value``; ``caution`` (String, what
-        this cannot show).
+        treated changed, per customer), ``difference_low``, ``difference_high``; ``p_value`` (null, like the interval,
+        where all customers of a group changed alike); ``caution`` (String, what this cannot show).
 
     Raises
     ------
@@ -94,7 +95,8 @@ def difference_in_differences_table(
     Notes
     -----
     ``(after - before) of the treated - (after - before) of the comparison``; the interval is Welch's, of the changes of
-    customers, which is what standard errors clustered by customer come to with two periods.
+    customers, which is what standard errors clustered by customer come to with two periods; corrected for skewness as
+    in :func:`effect_table`.
 
     **What it cannot show.** It takes differences between the groups that stay the same out of the comparison, and no
     others. If customers were chosen because their last months were unusually good or bad, they come back to their usual
@@ -160,7 +162,7 @@ def _metrics(columns: list[str], asked: Sequence[str] | None, *, caller: str) ->
 
 def _change(values: Vector, treated: NDArray[np.int64], other: NDArray[np.int64], confidence: float) -> dict[str, Any]:
     """Compare the changes of two groups; ``values``, shape (n, 2), are before and after."""
-    from crmlytics._kernels.panel_effects import differences, means_of
+    from crmlytics._kernels.panel_effects import differences, from_reference, means_of
 
     row: dict[str, Any] = {"treated_count": len(treated), "comparison_count": len(other)}
     for group, rows in (("treated", treated), ("comparison", other)):
@@ -168,9 +170,9 @@ def _change(values: Vector, treated: NDArray[np.int64], other: NDArray[np.int64]
         row |= {f"{group}_before_mean": means[0], f"{group}_after_mean": means[1]}
     if min(len(treated), len(other)) < LEAST:
         return row | {"caution": TOO_FEW}
-    change = (values[:, 1] - values[:, 0])[:, None]
-    found = differences(means_of(change[treated]), means_of(change[other]))
-    return row | told(found, 0, confidence) | {"caution": _caution(values[treated, 0], values[other, 0])}
+    change = from_reference(2, 0)
+    found = differences(*(means_of(values[rows]).through(change) for rows in (treated, other)))
+    return with_remark(row | told(found, 0, confidence) | {"caution": _caution(values[treated, 0], values[other, 0])})
 
 
 def _caution(treated: Vector, other: Vector) -> str:

@@ -11,7 +11,7 @@ from crmlytics._validation import as_days, check_count, check_fraction, warn
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
 from crmlytics.campaigns.measuring._since_contact import amount_names, count_name, read_since_contact
-from crmlytics.campaigns.without_control._comparing import LEAST, TOO_FEW, told
+from crmlytics.campaigns.without_control._comparing import LEAST, TOO_FEW, told, with_remark
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -76,8 +76,9 @@ def event_study_table(
         the contact); ``treated_count``, ``comparison_count`` (Int64); ``treated_mean``, ``comparison_mean`` (Float64,
         per customer); ``difference`` (Float64, how much more the treated differ from their period -1 than the
         comparison does: before the contact it should be about zero, after it is the effect), ``difference_low``,
-        ``difference_high`` (of each by itself), ``p_value``; ``pre_trend_p_value`` (Float64, that all differences
-        before are zero, the same in all rows of an arm and metric); ``caution`` (String).
+        ``difference_high`` (of each by itself), ``p_value`` (null, like the interval, where nothing varies);
+        ``pre_trend_p_value`` (Float64, that all differences before are zero, the same in all rows of an arm and
+        metric); ``caution`` (String).
 
     Raises
     ------
@@ -92,8 +93,9 @@ def event_study_table(
     Notes
     -----
     In each period the difference of differences to period -1, of means over the same customers throughout; standard
-    errors are clustered by customer. The test of the periods before is Hotelling's T squared. That it finds nothing
-    proves nothing: a small group can drift unnoticed (J. Roth 2022, American Economic Review: Insights 4(3)).
+    errors are clustered by customer, intervals corrected for skewness as in :func:`effect_table`. The test of the
+    periods before is Hotelling's T squared. That it finds nothing proves nothing: a small group can drift unnoticed (J.
+    Roth 2022, American Economic Review: Insights 4(3)).
 
     Examples
     --------
@@ -174,7 +176,7 @@ def _study(
     columns = [told(found, place, confidence) for place in range(periods - 1)]
     columns.insert(reference, {"difference": 0.0})
     common = {"pre_trend_p_value": joint, "caution": _caution_of_trends(joint)}
-    return [row | more | common for row, more in zip(rows, columns, strict=True)]
+    return [with_remark(row | more | common) for row, more in zip(rows, columns, strict=True)]
 
 
 def _caution_of_trends(p_value: float) -> str:

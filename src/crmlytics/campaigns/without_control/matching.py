@@ -10,7 +10,13 @@ from crmlytics._validation import check_fraction
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
 from crmlytics.campaigns.uplift._covariates import filled, read_covariates, side_by_side
-from crmlytics.campaigns.without_control._comparing import arms_of, campaign_ids, read_outcomes, with_campaign
+from crmlytics.campaigns.without_control._comparing import (
+    arms_of,
+    campaign_ids,
+    read_outcomes,
+    with_campaign,
+    with_remark,
+)
 from crmlytics.campaigns.without_control._matching import (
     LEAST,
     Likeness,
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 NAIVE, TWINS, ROBUST = "naive", "nearest twin", "doubly robust"
+ROUNDING = 1e-12  # relative to the outcome: a standard error as small is none
 LARGE = 0.1  # standard deviations: groups that far apart are not alike (Austin 2009)
 UNSEEN = (
     "Differences that no column shows are not taken out: a customer chosen for what only the sender knew has no twin."
@@ -127,7 +134,7 @@ def matched_effect_table(
         the largest difference left, in standard deviations; above .1 the groups are not alike); ``e_value`` (Float64,
         how many times likelier something unseen must make both the contact and the outcome to explain the effect
         away), ``e_value_bound`` (the same for the nearer end of the interval; 1 if that holds zero); ``caution``
-        (String).
+        (String). Interval, ``p_value`` and both e-values are null where nothing varies: nobody converts, or everybody.
 
     Raises
     ------
@@ -188,7 +195,7 @@ def matched_effect_table(
         for place, metric in enumerate(found):
             common = key | {"metric": metric, "treated_count": len(treated)}
             told = {} if like is None else _told_of(like, treated, values[:, place], place, confidence)
-            rows += [common | way | told.get(way["method"], {}) for way in ways]
+            rows += [with_remark(common | way | told.get(way["method"], {})) for way in ways]
     return table_of(experiment.engine, rows, with_campaign(EFFECT_KINDS, experiment), **campaign_ids(experiment))
 
 
@@ -311,18 +318,18 @@ def _told(estimate: Estimate, treated: Vector, confidence: float) -> dict[str, f
 
     from crmlytics._kernels.matching import e_value, risk_ratio
 
+    told = {"treated_mean": float(treated.mean()), "difference": estimate.difference, "difference_low": np.nan}
+    if not estimate.error > ROUNDING * np.abs(treated).max():  # NaN where nothing varies
+        return told
     freedom = min(estimate.freedom, 1e9)
     reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * estimate.error
     low, high = estimate.difference - reach, estimate.difference + reach
     nearer = low if estimate.difference > 0 else high
     certain = (low > 0) or (high < 0)
-    t = estimate.difference / estimate.error if estimate.error > 0 else np.inf * np.sign(estimate.difference)
-    return {
-        "treated_mean": float(treated.mean()),
-        "difference": estimate.difference,
+    return told | {
         "difference_low": low,
         "difference_high": high,
-        "p_value": 2 * float(special.stdtr(freedom, -abs(t))) if estimate.difference else 1.0,
+        "p_value": 2 * float(special.stdtr(freedom, -abs(estimate.difference / estimate.error))),
         "e_value": e_value(risk_ratio(estimate.difference, treated)),
         "e_value_bound": e_value(risk_ratio(nearer, treated)) if certain else 1.0,
     }
