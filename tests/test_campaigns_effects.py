@@ -9,8 +9,9 @@ from scipy import stats
 
 from crmlytics._frames import to_pandas
 from crmlytics.campaigns.measuring._effect_plots import plot_effects
+from crmlytics.campaigns.measuring._effect_rows import SHARE_METHOD
 from crmlytics.campaigns.measuring.effects import effect_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 
 NEWCOMBE = {  # 56 of 70 against 48 of 80: Newcombe (1998), table II, example a
     "customer_id": list(range(150)),
@@ -172,10 +173,10 @@ def test_one_row_per_campaign_segment_arm_and_metric_in_order():
 @given(seed=st.integers(0, 1000), campaign=st.sampled_from(["spring", "autumn"]), segment=st.sampled_from("abc"))
 def test_each_row_is_that_of_its_customers_alone_whatever_their_order(seed, campaign, segment):
     outcomes = campaigns(300, seed)
-    table = effect_table(outcomes.sample(frac=1, random_state=seed), by="segment", correction=None)
+    table = effect_table(outcomes.sample(frac=1, random_state=seed), by="segment", correction="none")
     rows = table[(table["campaign_id"] == campaign) & (table["segment"] == segment)].reset_index(drop=True)
     alone = outcomes[(outcomes["campaign_id"] == campaign) & (outcomes["segment"] == segment)]
-    known = effect_table(alone.drop(columns="segment"), correction=None)
+    known = effect_table(alone.drop(columns="segment"), correction="none")
     pd.testing.assert_frame_equal(rows.drop(columns="segment"), known)
 
 
@@ -205,7 +206,7 @@ def test_another_name_of_the_control_group_and_ids_that_are_numbers(frame):
 def test_a_family_is_one_campaign_and_metric():
     outcomes = campaigns()
     plain, holm, false_discovery = (
-        effect_table(outcomes, by="segment", correction=name) for name in (None, "holm", "benjamini-hochberg")
+        effect_table(outcomes, by="segment", correction=name) for name in ("none", "holm", "benjamini_hochberg")
     )
     assert plain["adjusted_p_value"].tolist() == plain["p_value"].tolist()
     for _, rows in plain.groupby(["campaign_id", "metric"]):
@@ -264,7 +265,7 @@ def test_too_few_customers_are_not_adjusted():
         ({}, {"covariates": ["converted"]}, "covariates=.*known only after the contact. Take what was known before it"),
         ({}, {"by": "converted"}, r"by=\['converted'\] are keys, or known only after the contact"),
         ({}, {"by": ["arm", "arm"]}, "by must be a column name or a list of different ones"),
-        ({}, {"correction": "bonferroni"}, r"correction must be one of \['holm', 'benjamini-hochberg'\]"),
+        ({}, {"correction": "bonferroni"}, r"correction must be one of \['holm', 'benjamini_hochberg', 'none'\]"),
         ({}, {"confidence": 95}, "confidence must be a fraction between 0 and 1"),
         ({"converted": [None] + [True] * 149}, {}, "'converted' is missing in 1 of 150 rows"),
     ],
@@ -293,6 +294,16 @@ def test_every_campaign_needs_its_own_control_group():
         effect_table(only_control)
 
 
+def test_customers_not_contacted_are_no_control_group(frame):
+    outcomes = NEWCOMBE | {"arm": ["mail"] * 70 + ["not contacted"] * 80}
+    with pytest.warns(DataQualityWarning, match="effect_table: 'not contacted' is no control group.*See match") as told:
+        table = to_pandas(effect_table(frame(outcomes), control="not contacted"))
+    assert len(told) == 1
+    assert table["remark"].tolist() == ["not comparable: the groups were not dealt at random"]
+    trial = to_pandas(effect_table(frame(NEWCOMBE)))
+    pd.testing.assert_frame_equal(table.drop(columns="remark"), trial.drop(columns="remark"))
+
+
 # -- picture -------------------------------------------------------------------------------------------------------
 
 
@@ -305,7 +316,15 @@ def test_the_picture_has_a_line_for_every_row_and_fills_what_is_significant():
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert [dot.get_xdata()[0] for dot in dots] == pytest.approx((table["ratio"] - 1).tolist())
     assert [dot.get_markerfacecolor() != "white" for dot in dots] == table["is_significant"].tolist()
-    assert [text.get_text() for text in ax.texts] == [f"{value:+.3g}" for value in table["difference"]]
+    assert [text.get_text() for text in ax.texts] == [f"{100 * value:+.1f} points" for value in table["difference"]]
+
+
+def test_the_picture_writes_differences_as_they_are_read():
+    rows = {"difference": [-8.58e-06, 0.0117, -0.0004, 1234.5, 12.345], "ratio": 1.1, "ratio_low": 1.0}
+    rows |= {"metric": ["order_count", "converted", "clicked", "revenue_amount", "revenue_amount"], "arm": "mail"}
+    rows |= {"ratio_high": 1.2, "is_significant": False, "method": ["Welch", "Welch", SHARE_METHOD, "Welch", "Welch"]}
+    words = [text.get_text() for text in plot_effects(pd.DataFrame(rows)).texts]
+    assert words == ["+0.000", "+1.2 points", "+0.0 points", "+1,234", "+12.35"]
 
 
 def test_the_picture_shows_where_an_interval_has_no_end():
@@ -321,3 +340,11 @@ def test_the_picture_says_what_it_draws():
     table = effect_table(campaigns(), by=["segment", "pre_revenue_amount"], metrics="converted")
     with pytest.raises(SchemaError, match=r"rows, expected 1 to 60. Draw some of them"):
         plot_effects(table)
+
+
+def test_money_is_never_a_share():
+    table = pd.DataFrame({"customer_id": range(200), "arm": ["mail", "control"] * 100, "revenue_amount": 0.0})
+    row = effect_table(table).iloc[0]
+    assert row["difference"] == 0.0
+    assert pd.isna(row["difference_low"])
+    assert row["remark"] == "the same value throughout: no interval"

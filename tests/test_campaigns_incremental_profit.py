@@ -86,5 +86,10 @@ def test_picture_names_the_best_share():
     assert [line.get_label() for line in ax.get_lines()][:3] == ["uplift", "random contacts", "highest"]
     assert ax.get_lines()[2].get_xydata().tolist() == [[0.5, 16.0]]
     mpl.pyplot.close(ax.figure)
+    both = pd.concat([table, table.assign(arm="call")])
+    ax = plot_incremental_profit(both, arm="call")
+    assert ax.get_title(loc="left") == "call, uplift: 16 at 50% contacted; -8 at 100%"
+    assert len(ax.get_lines()) == 4  # that of zero is the last
+    mpl.pyplot.close(ax.figure)
     with pytest.raises(MissingColumnsError, match=r"draws the result of incremental_profit_table: no columns"):
         plot_incremental_profit(table.drop(columns="is_best"))

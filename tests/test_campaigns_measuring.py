@@ -12,7 +12,7 @@ from crmlytics.campaigns.measuring.effects import effect_table
 from crmlytics.campaigns.measuring.returns import return_table
 from crmlytics.campaigns.outcomes import outcome_table
 from crmlytics.campaigns.uplift.balance import balance_table
-from crmlytics.exceptions import DataQualityWarning, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 
 DAY = pd.Timestamp("2024-03-01")
 AS_OF = "2024-06-01"
@@ -114,7 +114,19 @@ def test_an_effect_is_found_in_words():
         ((100, 160), 1000, "found, for the worse", "and it is for the worse."),
         ((5005, 5000), 10_000, "not found", "no effect was found, and one of 2.0 points would have been in four of"),
         ((110, 100), 1000, "could not have been found", r"worth while \(10% of control: 1.0 points\) could not have"),
-        ((0, 0), 1000, "could not have been found", "worth while"),
+        (
+            (0, 0),
+            1000,
+            "could not have been found",
+            "10% of control, where there is nothing, does not say what would be",
+        ),
+        (
+            (1, 0),
+            1,
+            "could not have been found",
+            "none could have been with so few customers: contact and hold out more",
+        ),
+        ((0, 0), 3, "could not have been found", "none could have been with so few customers"),
     ],
 )
 def test_nothing_found_is_not_nothing_there(bought, size, finding, words):
@@ -125,6 +137,34 @@ def test_nothing_found_is_not_nothing_there(bought, size, finding, words):
     verdict = measure_campaign(contacts, orders, as_of=AS_OF).verdicts[0]
     assert verdict.finding == finding
     assert re.search(words, verdict.sentence)
+
+
+def test_more_control_is_advised_where_it_helps():
+    """Of 2,000 customers more than half in control find less, not more."""
+    for other, advice in ((100, "find it: hold out more customers"), (1000, "find it: contact and hold out more cust")):
+        verdict = measure_campaign(*campaign((100, other // 10), other=other), as_of=AS_OF).verdicts[0]
+        assert advice in verdict.sentence
+
+
+def test_so_few_customers_that_nothing_can_be_found_have_no_detectable_difference():
+    contacts, orders = campaign((4, 0), size=4, other=4)  # four against none is the least that Fisher's test finds
+    verdict = measure_campaign(contacts, orders, as_of=AS_OF).verdicts[0]
+    assert verdict.finding == "found"
+    assert 0 < verdict.detectable_difference < 1
+    verdict = measure_campaign(*campaign((3, 0), size=3, other=3), as_of=AS_OF).verdicts[0]
+    assert np.isnan(verdict.detectable_difference)
+
+
+def test_what_only_the_correction_takes_away_is_said():
+    contacts, orders = campaign((139, 110))
+    more = contacts[contacts["arm"] == "mail"].assign(arm="call", customer_id=range(5000, 6000))
+    bought = orders[orders["customer_id"] >= 1000].assign(customer_id=range(5000, 5110), order_id=range(5000, 5110))
+    options = {"as_of": AS_OF, "metrics": "converted"}
+    contacts, orders = pd.concat([contacts, more]), pd.concat([orders, bought])
+    call, mail = measure_campaign(contacts, orders, **options).verdicts
+    assert "(95% +0.0 to +5.8, p = 0.099): no effect was found after correction for 2 comparisons, but" in mail.sentence
+    assert "p = 1): no effect was found, but" in call.sentence
+    assert measure_campaign(contacts, orders, **options, correction="none").verdicts[1].finding == "found"
 
 
 def test_the_detectable_effect_is_found_in_four_of_five_campaigns():
@@ -162,15 +202,53 @@ def test_without_costs_it_says_what_is_missing():
     assert str(result).splitlines()[-1].startswith("Mind: whether it paid is not known: give contact_cost=")
 
 
-def test_arms_that_were_not_alike_before_are_remarked_on():
+def unlike():
+    """The mailed bought before, those held out did not."""
     contacts, orders = campaign((160, 100))
     before = orders[orders["customer_id"] < 1000]
     before = before.assign(order_id=before["order_id"] + 5000, timestamp=DAY - pd.Timedelta(days=20))
+    return contacts, pd.concat([orders, before])
+
+
+def test_arms_that_were_not_alike_before_are_not_comparable():
     with pytest.warns(DataQualityWarning, match="measure_campaign: 'mail' and control were not alike before the cont"):
-        result = measure_campaign(contacts, pd.concat([orders, before]), as_of=AS_OF)
+        result = measure_campaign(*unlike(), as_of=AS_OF, margin_share=0.4, contact_cost=0.2, covariates=None)
+    assert result.verdicts[0].finding == "not comparable"
+    verdict, mind, money = str(result).splitlines()
+    assert verdict.endswith(
+        ": not comparable, since the groups were not dealt at random: this is no effect of the campaign."
+    )
+    assert mind.startswith("Mind: 'mail' and control were not alike")
     assert "not randomised" in result.remarks[0]
-    assert "Mind: 'mail' and control were not alike" in str(result)
+    assert money == (
+        "mail: ahead of the other group by a margin of 720 for a cost of 200, 520 (167 to 873) after it; how much of "
+        "that the contacts earned cannot be told."
+    )
+    assert result.effects["remark"].str.startswith("not comparable: the groups were not dealt at random").all()
+    assert result.returns["probability_profitable"].isna().all()
     assert result.balance.set_index("covariate").loc["pre_converted", "treated_mean"] == pytest.approx(0.16)
+
+
+def test_only_the_campaign_whose_arms_differ_is_not_comparable():
+    contacts, orders = unlike()
+    sound, bought = campaign((160, 100))
+    apart = {"customer_id": sound["customer_id"] + 9000, "campaign_id": "sound"}
+    contacts = pd.concat([contacts.assign(campaign_id="odd"), sound.assign(**apart)])
+    more = bought.assign(customer_id=bought["customer_id"] + 9000, order_id=bought["order_id"] + 90_000)
+    with pytest.warns(DataQualityWarning, match="measure_campaign: odd: 'mail' and control were not alike"):
+        result = measure_campaign(contacts, pd.concat([orders, more]), as_of=AS_OF)
+    assert [one.finding for one in result.verdicts] == ["not comparable", "found"]
+    assert len([one for one in result.remarks if "not alike" in one]) == 1
+
+
+def test_customers_not_contacted_are_no_control_group_however_alike_they_are():
+    contacts, orders = campaign((160, 100))
+    contacts["arm"] = contacts["arm"].replace("control", "not contacted")
+    with pytest.warns(DataQualityWarning, match="measure_campaign: 'not contacted' is no control group") as told:
+        result = measure_campaign(contacts, orders, as_of=AS_OF, control="not contacted")
+    assert len(told) == 1
+    assert result.verdicts[0].finding == "not comparable"
+    assert result.remarks[0].startswith("'not contacted' is no control group")
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
@@ -183,6 +261,15 @@ def test_without_a_control_group_it_names_what_can_be_done():
         measure_campaign(contacts.assign(arm="mail"), orders, as_of=AS_OF)
     with pytest.raises(SchemaError, match=words):
         measure_campaign(contacts.drop(columns="arm"), orders, as_of=AS_OF)
+
+
+def test_segments_that_are_missing_come_with_customers():
+    contacts, orders, customers = linked()
+    words = r"needs the columns \['region'\].*Attributes of customers come with customers=\.\.\."
+    with pytest.raises(MissingColumnsError, match=words):
+        measure_campaign(contacts, orders, as_of=AS_OF, by="region")
+    with pytest.raises(MissingColumnsError, match=r"Did you mean 'region'\?.*\]$"):
+        measure_campaign(contacts, orders, as_of=AS_OF, by="regio", customers=customers)
 
 
 @pytest.mark.parametrize(

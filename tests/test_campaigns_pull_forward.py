@@ -12,7 +12,9 @@ from scipy import stats
 from crmlytics import Events
 from crmlytics._kernels.panel_effects import differences, means_of
 from crmlytics.campaigns.measuring._since_contact import read_since_contact
+from crmlytics.campaigns.measuring.effects import effect_table
 from crmlytics.campaigns.measuring.pull_forward import _share, pull_forward_table
+from crmlytics.campaigns.outcomes import outcome_table
 from crmlytics.exceptions import DataQualityWarning, SchemaError
 from crmlytics.testing import make_frame, records
 
@@ -42,6 +44,13 @@ SPENT = {"mail": ([12, 11, 10], [0, 0, 1]), "control": ([0, 0, 2], [6, 7, 5])}  
 def pulled(contacts=CONTACTS, orders=ORDERS, **options):
     options = {"as_of": "2024-08-01", "window": "10d", "after": "20d"} | options
     return pull_forward_table(make_frame(contacts, "pandas"), make_frame(orders, "pandas"), **options)
+
+
+def test_customers_not_contacted_are_no_control_group():
+    contacts = CONTACTS | {"arm": ["mail"] * 3 + ["not contacted"] * 3}
+    with pytest.warns(DataQualityWarning, match="pull_forward_table: 'not contacted' is no control group.*See matched"):
+        found = pulled(contacts, control="not contacted")
+    pd.testing.assert_frame_equal(found, pulled())
 
 
 def test_both_periods_by_hand_on_every_frame(frame):
@@ -85,14 +94,15 @@ def test_categories_by_hand_and_amounts_that_add_up():
 def test_p_values_are_adjusted_for_all_categories():
     plain, holm, fdr = (
         pulled(by="category", correction=name).set_index(["metric", "category"]).loc["revenue_amount"]
-        for name in ("none", "holm", "benjamini-hochberg")
+        for name in ("none", "holm", "benjamini_hochberg")
     )
     p = plain.window_p_value
-    assert plain.window_adjusted_p_value.tolist() == p.tolist()
+    pd.testing.assert_series_equal(plain.window_adjusted_p_value, p, check_names=False)
     tea, jam = p["tea"], p["jam"]
-    assert tea < jam < p["missing"] == 1
-    assert holm.window_adjusted_p_value["tea"] == pytest.approx(3 * tea)
-    assert fdr.window_adjusted_p_value["jam"] == pytest.approx(jam * 3 / 2)
+    assert tea < jam < 1
+    assert pd.isna(p["missing"])  # nobody bought any in the window: no test, and none to adjust for
+    assert holm.window_adjusted_p_value["tea"] == pytest.approx(2 * tea)
+    assert fdr.window_adjusted_p_value["tea"] == pytest.approx(min(2 * tea, jam))
     assert plain.window_low["tea"] > 0
 
 
@@ -162,6 +172,42 @@ def test_a_loss_is_told_as_one():
     found = pull_forward_table(*moved(2, 0.0, gain=-20.0), as_of="2024-12-01").iloc[1]
     assert found.reading == "less in the window: lost, or bought as something else"
     assert pd.isna(found.pulled_forward_share)
+
+
+def test_a_small_control_group_is_read_as_effect_table_reads_it():
+    """Nothing was done to anybody, and the 100 of the control group happened to buy little."""
+    random = np.random.default_rng(10)
+    who = np.flatnonzero(random.random(1_000) < 0.02)
+    days = random.integers(0, 30, len(who))
+    arm = ["mail"] * 900 + ["control"] * 100
+    contacts = pd.DataFrame({"customer_id": range(1_000), "timestamp": START, "arm": arm})
+    orders = pd.DataFrame({
+        "customer_id": who, "order_id": who, "amount": random.lognormal(3, 1, len(who)),
+        "timestamp": [at(day) for day in days.tolist()],
+    })  # fmt: skip
+    found = pull_forward_table(contacts, orders, as_of="2025-01-01").set_index("metric").loc["revenue_amount"]
+    outcomes = outcome_table(contacts, orders, as_of="2025-01-01")
+    effect = effect_table(outcomes, covariates=[]).set_index("metric").loc["revenue_amount"]
+    told = found[["window_difference", "window_low", "window_high", "window_p_value"]].astype(float)
+    expected = effect[["difference", "difference_low", "difference_high", "p_value"]].astype(float)
+    np.testing.assert_allclose(told, expected)
+    assert found.window_p_value > 0.2
+    assert found.reading == "no gain in the window that could be told from chance"
+
+
+def test_where_nothing_varies_nothing_can_be_told():
+    contacts = {name: [*values[:2], *values[3:5]] for name, values in CONTACTS.items()}
+    bought = pd.DataFrame({"customer_id": [1, 2], "order_id": [1, 2], "amount": 20.0, "timestamp": [at(1), at(8)]})
+    found = pulled(contacts, bought).iloc[1]
+    assert found.window_difference == 20
+    assert found.filter(regex="_low|_high|p_value").isna().all()
+    assert found.reading == "cannot be told: nothing varies between the customers of a group"
+
+
+def test_where_nobody_buys_later_that_is_said():
+    contacts, orders = moved(1, 0.0, gain=60.0)
+    found = pull_forward_table(contacts, orders[: len(contacts)], as_of="2024-12-01").iloc[1]
+    assert found.reading == "more in the window, what came after cannot be told; a net gain remains"
 
 
 def test_windows_that_are_not_over_are_left_out_and_told():

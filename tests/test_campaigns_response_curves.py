@@ -13,7 +13,7 @@ from crmlytics import Events
 from crmlytics.campaigns.measuring._curve_plots import plot_response_curve
 from crmlytics.campaigns.measuring.response_curves import CURVE_KINDS, response_curve_table
 from crmlytics.campaigns.outcomes import outcome_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
 mpl.use("Agg")
@@ -87,6 +87,27 @@ def test_customers_count_in_the_steps_that_are_over():
     early = of(curve(as_of="2024-06-06"), "revenue_amount")  # nothing is known of c and f, contacted that day
     assert early.treated_count.tolist() == [2, 2]
     assert early.index.tolist() == [2, 4]
+
+
+def test_the_last_step_may_be_short():
+    whole, short = (of(curve(horizon="5d", step=step), "revenue_amount") for step in ("1d", "2d"))
+    assert short.index.tolist() == [2, 4, 5]
+    columns = ["treated_mean", "control_mean", "difference"]
+    pd.testing.assert_frame_equal(short[columns], whole.loc[[2, 4, 5], columns])
+    open_windows = of(curve(horizon="5d", step="2d", as_of=at(9)), "revenue_amount")  # c and f are observed four days
+    assert open_windows.treated_count.tolist() == [3, 3, 2]
+    over = of(curve(horizon="5d", step="2d", as_of=at(10)), "revenue_amount")  # and here five: the short step is over
+    assert over.treated_count.tolist() == [3, 3, 3]
+
+
+def test_a_short_last_step_does_not_shorten_the_half_life():
+    contacts, orders, _ = trial(1)
+    lives = [
+        of(response_curve_table(contacts, orders, as_of="2024-06-01", horizon=horizon, step="7d"), "revenue_amount")
+        for horizon in ("56d", "60d")
+    ]
+    assert lives[0].index.tolist() == lives[1].index.tolist()[:-1]
+    assert lives[1].half_life_days.tolist() == pytest.approx([lives[0].half_life_days[56]] * 9)
 
 
 def test_a_curve_ends_where_one_customer_is_left():
@@ -165,6 +186,45 @@ def test_nothing_there_is_said_to_be_nothing():
     assert found.effect_share.isna().all()
 
 
+def test_where_the_band_holds_zero_there_is_nothing_to_fade():
+    """Of effects of nothing many look as if they faded at once, or never: none of them is told."""
+    reasons = set()
+    for seed in range(6):
+        contacts, orders, _ = trial(seed, 300, lift=0.0, days=30, until=30)
+        found = response_curve_table(contacts, orders, as_of="2024-03-01", horizon="30d")
+        for _, rows in found.groupby("metric"):
+            if ((rows.difference_low <= 0) & (rows.difference_high >= 0)).all():
+                reasons |= set(rows.decay_reason)
+    assert reasons == {"no effect that could be told from chance"}
+
+
+@pytest.mark.parametrize(
+    ("half_life", "lift", "near"), [(0.3, 1.0, "a half-life"), (0.05, 300.0, "within the first day")]
+)
+def test_what_faded_at_once_is_looked_at_more_closely(half_life, lift, near):
+    contacts, orders, _ = trial(1, half_life=half_life, lift=lift)
+    far, closer = (
+        of(response_curve_table(contacts, orders, as_of="2024-06-01", **options), "order_count").iloc[0]
+        for options in ({}, {"horizon": "15d", "step": "1d"})
+    )
+    assert far.decay_reason == 'faded within the first 4 days: look closer with horizon="15d" and step="1d"'
+    if near == "a half-life":
+        assert closer.half_life_low_days < half_life < closer.half_life_high_days
+    else:
+        assert closer.decay_reason == "faded within the first day"
+
+
+def test_where_nothing_varies_there_is_no_band():
+    contacts = {name: [values[place] for place in (0, 1, 3, 4)] for name, values in CONTACTS.items()}
+    bought = pd.DataFrame({"customer_id": ["a", "b"], "order_id": [1, 2], "amount": 20.0, "timestamp": [at(0), at(3)]})
+    found = of(curve(contacts, bought), "revenue_amount")
+    assert found.difference.tolist() == [10, 20, 20]  # after two days one has bought
+    assert found.difference_low.isna().tolist() == found.difference_high.isna().tolist() == [False, True, True]
+    assert found.effect_share.isna().all()
+    both = of(curve(contacts, bought.assign(timestamp=at(0))), "revenue_amount")
+    assert set(both.decay_reason) == {"cannot be told: nothing varies between the customers of a group"}
+
+
 def test_events_are_outcomes_too():
     visits = pd.DataFrame({
         "customer_id": ["a", "a", "d"], "timestamp": [at(1), at(3), at(1)], "event": ["visit", "visit", "click"]
@@ -178,9 +238,9 @@ def test_events_are_outcomes_too():
 
 
 def test_refusals():
-    with pytest.raises(SchemaError, match=r"horizon=7d must be a whole number of steps.*got 3.5 of 2d.*horizon=\"6d\""):
-        curve(horizon="7d")
-    with pytest.raises(SchemaError, match="at most 400 of them, got 401 of 1d"):
+    with pytest.raises(SchemaError, match=r"horizon=6d must hold 1 to 400 steps, got 0.8571 of 7d. Take shorter steps"):
+        curve(step="7d")
+    with pytest.raises(SchemaError, match=r"horizon=401d must hold 1 to 400 steps, got 401 of 1d. Take longer steps"):
         curve(horizon="401d", step="1d")
     with pytest.raises(SchemaError, match="fewer than 2 customers of arm 'mail' or of the control group for whom a st"):
         curve(as_of="2024-06-02")
@@ -190,12 +250,21 @@ def test_refusals():
         curve(orders={name: values for name, values in ORDERS.items() if name != "amount"})
 
 
+def test_customers_not_contacted_are_no_control_group():
+    contacts = CONTACTS | {"arm": ["mail"] * 3 + ["not contacted"] * 3}
+    with pytest.warns(DataQualityWarning, match="response_curve_table: 'not contacted' is no control group.*See match"):
+        found = curve(contacts, control="not contacted")
+    pd.testing.assert_frame_equal(found, curve())
+
+
 def test_the_picture_holds_the_curve_of_each_arm():
     contacts, orders, _ = trial(3, 300)
     contacts.loc[contacts.index % 5 == 0, "arm"] = "call"
     found = response_curve_table(contacts, orders, as_of="2024-06-01", step="5d")
     ax = plot_response_curve(found, metric="revenue_amount")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["call", "mail"]
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1  # not on the curves
     mail = found[(found.metric == "revenue_amount") & (found.arm == "mail")]
     np.testing.assert_allclose(ax.lines[2].get_ydata(), [0, *mail.difference])
     assert len(ax.collections) == 2
@@ -203,5 +272,13 @@ def test_the_picture_holds_the_curve_of_each_arm():
     assert plot_response_curve(found).get_ylabel().startswith("customers who converted")
     with pytest.raises(SchemaError, match="metric must be one of"):
         plot_response_curve(found, metric="revenue")
+    campaigns = pd.concat([found.assign(campaign_id=name) for name in ("may", "june")])
+    words = (
+        r"expected 1 to 3 campaigns and arms, got 4: \['june: call', .*\]. Draw.*table\[\"campaign_id\"\] == 'june'\]"
+    )
+    with pytest.raises(SchemaError, match=words):
+        plot_response_curve(campaigns)
+    with pytest.raises(SchemaError, match=r"got 4.*such as table\[table\[\"arm\"\] == '1'\]"):
+        plot_response_curve(pd.concat([found.assign(arm=arm) for arm in "1234"]))
     with pytest.raises(MissingColumnsError, match=r"plot_response_curve needs the columns \['difference_low'\]"):
         plot_response_curve(found.drop(columns="difference_low"))

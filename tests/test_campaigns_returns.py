@@ -10,7 +10,7 @@ from crmlytics._frames import to_pandas
 from crmlytics.campaigns.measuring.effects import effect_table
 from crmlytics.campaigns.measuring.response_curves import response_curve_table
 from crmlytics.campaigns.measuring.returns import return_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 
 # 40 of 200 treated and 20 of 200 held out bought for 50 each
 SPRING = {
@@ -92,9 +92,9 @@ def test_costs_add_up_and_bounds_and_probability_agree(seed, cost, fixed):
     assert ((probability < 0.025) == (table["incremental_profit_amount_high"] < 0)).all()
 
 
-def test_what_contacting_the_control_group_cost_is_no_cost_of_the_arm():
-    outcomes = pd.DataFrame(SPRING | {"contact_cost_amount": [0.5] * 200 + [0.2] * 200})
-    assert only(return_table(outcomes, **OF_REVENUE))["contact_cost_amount"] == pytest.approx(200 * 0.3)
+def test_costs_logged_for_the_control_group_are_no_costs_of_contacts():
+    outcomes = pd.DataFrame(SPRING | {"contact_cost_amount": 0.5})
+    assert only(return_table(outcomes, **OF_REVENUE))["contact_cost_amount"] == pytest.approx(200 * 0.5)
 
 
 def test_the_row_order_does_not_matter():
@@ -148,6 +148,14 @@ def test_payback_is_the_first_day_on_which_the_lift_was_worth_the_cost():
         assert row["payback_days"] == days if days else pd.isna(row["payback_days"])
 
 
+def test_what_covered_the_cost_for_some_days_only_did_not_pay_back():
+    curve = pd.DataFrame({"arm": "mail", "metric": "revenue_amount", "day": [4, 1, 2, 3]})
+    for difference, days in (([0.1, 2.0, 0.1, 2.0], None), ([2.0, 2.0, 0.1, 1.0], 3), ([9.0] * 4, 1)):  # of day 4 first
+        lifts = curve.assign(difference=difference)
+        row = only(return_table(pd.DataFrame(SPRING), **OF_REVENUE, contact_cost=0.4, curve=lifts))
+        assert row["payback_days"] == days if days else pd.isna(row["payback_days"])
+
+
 def test_payback_from_the_curve_of_the_same_contacts():
     day = pd.Timestamp("2024-03-01")
     contacts = pd.DataFrame({"customer_id": range(400), "arm": SPRING["arm"], "timestamp": day})
@@ -170,6 +178,16 @@ def test_a_curve_of_other_contacts_is_refused():
         return_table(pd.DataFrame(SPRING), **OF_REVENUE, curve=curve.assign(metric="converted"))
     with pytest.raises(MissingColumnsError, match=r"return_table needs the columns \['day'\]"):
         return_table(pd.DataFrame(SPRING), **OF_REVENUE, curve=curve.drop(columns="day"))
+
+
+def test_customers_not_contacted_are_no_control_group():
+    outcomes = pd.DataFrame(SPRING).replace({"arm": {"control": "not contacted"}})
+    with pytest.warns(DataQualityWarning, match="return_table: 'not contacted' is no control group.*See matched_effe"):
+        row = only(return_table(outcomes, **OF_REVENUE, control="not contacted"))
+    assert row["remark"] == "not comparable: the groups were not dealt at random"
+    assert pd.isna(row["probability_profitable"])
+    trial = only(return_table(pd.DataFrame(SPRING), **OF_REVENUE))
+    assert row["incremental_profit_amount"] == trial["incremental_profit_amount"]
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
@@ -204,3 +222,13 @@ def test_costs_must_be_given():
         return_table(two_campaigns(), contact_cost=1, campaign_costs={3: 100})
     with pytest.raises(MissingColumnsError, match="'converted'"):
         return_table(pd.DataFrame(SPRING).drop(columns="converted"), **OF_REVENUE, offer_cost=1)
+
+
+def test_a_handful_of_customers_have_a_probability_where_they_have_bounds():
+    table = pd.DataFrame({
+        "customer_id": range(5), "arm": ["mail"] * 3 + ["control"] * 2, "contact_cost_amount": [0.5] * 3 + [0.0] * 2,
+        "margin_amount": [9.0, 4.0, 1.0, 2.0, 3.0], "pre_margin_amount": [1.0, 2.0, 5.0, 4.0, 2.0],
+    })  # fmt: skip
+    row = return_table(table).iloc[0]
+    assert row["incremental_profit_amount_low"] < row["incremental_profit_amount_high"]
+    assert 0 < row["probability_profitable"] < 1

@@ -367,3 +367,17 @@ def test_nobody_worth_a_contact_and_everybody_held_out():
     assert table["profit_bound_amount"].unique().tolist() == [0]
     held = target_table(pd.DataFrame(SCORES), OFFERS, budget=0.5, holdout_share=1 - 1e-9)
     assert "contact" not in set(to_pandas(held)["action"])
+
+
+def test_the_standard_error_of_a_model_is_found_beside_its_uplift():
+    scores = pd.DataFrame(
+        {"customer_id": [1, 2], "uplift_mail": [0.1, 0.2], "uplift_mail_standard_error": [0.01, 0.02]}
+    )
+    found = target_table(scores, Offer("mail", value=100), holdout_share=0)
+    said = target_table(
+        scores, Offer("mail", value=100, uplift_standard_error="uplift_mail_standard_error"), holdout_share=0
+    )
+    pd.testing.assert_frame_equal(found, said)
+    assert found["expected_profit_low_amount"].tolist() == pytest.approx([20 - 1.96 * 2, 10 - 1.96], abs=1e-3)
+    plain = target_table(scores, Offer("mail", value=100, uplift_low=0.0, uplift_high=0.5), holdout_share=0)
+    assert plain["expected_profit_low_amount"].tolist() == [0.0, 0.0]

@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlytics._frames import enter
+from crmlytics._frames import enter, to_pandas
 from crmlytics._kernels.draws import Draws, bounds
 from crmlytics._kernels.uplift_curves import curves
 from crmlytics.campaigns.uplift._judging import drawn_p_value
 from crmlytics.campaigns.uplift._plots import plot_qini
 from crmlytics.campaigns.uplift._trial import CHOSEN, RESPONSE, Trial
 from crmlytics.campaigns.uplift._verdicts import AS_GOOD, FOUND, NOTHING
+from crmlytics.campaigns.uplift.balance import balance_table
 from crmlytics.campaigns.uplift.evaluation import evaluate_trials, evaluate_uplift
 from crmlytics.campaigns.uplift.qini import qini_table, uplift_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
 mpl.use("Agg")
@@ -196,13 +197,27 @@ def test_does_not_depend_on_the_order_of_rows():
 
 def test_what_was_known_before_is_compared_and_what_came_after_is_not():
     trial = made(1_000, uplift=0.4)
-    table = as_table(trial).assign(revenue_amount=trial.treated * 9.0, pre_revenue_amount=1.0 * (trial.outcome > 0))
+    table = as_table(trial).assign(revenue_amount=trial.treated * 9.0, pre_revenue_amount=np.arange(1_000) % 7.0)
     evaluation = evaluate_uplift(table, scores="T-learner", baseline=RESPONSE, replicates=100)
     assert set(evaluation.balance["covariate"]) == {"S-learner", "pre_revenue_amount"}
     assert evaluation.randomisation["arm"].tolist() == ["mail"]
     chosen = table.assign(age=trial.treated * 3.0 + np.arange(1_000) % 7)
-    told = repr(evaluate_uplift(chosen, scores="T-learner", covariates=["age"], replicates=100))
-    assert "'mail' and control were not alike before the contact" in told
+    told = r"'mail' and control were not alike before the contact"
+    with pytest.warns(DataQualityWarning, match=f"evaluate_uplift: {told}"):
+        picked = evaluate_uplift(chosen, scores="T-learner", covariates=["age"], replicates=100)
+    assert f" But {told}" in picked.verdict
+    dealt_so = chosen.assign(chance=np.where(np.arange(1_000) % 2, 0.4, 0.6))  # by a rule that is known
+    meant = evaluate_uplift(dealt_so, scores="T-learner", covariates=["age"], propensity="chance", replicates=100)
+    assert told not in repr(meant)
+
+
+def test_scores_of_an_uplift_model_are_no_covariates():
+    trial = made(400)
+    joined = {"uplift_mail": 1.0, "uplift_mail_standard_error": 2.0, "best_arm": "mail", "best_uplift": 1.0}
+    columns = {name: [value, None] * 200 for name, value in joined.items()} | {"age": [30, 40, 50, 60] * 100}
+    table = as_table(trial).drop(columns=["S-learner", RESPONSE]).assign(**columns)
+    assert set(evaluate_uplift(table, scores="T-learner", replicates=100).balance["covariate"]) == {"age"}
+    assert set(balance_table(table)["covariate"]) == {"age", "T-learner"}
 
 
 def test_reads_well():
@@ -230,16 +245,39 @@ def test_says_what_is_wrong():
         _ = alone.balance
 
 
-def test_picture_of_several_arms_and_scores():
+def test_picture_of_one_arm_of_several():
     table = pd.concat([as_table(made(500, uplift=0.3)), as_table(made(500, seed=1), "call")], ignore_index=True)
     table = table.assign(customer_id=range(1_000))
     polars = make_frame({name: values.tolist() for name, values in table.items()}, kind="polars")
-    ax = plot_qini(qini_table(polars, score=["T-learner", RESPONSE], replicates=100))
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == [
-        "call: T-learner", "call: response model", "mail: T-learner", "mail: response model", "random contacts",
-    ]  # fmt: skip
-    assert len(ax.collections) == 2  # a band per arm
-    mpl.pyplot.close(ax.figure)
+    curves = qini_table(polars, score=["T-learner", RESPONSE], replicates=100)
+    for arm, told in ((None, "call, T-learner: "), ("mail", "mail, T-learner: ")):
+        ax = plot_qini(curves, arm=arm)
+        assert ax.get_title(loc="left").startswith(told)
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert labels == ["T-learner", "response model", "random contacts"]
+        assert len(ax.collections) == 1  # a band
+        drawn = to_pandas(curves)
+        drawn = drawn[(drawn["arm"] == (arm or "call")) & (drawn["score"] == "T-learner")]
+        assert ax.get_lines()[0].get_ydata().tolist() == drawn["incremental_outcome"].tolist()
+        mpl.pyplot.close(ax.figure)
+    with pytest.raises(SchemaError, match=r"plot_qini: arm must be one of \['call', 'mail'\], got 'post'"):
+        plot_qini(curves, arm="post")
     with pytest.raises(MissingColumnsError, match=r"plot_qini draws the result of qini_table: no columns"):
         plot_qini(table)
+
+
+def test_campaigns_that_sell_differently_are_not_compared_with_each_other():
+    """Nobody is moved; who bought 30 % anyway was mailed 80:20, who bought 5 % was mailed 20:80 or called."""
+    random = np.random.default_rng(0)
+    share = {"x": {"mail": 0.8, "control": 0.2}, "y": {"mail": 0.2, "control": 0.6, "call": 0.2}}
+    rate = np.repeat([0.3, 0.05], 4000)
+    table = pd.DataFrame({
+        "campaign_id": np.repeat(["x", "y"], 4000), "customer_id": range(8000),
+        "arm": np.concatenate([random.choice(list(arms), 4000, p=list(arms.values())) for arms in share.values()]),
+        "converted": random.random(8000) < rate, "rate": rate, "chance": random.random(8000),
+    })  # fmt: skip
+    found = evaluate_uplift(table, scores=["chance", "rate"], covariates=[], replicates=200)
+    assert found.verdict.count("nothing detectable") == 2
+    curve = found.curve
+    for _, end in curve[curve["contact_share"] == 1].iterrows():
+        assert end["incremental_outcome_low"] < 0 < end["incremental_outcome_high"]

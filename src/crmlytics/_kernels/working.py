@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import warnings
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -69,6 +70,20 @@ def run(tasks: Sequence[Callable[[], R]], shared: Controls, *, steps: int, label
             pool.shutdown(cancel_futures=True)
             raise
         return [future.result() for future in futures]
+
+
+@contextmanager
+def own_warnings() -> Iterator[None]:
+    """Keep the warning filters, which scikit-learn empties for a moment in each thread: threads put back each other's.
+
+    What it says of finding them empty is not for the caller.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    for one in said:
+        if "sklearn.utils.parallel" not in str(one.message):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def in_parts(task: Callable[[P], R], parts: Sequence[P], *, label: str) -> list[R]:

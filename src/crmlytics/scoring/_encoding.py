@@ -108,16 +108,17 @@ class Encoder:
     features: tuple[Feature, ...]
     left_out: dict[str, str]
 
-    def design(self, table: Any, *, caller: str) -> Design:
-        """Encode a pandas table that has the columns of the features."""
+    def design(self, table: Any, *, caller: str, hint: str = "") -> Design:
+        """Encode a pandas table that has the columns of the features; ``hint`` is what to do where it has not."""
         columns = [str(name) for name in table.columns]
-        for feature in self.features:
-            if feature.name not in columns:
-                msg = (
-                    f"{caller}: the table lacks the column {feature.name!r} that the model learnt from."
-                    f"{did_you_mean(feature.name, columns)} Columns: {columns}"
-                )
-                raise MissingColumnsError(msg)
+        missing = [feature.name for feature in self.features if feature.name not in columns]
+        if missing:
+            named = f"the column {missing[0]!r}" if len(missing) == 1 else f"the columns {missing}"
+            msg = (
+                f"{caller}: the table lacks {named} that the model learnt from."
+                f"{did_you_mean(missing[0], columns)}{hint} Columns: {columns}"
+            )
+            raise MissingColumnsError(msg)
         encoded = [feature.encode(table[feature.name], caller=caller) for feature in self.features]
         return Design(np.column_stack(encoded) if encoded else np.empty((len(table), 0)), self.features)
 

@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crmlytics._kernels.classification import calibration_line, log_loss, probability_of
-from crmlytics._kernels.working import in_parts
+from crmlytics._kernels.working import in_parts, own_warnings
 from crmlytics.scoring._candidates import fit_quietly, knows_threads, raw_log_odds
 from crmlytics.scoring._folds import deal_customers, enough_of, random_folds, time_folds
 from crmlytics.scoring._importance import HeldOut
@@ -188,7 +188,7 @@ def _held_out(models: Mapping[str, Any], folds: Sequence[Fold], lessons: Lessons
 
     tasks = [(name, number) for name in models for number in range(len(folds))]
     in_threads = all(knows_threads(model) for model in models.values())
-    with threadpool_limits(1, user_api="blas"):  # of the process: set once, around the threads
+    with threadpool_limits(1, user_api="blas"), own_warnings():  # of the process: set once, around the threads
         foretold = in_parts(foretell, tasks, label="models") if in_threads else [foretell(task) for task in tasks]
     parts = [foretold[first : first + len(folds)] for first in range(0, len(tasks), len(folds))]
     return {name: np.concatenate(part) for name, part in zip(models, parts, strict=True)}

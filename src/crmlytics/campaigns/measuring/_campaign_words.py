@@ -1,4 +1,4 @@
-"""What a campaign did, in sentences: found, not found, or too small a trial to find it."""
+"""What a campaign did, in sentences: found, not found, too small a trial to find it, or no trial at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from crmlytics._plots import short_number
 from crmlytics.campaigns._experiment import CAMPAIGN
+from crmlytics.campaigns.measuring._no_trial import NOT_COMPARABLE, is_marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,13 @@ POWER = 0.8
 LEAST_P_VALUE = 1e-4
 SURE = 0.99
 FOUND, HARM, NOTHING, TOO_SMALL = "found", "found, for the worse", "not found", "could not have been found"
+ENDINGS = {
+    FOUND: "an effect was found.",
+    HARM: "an effect was found, and it is for the worse.",
+    NOT_COMPARABLE: "not comparable, since the groups were not dealt at random: this is no effect of the campaign.",
+}
+MORE = "{} more customers, or read several campaigns together."
+BOTH = "contact and hold out"  # where arms are of one size, holding out more of the same customers finds less
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +41,10 @@ class Verdict:
     label : str
         The arm, after its campaign where there are several.
     finding : str
-        ``"found"``, ``"found, for the worse"``, ``"not found"`` or ``"could not have been found"``.
+        ``"found"``, ``"found, for the worse"``, ``"not found"``, ``"could not have been found"`` or ``"not
+        comparable"``: the groups were not dealt at random.
     detectable_difference : float
-        The smallest difference that four of five such campaigns would find.
+        The smallest difference that four of five such campaigns would find; NaN where so few can show none.
     sentence : str
     """
 
@@ -85,8 +94,11 @@ def money_words(row: Row, *, several: bool) -> str:
     """Say in a sentence what an arm earned and cost."""
     brought = short_number(row["incremental_margin_amount"])
     profit, low, high = (short_number(row[f"incremental_profit_amount{end}"]) for end in ("", "_low", "_high"))
-    told = f"{_label(row, several=several)}: margin {brought} for a cost of {short_number(row['cost_amount'])}"
-    probability = row.get("probability_profitable", np.nan)
+    label, cost = _label(row, several=several), short_number(row["cost_amount"])
+    if is_marked(row):
+        ahead = f"{label}: ahead of the other group by a margin of {brought} for a cost of {cost}"
+        return f"{ahead}, {profit} ({low} to {high}) after it; how much of that the contacts earned cannot be told."
+    told, probability = f"{label}: margin {brought} for a cost of {cost}", row.get("probability_profitable", np.nan)
     if np.isnan(probability):
         return f"{told}; how far that is chance cannot be told."
     likely = f"over {SURE:.0%}" if probability > SURE else f"{probability:.0%}"
@@ -100,19 +112,32 @@ def _verdict(row: Row, manner: Manner, sizes: Mapping[Any, int]) -> Verdict:
     label = _label(row, several=len(sizes) > 1)
     if np.isnan(row["p_value"]):
         return Verdict(label, TOO_SMALL, np.nan, f"{label}: {row['metric']} could not be compared: {row['remark']}.")
-    detectable = _detectable(row, manner.reading, sizes[row.get(CAMPAIGN)])
+    comparisons = sizes[row.get(CAMPAIGN)] if manner.reading.correction else 1
+    detectable = _detectable(row, manner, comparisons)
     finding = _finding(row, manner, detectable)
-    sentence = f"{label}: {_compared(row, manner)}: {_ending(finding, row, manner, detectable)}"
-    return Verdict(label, finding, detectable, sentence)
+    ending = ENDINGS.get(finding) or _nothing_found(row, manner, detectable, comparisons)
+    return Verdict(label, finding, detectable, f"{label}: {_compared(row, manner)}: {ending}")
 
 
-def _detectable(row: Row, reading: Reading, comparisons: int) -> float:
-    """Return the smallest difference found with this power, from the width of the interval."""
+def _detectable(row: Row, manner: Manner, comparisons: int) -> float:
+    """Return the smallest difference found with this power, from the width of the interval; NaN where there is none."""
     from scipy import special
 
-    error = (row["difference_high"] - row["difference_low"]) / 2 / special.ndtri(1 - reading.alpha / 2)
-    family = comparisons if reading.correction else 1
-    return float(error * (special.ndtri(1 - reading.alpha / family / 2) + special.ndtri(POWER)))
+    alpha = manner.reading.alpha
+    error = (row["difference_high"] - row["difference_low"]) / 2 / special.ndtri(1 - alpha / 2)
+    found = float(error * (special.ndtri(1 - alpha / comparisons / 2) + special.ndtri(POWER)))
+    if not manner.is_share:
+        return found
+    is_possible = found <= max(row["control_mean"], 1 - row["control_mean"])
+    return found if is_possible and _all_against_none(row) <= alpha / comparisons else np.nan
+
+
+def _all_against_none(row: Row) -> float:
+    """Return the p-value of the largest difference that so many customers can show."""
+    from crmlytics._kernels.proportion_tests import difference_p_value
+
+    treated, control = (np.array([row[name]], np.int64) for name in ("treated_count", "control_count"))
+    return float(difference_p_value(treated, treated, np.zeros_like(control), control)[0])
 
 
 def _worthwhile(row: Row, manner: Manner) -> float:
@@ -120,6 +145,8 @@ def _worthwhile(row: Row, manner: Manner) -> float:
 
 
 def _finding(row: Row, manner: Manner, detectable: float) -> str:
+    if is_marked(row):
+        return NOT_COMPARABLE
     if row["is_significant"]:
         return FOUND if row["difference"] > 0 else HARM
     return NOTHING if detectable <= _worthwhile(row, manner) else TOO_SMALL
@@ -135,20 +162,21 @@ def _compared(row: Row, manner: Manner) -> str:
     return f"{row['metric']} {means}, {manner.signed(row['difference'])}{points} ({interval})"
 
 
-def _ending(finding: str, row: Row, manner: Manner, detectable: float) -> str:
-    if finding == FOUND:
-        return "an effect was found."
-    if finding == HARM:
-        return "an effect was found, and it is for the worse."
-    if finding == NOTHING:
-        size = manner.size(detectable)
-        return f"no effect was found, and one of {size} would have been in four of five such campaigns."
-    worthwhile = manner.size(_worthwhile(row, manner))
-    return (
-        f"no effect was found, but one worth while ({manner.worthwhile_lift:.0%} of control: {worthwhile}) could not "
-        f"have been relied on to show. It takes {manner.size(detectable)} for four of five such campaigns to find it: "
-        "hold out more customers, or read several campaigns together."
-    )
+def _nothing_found(row: Row, manner: Manner, detectable: float, comparisons: int) -> str:
+    """Say that no effect was found, and what that is worth."""
+    is_corrected = row["p_value"] <= manner.reading.alpha
+    told = "no effect was found" + f" after correction for {comparisons} comparisons" * is_corrected
+    size, worthwhile = manner.size(detectable), _worthwhile(row, manner)
+    if detectable <= worthwhile:
+        return f"{told}, and one of {size} would have been in four of five such campaigns."
+    if np.isnan(detectable):
+        return f"{told}, and none could have been with so few customers: {MORE.format(BOTH)}"
+    lift = f"{manner.worthwhile_lift:.0%} of control"
+    lacking = f"one worth while ({lift}: {manner.size(worthwhile)}) could not have been relied on to show"
+    if not worthwhile:
+        lacking = f"{lift}, where there is nothing, does not say what would be worth while"
+    more = MORE.format("hold out" if row["control_count"] < row["treated_count"] / 2 else BOTH)
+    return f"{told}, but {lacking}. It takes {size} for four of five such campaigns to find it: {more}"
 
 
 def _number(value: float) -> str:

@@ -31,7 +31,7 @@ class Costs:
     Attributes
     ----------
     contact, offer : float64 arrays, shape (n,)
-        Paid for the customer; offers only if treated.
+        Paid for the customer; 0 in the control group, whom nobody contacts: costs logged for it are none of the arm.
     fixed : dict of campaign (None where there is only one) to amount
     treated : dict of campaign to number of treated customers
         Fixed costs are shared out among the arms by their size.
@@ -43,11 +43,10 @@ class Costs:
     treated: dict[Any, int]
 
     def of(self, comparison: Comparison) -> dict[str, float]:
-        """Return what an arm cost more than it would have cost as control."""
+        """Return what an arm cost."""
         size, campaign = len(comparison.treated), comparison.labels.get(CAMPAIGN)
-        in_control = self.contact[comparison.control].mean() if len(comparison.control) else 0.0
         costs = {
-            CONTACT_COST: float(self.contact[comparison.treated].sum() - size * in_control),
+            CONTACT_COST: float(self.contact[comparison.treated].sum()),
             "offer_cost_amount": float(self.offer[comparison.treated].sum()),
             "fixed_cost_amount": self.fixed.get(campaign, 0.0) * size / self.treated[campaign],
         }
@@ -72,7 +71,7 @@ def _contact_costs(experiment: Experiment, contact_cost: Any, is_treated: NDArra
     if contact_cost is not None:
         return np.where(is_treated, check_amount(contact_cost, name="contact_cost", caller=caller), 0.0)
     if CONTACT_COST in experiment.table.columns:
-        return experiment.numbers(CONTACT_COST, caller=caller)
+        return np.where(is_treated, experiment.numbers(CONTACT_COST, caller=caller), 0.0)
     msg = (
         f"{caller}: what did a contact cost? Type contact_cost=0.5 (of each customer contacted; 0 if nothing), or give "
         f"the contacts a cost, which outcome_table(...) adds up as {CONTACT_COST!r}."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CURVE = (CAMPAIGN, "arm", "metric", "day", "difference", "difference_low", "difference_high")
 STUDY = (CAMPAIGN, "arm", "metric", "period", "difference", "difference_low", "difference_high", "pre_trend_p_value")
-MOST = len(PALETTE)
+MOST_BANDS = 3
 ALPHA = 0.05
 APART = 0.15  # of a period, between the marks of arms
 
@@ -29,7 +29,7 @@ def plot_response_curve(curve: Any, *, metric: str = "converted", ax: Axes | Non
     Parameters
     ----------
     curve : dataframe
-        The table of :func:`response_curve_table`, of at most seven campaigns and arms.
+        The table of :func:`response_curve_table`, of at most three campaigns and arms: more bands cannot be read.
     metric : str, default "converted"
     ax : matplotlib Axes, optional
 
@@ -38,7 +38,7 @@ def plot_response_curve(curve: Any, *, metric: str = "converted", ax: Axes | Non
     matplotlib Axes
     """
     caller = "plot_response_curve"
-    groups = _groups(curve, CURVE, metric, caller=caller)
+    groups = _groups(curve, CURVE, metric, most=MOST_BANDS, caller=caller)
     ax = tidy(axes(ax))
     ax.axhline(0, color=MUTED, linewidth=1)
     for color, (name, rows) in zip(PALETTE, groups.items(), strict=False):
@@ -68,7 +68,7 @@ def plot_event_study(study: Any, *, metric: str | None = None, ax: Axes | None =
     matplotlib Axes
     """
     caller = "plot_event_study"
-    groups = _groups(study, STUDY, metric, caller=caller)
+    groups = _groups(study, STUDY, metric, most=len(PALETTE), caller=caller)
     ax = tidy(axes(ax))
     ax.axhline(0, color=MUTED, linewidth=1)
     ax.axvline(-0.5, color=RULE, linewidth=1.5, linestyle="--")
@@ -87,7 +87,9 @@ def plot_event_study(study: Any, *, metric: str | None = None, ax: Axes | None =
     return _legend(ax, groups)
 
 
-def _groups(table: Any, columns: tuple[str, ...], metric: str | None, *, caller: str) -> dict[str, pd.DataFrame]:
+def _groups(
+    table: Any, columns: tuple[str, ...], metric: str | None, *, most: int, caller: str
+) -> dict[str, pd.DataFrame]:
     """Return the rows of a metric by campaign and arm, as a reader calls them."""
     rows = to_pandas(table, caller=caller)
     check_columns(rows.columns, columns, caller=caller)
@@ -99,8 +101,12 @@ def _groups(table: Any, columns: tuple[str, ...], metric: str | None, *, caller:
         f"{campaign}: {arm}" if several else str(arm): part
         for (campaign, arm), part in rows.groupby([CAMPAIGN, "arm"], sort=True)
     }
-    if not 1 <= len(groups) <= MOST:
-        msg = f"{caller}: expected 1 to {MOST} campaigns and arms, got {len(groups)}. Filter the table first."
+    if not 1 <= len(groups) <= most:
+        column = CAMPAIGN if several else "arm"
+        msg = (
+            f"{caller}: expected 1 to {most} campaigns and arms, got {len(groups)}: {list(groups)}. Draw some of them, "
+            f'such as table[table["{column}"] == {rows[column].min()!r}].'
+        )
         raise SchemaError(msg)
     return groups
 
@@ -117,5 +123,5 @@ def _name_axis(ax: Axes, metric: str, what: str) -> None:
 
 def _legend(ax: Axes, groups: dict[str, Any]) -> Axes:
     if len(groups) > 1:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside: curves may be anywhere within
     return ax

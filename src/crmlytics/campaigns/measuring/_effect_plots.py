@@ -8,6 +8,7 @@ import numpy as np
 
 from crmlytics._frames import to_pandas
 from crmlytics._plots import INK, MUTED, PALETTE, RULE, axes, percent_axis, tidy
+from crmlytics.campaigns.measuring._effect_rows import SHARE_METHOD
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEEDED = ("arm", "metric", "difference", "ratio", "ratio_low", "ratio_high", "is_significant")
+FLAGS, SHARES = ("converted", "responded"), SHARE_METHOD.partition(";")[0]
 MOST_ROWS = 60
 ROW_HEIGHT, MARGINS = 0.32, 1.3  # inches
 MARK = 6.5
@@ -34,9 +36,9 @@ def plot_effects(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
-        One line per row, in their order: the lift is ``ratio - 1``; the difference in the metric's own unit stands at
-        the right. Filled dots are significant after correction; an arrow is an interval that goes on, or has no upper
-        bound. Rows without a ratio have no dot.
+        One line per row, in their order: the lift is ``ratio - 1``; the difference stands at the right, of flags in
+        percentage points, else in the metric's own unit. Filled dots are significant after correction; an arrow is an
+        interval that goes on, or has no upper bound. Rows without a ratio have no dot.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def plot_effects(table: Any, *, ax: Axes | None = None) -> Axes:
         _draw_interval(ax, place, (max(low[place], left), high[place]), right, colour)
         fill = colour if significant[place] else "white"
         ax.plot(lift[place], place, "o", color=colour, markerfacecolor=fill, markersize=MARK, zorder=3)
-        told = f"{rows['difference'].iloc[place]:+.3g}" if not np.isnan(lift[place]) else "no ratio"
+        told = _difference(rows.iloc[place]) if not np.isnan(lift[place]) else "no ratio"
         ax.annotate(told, (1.01, place), xycoords=("axes fraction", "data"), va="center", color=MUTED, fontsize="small")
     ax.set(xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)), yticklabels=_labels(rows))
     ax.tick_params(axis="y", colors=INK)
@@ -88,6 +90,15 @@ def _limits(lift: Any, low: Any, high: Any) -> tuple[float, float]:
     right = min(np.nanmax(high, initial=0.0), reach) if not np.isnan(high).all() else reach
     margin = 0.05 * (right - left)
     return left - margin, right + margin
+
+
+def _difference(row: Any) -> str:
+    """Write a difference: of shares, which the method tells where they are not adjusted, in points."""
+    difference, unit = float(row["difference"]), ""
+    if row["metric"] in FLAGS or str(row.get("method")).startswith(SHARES):
+        difference, unit = 100 * difference, " points"
+    decimals = 1 if unit else 3 if abs(difference) < 1 else 2 if abs(difference) < 1_000 else 0
+    return f"{round(difference, decimals) + 0.0:+,.{decimals}f}{unit}"  # + 0.0: no -0.0
 
 
 def _draw_interval(ax: Axes, place: int, ends: tuple[float, float], right: float, colour: str) -> None:

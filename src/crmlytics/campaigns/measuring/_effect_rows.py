@@ -11,6 +11,7 @@ import pandas as pd
 from crmlytics._frames import columns_of, enter
 from crmlytics._validation import did_you_mean
 from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, Experiment, check_columns, read_experiment
+from crmlytics.campaigns.measuring._no_trial import tell_if_no_trial
 from crmlytics.campaigns.uplift._trial import AFTER_CONTACT
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-PRE = "pre_"
+PRE, AMOUNT = "pre_", "_amount"
 METRICS = ("converted", "order_count", "event_count", "revenue_amount", "margin_amount")
 LEAST_ADJUSTED = 20  # with the outcome and without it in either arm: fewer shares are not adjusted
 SHOWN = 5
@@ -88,6 +89,7 @@ def read_arms(outcomes: Any, *, control: Any, needs: Sequence[str] = (), caller:
         raise SchemaError(f"{error} {NO_CONTROL}") from None
     if CAMPAIGN in experiment.key:
         _check_campaigns(experiment, caller=caller)
+    tell_if_no_trial(control, caller=caller)
     return experiment
 
 
@@ -132,7 +134,7 @@ def read_metric(experiment: Experiment, name: str, covariates: Any, *, caller: s
     outcome = experiment.numbers(name, caller=caller)
     used = _covariates_of(experiment, name, covariates, caller=caller)
     columns = [outcome, *(experiment.numbers(one, caller=caller) for one in used)]
-    is_share = bool(((outcome == 0) | (outcome == 1)).all())
+    is_share = not name.endswith(AMOUNT) and bool(((outcome == 0) | (outcome == 1)).all())
     return Metric(name, used, np.column_stack(columns), is_share, covariates != "pre")
 
 
@@ -267,20 +269,24 @@ def _shares(metric: Metric, comparisons: Sequence[Comparison], confidence: float
 def _mean(metric: Metric, comparison: Comparison, confidence: float) -> Finding:
     from crmlytics._kernels.treatment_effects import mean_effect
 
-    sides = [metric.columns[comparison.treated], metric.columns[comparison.control]]
-    fewest, used = min(map(len, sides)), metric.covariates
-    too_few = bool(used) and fewest < 2 + len(used)
-    if too_few:
-        sides, used = [side[:, :1] for side in sides], ()
-    effect = mean_effect(sides[0], sides[1], confidence)
+    treated, control, used = sides_of(metric, comparison)
+    effect = mean_effect(treated, control, confidence)
     nobody = _nobody(comparison)
-    if nobody or fewest < 2:
+    if nobody or min(len(treated), len(control)) < 2:
         return Finding(effect, None, nobody or "a single customer in an arm: no interval")
     if np.isnan(effect.difference_low):
         return Finding(effect, None, "the same value throughout: no interval")
     method = f"{MEAN_METHOD}; adjusted for {', '.join(used)}" if used else MEAN_METHOD
-    remark = "too few customers in an arm to adjust" if too_few else _of_ratio(effect)
+    remark = "too few customers in an arm to adjust" if used != metric.covariates else _of_ratio(effect)
     return Finding(effect, method, remark)
+
+
+def sides_of(metric: Metric, comparison: Comparison) -> tuple[Vector, Vector, tuple[str, ...]]:
+    """Return the columns of both arms and the covariates among them: none where an arm is too small to adjust."""
+    treated, control = metric.columns[comparison.treated], metric.columns[comparison.control]
+    if min(len(treated), len(control)) >= 2 + len(metric.covariates):
+        return treated, control, metric.covariates
+    return treated[:, :1], control[:, :1], ()
 
 
 def _nobody(comparison: Comparison) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_payback(rows: Sequence[dict[str, Any]], curve: Any, *, value: str, share: float, caller: str) -> None:
-    """Add the days until the lift so far, times the customers treated, was worth the cost; none where it never was."""
+    """Add the days until the lift so far, times the customers treated, was worth the cost and stayed so."""
     lifts = _lifts(curve, value, by_campaign=any(CAMPAIGN in row for row in rows), caller=caller)
     for row in rows:
         wanted = (word_of(row[CAMPAIGN]) if CAMPAIGN in row else None, row["arm"])
@@ -28,7 +28,8 @@ def add_payback(rows: Sequence[dict[str, Any]], curve: Any, *, value: str, share
             raise SchemaError(msg)
         lift = lifts[wanted]
         covered = lift["difference"] * share * row["treated_count"] >= row["cost_amount"]
-        row["payback_days"] = int(lift.loc[covered, "day"].iloc[0]) if covered.any() else None
+        for_good = covered[::-1].cummin()  # a noisy curve covers a small cost on some days and not on others
+        row["payback_days"] = int(lift.loc[for_good[for_good].index[-1], "day"]) if for_good.any() else None
 
 
 def _lifts(curve: Any, value: str, *, by_campaign: bool, caller: str) -> dict[Any, pd.DataFrame]:

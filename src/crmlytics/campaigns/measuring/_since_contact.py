@@ -107,13 +107,13 @@ class SinceContact:
         values: Vector,
         *,
         periods: int,
-        width: int | None = None,
+        ends: Places | None = None,
         which: Places | None = None,
     ) -> Means:
         """Return the means per period of some customers, of figures in the order of ``row`` and ``period``.
 
-        With a ``width`` in days a customer counts in the periods that are over at ``as_of``, without it in all;
-        ``which`` are the figures that count, all of them by default.
+        With ``ends``, the days since the contact at which periods end, a customer counts in those that are over at
+        ``as_of``, without them in all; ``which`` are the figures that count, all of them by default.
         """
         from crmlytics._kernels.panel_effects import group_means
 
@@ -122,8 +122,8 @@ class SinceContact:
         number[places] = np.arange(len(places))
         mine = (number[row] >= 0) & (period < periods)
         observed = np.full(len(places), periods)
-        if width is not None:
-            observed = np.minimum(self.customers["observed_days"].to_numpy(np.int64)[places] // width, periods)
+        if ends is not None:
+            observed = np.searchsorted(ends[:periods], self.customers["observed_days"].to_numpy()[places], "right")
         found = (values if which is None else values[which])[mine]
         return group_means(number[row[mine]], period[mine], found, observed=observed, periods=periods)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL, Experiment
 from crmlytics.campaigns._rows import NUMBER, TEXT, table_of
 from crmlytics.campaigns.measuring._campaign_words import Manner, Verdict, money_words, verdicts_on
 from crmlytics.campaigns.measuring._effect_rows import read_arms, read_metrics, read_names
+from crmlytics.campaigns.measuring._no_trial import NO_CONTROL_GROUP, is_trial, remarked
 from crmlytics.campaigns.measuring.effects import HOLM, effect_rows, effects_as_table, read_reading
 from crmlytics.campaigns.measuring.returns import MARGIN, REVENUE, Money, return_rows, returns_as_table
 from crmlytics.campaigns.outcomes import outcome_table
-from crmlytics.campaigns.uplift._trial import AFTER_CONTACT
-from crmlytics.campaigns.uplift.balance import Balance, read_balance
+from crmlytics.campaigns.uplift.balance import Balance, known_before, read_balance
+from crmlytics.exceptions import MissingColumnsError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -68,12 +70,12 @@ class CampaignResult:
 
     @property
     def verdict(self) -> str:
-        """One sentence per campaign and arm: found, not found, or could not have been found."""
+        """One sentence per campaign and arm: found, not found, could not have been found, or not comparable."""
         return "\n".join(one.sentence for one in self.verdicts)
 
     def __str__(self) -> str:
-        """Tell the story: what was found, what it earned, what to mind."""
-        return "\n".join([self.verdict, *self.money, *(f"Mind: {remark}" for remark in self.remarks)])
+        """Tell the story: what was found, what to mind, what it earned."""
+        return "\n".join([self.verdict, *(f"Mind: {remark}" for remark in self.remarks), *self.money])
 
     def __repr__(self) -> str:
         return str(self)
@@ -104,7 +106,7 @@ def measure_campaign(
     campaign_costs: float | dict[Any, float] | None = None,
     worthwhile_lift: float = 0.1,
     covariates: str | Sequence[str] | None = "pre",
-    correction: str | None = HOLM,
+    correction: str = HOLM,
     confidence: float = 0.95,
     control: Any = CONTROL,
 ) -> CampaignResult:
@@ -142,7 +144,8 @@ def measure_campaign(
     Warns
     -----
     DataQualityWarning
-        As :func:`outcome_table`, and when an arm and control were not alike before the contact.
+        As :func:`outcome_table` and :func:`effect_table`, and when an arm and control were not alike before the
+        contact.
 
     Notes
     -----
@@ -150,8 +153,9 @@ def measure_campaign(
     the effect that four of five campaigns of this size find. Where it is more than ``worthwhile_lift``, finding nothing
     says nothing.
 
-    Not for campaigns whose arms were not dealt at random: the remarks say so where the balance shows it, and what
-    cannot be seen in the balance nobody can tell.
+    Not for campaigns whose arms were not dealt at random. Where the balance shows it (p < .001), or control is
+    ``"not contacted"``, the finding is ``"not comparable"``, the tables and :func:`campaign_history_table` say so too,
+    and that it paid is not said to be probable. What cannot be seen in the balance nobody can tell.
 
     Examples
     --------
@@ -180,15 +184,16 @@ def measure_campaign(
         customers=customers,
         control=control,
     )
-    experiment = read_arms(table, control=control, needs=segments, caller=CALLER)
+    experiment = _read(table, control, segments, has_customers=customers is not None)
     wanted = read_metrics(experiment, metrics, covariates, caller=CALLER)
-    effects = effect_rows(experiment, wanted, [], reading, caller=CALLER)
-    by_segment = effect_rows(experiment, wanted, segments, reading, caller=CALLER) if segments else None
-    money = _money(experiment, Money(value or "", margin_share, contact_cost, offer_cost, campaign_costs))
-    returns = return_rows(experiment, money, covariates, reading.confidence, caller=CALLER) if money else None
     balances = dict(_balances(experiment))
+    alarms = _alarms(balances)
+    told = partial(remarked, control=control, apart=alarms)
+    effects = told(effect_rows(experiment, wanted, [], reading, caller=CALLER))
+    by_segment = told(effect_rows(experiment, wanted, segments, reading, caller=CALLER)) if segments else None
+    money = _money(experiment, Money(value or "", margin_share, contact_cost, offer_cost, campaign_costs))
+    returns = told(return_rows(experiment, money, covariates, reading.confidence, caller=CALLER)) if money else None
     first = [row for row in effects if row["metric"] == wanted[0].name]
-    several = len(balances) > 1
     return CampaignResult(
         outcomes=table,
         effects=effects_as_table(experiment, [], effects),
@@ -196,12 +201,22 @@ def measure_campaign(
         returns=None if returns is None else returns_as_table(experiment, returns),
         balance=_balance_table(experiment, balances),
         verdicts=tuple(verdicts_on(first, Manner(wanted[0].is_share, reading, worthwhile_lift))),
-        money=tuple(money_words(row, several=several) for row in returns or ()),
-        remarks=tuple(_remarks(balances, has_returns=returns is not None, several=several)),
+        money=tuple(money_words(row, several=len(balances) > 1) for row in returns or ()),
+        remarks=tuple(_remarks(alarms, control, has_returns=returns is not None, several=len(balances) > 1)),
     )
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _read(table: Any, control: Any, segments: Sequence[str], *, has_customers: bool) -> Experiment:
+    """Read the outcomes; attributes that are missing were perhaps not given."""
+    try:
+        return read_arms(table, control=control, needs=segments, caller=CALLER)
+    except MissingColumnsError as error:
+        if has_customers:
+            raise
+        raise MissingColumnsError(f"{error}. Attributes of customers come with customers=...") from None
 
 
 def _money(experiment: Experiment, given: Money) -> Money | None:
@@ -214,8 +229,7 @@ def _money(experiment: Experiment, given: Money) -> Money | None:
 
 def _balances(experiment: Experiment) -> Iterator[tuple[Any, Balance | None]]:
     """Return the balance of each campaign; None where nothing was known before the contact."""
-    aside = {*experiment.key, "arm", *AFTER_CONTACT}
-    names = [name for name in experiment.table.columns if name not in aside]
+    names = known_before(experiment, ["arm"])
     for campaign, rows in experiment.table.groupby(CAMPAIGN, sort=True).indices.items():
         one = _among(experiment, rows)
         varying = [name for name in names if one.table[name].nunique(dropna=False) > 1]
@@ -243,12 +257,19 @@ def _balance_table(experiment: Experiment, balances: dict[Any, Balance | None]) 
     return table_of(experiment.engine, rows, BALANCE, **{CAMPAIGN: list(balances)})
 
 
-def _remarks(balances: dict[Any, Balance | None], *, has_returns: bool, several: bool) -> Iterator[str]:
-    for campaign, balance in balances.items():
-        for remark in () if balance is None else balance.remarks:
-            told = f"{campaign}: {remark}" if several else remark
-            warn(f"{CALLER}: {told}")
-            yield told
+def _alarms(balances: dict[Any, Balance | None]) -> dict[tuple[Any, str], str]:
+    """Return what is wrong with arms that were not dealt at random, by campaign and arm."""
+    known = {campaign: balance.remarks_by_arm for campaign, balance in balances.items() if balance is not None}
+    return {(campaign, arm): remark for campaign, remarks in known.items() for arm, remark in remarks.items()}
+
+
+def _remarks(alarms: dict[tuple[Any, str], str], control: Any, *, has_returns: bool, several: bool) -> Iterator[str]:
+    if not is_trial(control):  # of which reading the arms has warned
+        yield NO_CONTROL_GROUP
+    for (campaign, _), remark in alarms.items():
+        told = f"{campaign}: {remark}" if several else remark
+        warn(f"{CALLER}: {told}")
+        yield told
     if not has_returns:
         yield (
             "whether it paid is not known: give contact_cost=, and margin_share= where the outcomes have amounts and "

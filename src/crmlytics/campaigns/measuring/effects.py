@@ -21,13 +21,14 @@ from crmlytics.campaigns.measuring._effect_rows import (
     read_metrics,
     read_names,
 )
+from crmlytics.campaigns.measuring._no_trial import remarked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crmlytics.campaigns._experiment import Experiment
 
-HOLM, BENJAMINI_HOCHBERG = "holm", "benjamini-hochberg"
+HOLM, BENJAMINI_HOCHBERG, NO_CORRECTION = CORRECTIONS = ("holm", "benjamini_hochberg", "none")
 FIGURES = {
     "metric": TEXT, "treated_count": WHOLE, "control_count": WHOLE, "treated_mean": NUMBER, "control_mean": NUMBER,
     "difference": NUMBER, "difference_low": NUMBER, "difference_high": NUMBER,
@@ -44,7 +45,7 @@ def effect_table(
     metrics: str | Sequence[str] | None = None,
     by: str | Sequence[str] | None = None,
     covariates: str | Sequence[str] | None = "pre",
-    correction: str | None = HOLM,
+    correction: str = HOLM,
     confidence: float = 0.95,
     control: Any = CONTROL,
 ) -> Any:
@@ -63,7 +64,7 @@ def effect_table(
     covariates : "pre", None or column names, default "pre"
         What makes the comparison sharper: the same figure of before the contact (of ``revenue_amount`` the column
         ``pre_revenue_amount``, where it is there), nothing, or these columns of numbers, for every metric.
-    correction : "holm", "benjamini-hochberg" or None, default "holm"
+    correction : {"holm", "benjamini_hochberg", "none"}, default "holm"
         How p-values are raised since several are looked at. A family is all comparisons of one campaign in one metric:
         its arms and segments.
     confidence : float, default 0.95
@@ -83,7 +84,8 @@ def effect_table(
         (Float64, ``difference`` x ``treated_count``: conversions, orders or money that would not have been) with
         ``incremental_total_low`` and ``incremental_total_high``; ``unadjusted_difference`` (Float64),
         ``variance_reduction_share`` (Float64, by covariates: .4 is worth 1 / .6 times the customers; null without),
-        ``method`` (String), ``remark`` (String, why a figure is missing; null where none is).
+        ``method`` (String), ``remark`` (String, why a figure is missing, or that the groups are
+        not comparable; null where all is well).
 
     Raises
     ------
@@ -92,6 +94,11 @@ def effect_table(
         or segments or covariates are known only after the contact.
     MissingColumnsError
         When a column is missing.
+
+    Warns
+    -----
+    DataQualityWarning
+        When control is ``"not contacted"``, the arm of :func:`comparison_contacts`: that is no control group.
 
     Notes
     -----
@@ -132,7 +139,8 @@ def effect_table(
     segments = read_names(by, name="by", caller=caller)
     experiment = read_arms(outcomes, control=control, needs=segments, caller=caller)
     wanted = read_metrics(experiment, metrics, covariates, caller=caller)
-    return effects_as_table(experiment, segments, effect_rows(experiment, wanted, segments, reading, caller=caller))
+    rows = effect_rows(experiment, wanted, segments, reading, caller=caller)
+    return effects_as_table(experiment, segments, remarked(rows, control))
 
 
 # -- for measure_campaign too --------------------------------------------------------------------------------------
@@ -142,7 +150,7 @@ def effect_table(
 class Reading:
     """How differences are read: what corrects p-values, and the confidence of intervals."""
 
-    correction: str | None
+    correction: str
     confidence: float
 
     @property
@@ -153,8 +161,7 @@ class Reading:
 
 def read_reading(correction: Any, confidence: Any, *, caller: str) -> Reading:
     """Check how differences are to be read."""
-    if correction is not None:
-        check_choice(correction, [HOLM, BENJAMINI_HOCHBERG], name="correction", caller=caller)
+    check_choice(correction, CORRECTIONS, name="correction", caller=caller)
     return Reading(correction, check_fraction(confidence, name="confidence", caller=caller))
 
 
@@ -196,11 +203,11 @@ def _correct(rows: list[dict[str, Any]], reading: Reading) -> None:
     """Add adjusted p-values, by campaign and metric."""
     from crmlytics._kernels.multiple_testing import benjamini_hochberg, holm
 
-    adjust = {HOLM: holm, BENJAMINI_HOCHBERG: benjamini_hochberg}.get(reading.correction or "", np.asarray)
+    adjust: dict[str, Any] = {HOLM: holm, BENJAMINI_HOCHBERG: benjamini_hochberg, NO_CORRECTION: np.asarray}
     families: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         families.setdefault((row.get(CAMPAIGN), row["metric"]), []).append(row)
     for family in families.values():
-        adjusted = adjust(np.array([row["p_value"] for row in family]))
+        adjusted = adjust[reading.correction](np.array([row["p_value"] for row in family]))
         for row, value in zip(family, adjusted.tolist(), strict=True):
             row["adjusted_p_value"], row["is_significant"] = value, value <= reading.alpha

@@ -10,8 +10,10 @@ import numpy as np
 from crmlytics._validation import as_days, check_choice, check_fraction
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
+from crmlytics.campaigns.measuring._no_trial import tell_if_no_trial
 from crmlytics.campaigns.measuring._since_contact import amount_names, count_name, read_since_contact
-from crmlytics.campaigns.without_control._comparing import LEAST, TOO_FEW
+from crmlytics.campaigns.measuring.effects import CORRECTIONS
+from crmlytics.campaigns.without_control._comparing import LEAST, TOO_FEW, UNTOLD
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 WINDOW, AFTER, NET = 0, 1, 2
 PARTS = ("window", "after", "net")
-CORRECTIONS = ("holm", "benjamini-hochberg", "none")
 FIGURES = {f"{part}_{name}": NUMBER for part in PARTS for name in ("difference", "low", "high", "p_value")}
 ADJUSTED = {f"{part}_adjusted_p_value": NUMBER for part in PARTS}
 SHARE = {
@@ -64,7 +65,7 @@ def pull_forward_table(
     by : str, optional
         A column of the outcomes to tell figures apart by, such as ``"category"`` or ``"product_id"``: what was bought
         instead of what.
-    correction : {"holm", "benjamini-hochberg", "none"}
+    correction : {"holm", "benjamini_hochberg", "none"}
         How p-values are adjusted for the arms and categories of a campaign and metric, of each period by itself.
     confidence : float, default 0.95
 
@@ -85,12 +86,18 @@ def pull_forward_table(
     SchemaError, MissingColumnsError
         As :func:`outcome_table`; when a campaign has no control group, or there is no column ``by``.
 
+    Warns
+    -----
+    DataQualityWarning
+        When control is ``"not contacted"``, the arm of :func:`comparison_contacts`: that is no control group.
+
     Notes
     -----
     ``pulled_forward_share = -after / window``, with Fieller's interval, for which both periods of a customer are read
-    together. Differences are Welch's. By category, a gain in one beside a loss in another says what was bought instead:
-    believe those whose adjusted p-value is small, the others come and go by chance. An order counts in each category
-    that it holds, so counts by category add up to more than orders; amounts add up.
+    together. Intervals and p-values are Welch's, corrected for skewness as in :func:`effect_table`, and null where
+    nothing varies between the customers of a group. By category, a gain in one beside a loss in another says what was
+    bought instead: believe those whose adjusted p-value is small, the others come and go by chance. An order counts in
+    each category that it holds, so counts by category add up to more than orders; amounts add up.
 
     Not for campaigns without a control group chosen at random.
 
@@ -112,7 +119,7 @@ def pull_forward_table(
     >>> table = pull_forward_table(contacts, orders, as_of="2024-07-01")
     >>> table[["window_difference", "after_difference", "net_difference", "pulled_forward_share"]].round(2)
        window_difference  after_difference  net_difference  pulled_forward_share
-    0                1.0             -0.67            0.33                  0.67
+    0                1.0             -0.67            0.33                   NaN
     1               21.0             -8.00           13.00                  0.38
     """
     caller = "pull_forward_table"
@@ -132,6 +139,7 @@ def pull_forward_table(
         whole=True,
         caller=caller,
     )
+    tell_if_no_trial(control, caller=caller)
     metrics = [count_name(read.figures), *amount_names(read.figures)]
     rows = [
         {CAMPAIGN: groups.campaign, "arm": groups.arm, "metric": metric} | row
@@ -217,15 +225,18 @@ def _share(found: Differences, confidence: float) -> tuple[float, float] | None:
 
 def _read(row: dict[str, Any], confidence: float) -> str:
     """Say in words what the adjusted p-values show."""
-    is_sure = {part: row[f"{part}_adjusted_p_value"] < 1 - confidence for part in PARTS}
-    sign = {part: is_sure[part] * np.sign(row[f"{part}_difference"]) for part in PARTS}
+    p_value = {part: row[f"{part}_adjusted_p_value"] for part in PARTS}
+    if np.isnan(p_value["window"]):
+        return UNTOLD
+    sign = {part: (p_value[part] < 1 - confidence) * np.sign(row[f"{part}_difference"]) for part in PARTS}
     if sign["window"] < 0:
         return "less in the window: lost, or bought as something else"
     if sign["window"] == 0:
         return "no gain in the window that could be told from chance"
     if sign["after"] > 0:
         return "more in the window and more afterwards"
-    no_change = "no change afterwards that could be told from chance"
+    is_known = not np.isnan(p_value["after"])
+    no_change = "no change afterwards that could be told from chance" if is_known else "what came after cannot be told"
     later = "less afterwards: pulled forward" if sign["after"] < 0 else no_change
     net = "a net gain remains" if sign["net"] > 0 else "no net gain that could be told from chance"
     return f"more in the window, {later}; {net}"

@@ -10,7 +10,9 @@ import numpy as np
 from crmlytics._validation import as_days, check_count, check_fraction
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
+from crmlytics.campaigns.measuring._no_trial import tell_if_no_trial
 from crmlytics.campaigns.measuring._since_contact import CONVERTED, amount_names, count_name, read_since_contact
+from crmlytics.campaigns.without_control._comparing import UNTOLD
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
     from crmlytics._kernels.panel_effects import Differences, Means
     from crmlytics.campaigns.measuring._since_contact import Groups, SinceContact
 
-    Vector = NDArray[np.float64]
+    Days = NDArray[np.int64]
 
 LEAST = 2  # customers observed in a step, or nothing is known of how they vary
 MOST_STEPS = 400  # of a curve: their covariance is a square table
 FIT_STEPS = 15  # the decay is read from so many stretches at most: single days are mostly noise
+NOTHING = "no effect that could be told from chance"
 CURVE_KINDS = {
     CAMPAIGN: TEXT,
     "arm": TEXT,
@@ -70,7 +73,7 @@ def response_curve_table(
     horizon : str, default "60d"
         How long to look, in calendar days, that of the contact being the first.
     step : str, default "1d"
-        How long a step is; ``"7d"`` for small campaigns.
+        How long a step is; ``"7d"`` for small campaigns. The last one may be shorter.
     confidence : float, default 0.95
     random_state : int, default 0
         Fixes the draws that the width of the band comes from.
@@ -83,10 +86,12 @@ def response_curve_table(
         ``control_count`` (Int64, customers observed in this step); ``treated_mean``, ``control_mean`` (Float64, per
         customer from the contact up to this day); ``difference`` (Float64, the lift up to this day per customer),
         ``difference_low``, ``difference_high`` (a band that holds the whole curve at this confidence, not each day by
-        itself); ``step_difference`` (Float64, the lift within the step); ``effect_share`` (Float64, the part of the
-        lift of the last row reached; null where the band of the last row holds zero); ``half_life_days`` (Float64,
-        after which the daily lift is half of what it was), ``half_life_low_days``, ``half_life_high_days`` (the same in
-        every row of a curve, null where the data do not tell it); ``decay_reason`` (String, why not).
+        itself; null where nothing varies between the customers of a group, as before the first order);
+        ``step_difference`` (Float64, the lift within the step); ``effect_share`` (Float64, the part of the lift of the
+        last row reached; null where the band of the last row holds zero); ``half_life_days`` (Float64, after which the
+        daily lift is half of what it was), ``half_life_low_days``, ``half_life_high_days`` (the same in every row of a
+        curve, null where the data do not tell it, or the band holds zero throughout); ``decay_reason`` (String, why
+        not).
 
     Raises
     ------
@@ -94,16 +99,21 @@ def response_curve_table(
         As :func:`outcome_table`; when a campaign has no control group, or no step is over for two customers of both
         groups.
 
+    Warns
+    -----
+    DataQualityWarning
+        When control is ``"not contacted"``, the arm of :func:`comparison_contacts`: that is no control group.
+
     Notes
     -----
     **Customers whose window is not over** count in the steps that are over at ``as_of``, and no longer: each step is a
     mean over those observed in it, and the curve their sum (Lin et al. 1997). It holds if early and late contacts work
     alike. A curve ends where fewer than two customers of a group are observed.
 
-    The band is the sup-t band (Montiel Olea and Plagborg-Moller 2019) with the covariance between customers. The decay
-    is ``a exp(-t ln 2 / half-life)``, fitted to the lifts of at most 15 stretches of equal length by generalised least
-    squares; its interval is that of the profile likelihood. A curve that first rises, or comes in waves, has no
-    half-life and says so.
+    The band is the sup-t band (Montiel Olea and Plagborg-Moller 2019) with the covariance between customers, each end
+    corrected for skewness as in :func:`effect_table`. The decay is ``a exp(-t ln 2 / half-life)``, fitted to the lifts
+    of at most 15 stretches of equal length by generalised least squares; its interval is that of the profile
+    likelihood. A curve that first rises, or comes in waves, has no half-life and says so.
 
     Not for campaigns without a control group chosen at random: who was contacted for good reasons buys more anyway.
 
@@ -128,82 +138,84 @@ def response_curve_table(
     check_fraction(confidence, name="confidence", caller=caller)
     seed = check_count(random_state, name="random_state", caller=caller, least=0)
     width = as_days(step, name="step", caller=caller)
-    steps = _steps(as_days(horizon, caller=caller), width, caller=caller)
+    ends = _ends(as_days(horizon, caller=caller), width, caller=caller)
     read = read_since_contact(
         contacts,
         outcomes,
         as_of=as_of,
         comparison=control,
-        days=(0, steps * width),
+        days=(0, int(ends[-1])),
         period=nw.col("_day") // width,
         event=event,
         caller=caller,
     )
+    tell_if_no_trial(control, caller=caller)
     rows = []
     for groups in read.groups():
-        observed = _observed(read, groups, steps, width, caller=caller)
-        for metric, treated, other in _means(read, groups, observed, width):
+        observed = ends[: _observed(read, groups, ends, caller=caller)]
+        for metric, treated, other in _means(read, groups, observed):
             key = {CAMPAIGN: groups.campaign, "arm": groups.arm, "metric": metric}
-            rows += [key | row for row in _curve(treated, other, width, confidence, seed)]
+            rows += [key | row for row in _curve(treated, other, observed, confidence, seed)]
     return table_of(read.engine, rows, CURVE_KINDS, campaign_id=read.campaigns)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _steps(days: int, width: int, *, caller: str) -> int:
-    """Return the number of whole steps in the horizon."""
-    steps = days // width
-    if steps * width != days or steps > MOST_STEPS:
+def _ends(days: int, width: int, *, caller: str) -> Days:
+    """Return on which days the steps of the horizon end: the last one with it."""
+    steps = -(-days // width)
+    if width > days or steps > MOST_STEPS:
         msg = (
-            f"{caller}: horizon={days}d must be a whole number of steps, at most {MOST_STEPS} of them, got "
-            f'{days / width:.4g} of {width}d. For example horizon="{max(steps, 1) * width}d", or a longer step.'
+            f"{caller}: horizon={days}d must hold 1 to {MOST_STEPS} steps, got {days / width:.4g} of {width}d. Take "
+            f"{'shorter' if width > days else 'longer'} steps."
         )
         raise SchemaError(msg)
-    return steps
+    return np.minimum(np.arange(1, steps + 1) * width, days)
 
 
-def _observed(read: SinceContact, groups: Groups, steps: int, width: int, *, caller: str) -> int:
+def _observed(read: SinceContact, groups: Groups, ends: Days, *, caller: str) -> int:
     """Return in how many steps at least two customers of both groups are observed."""
     days = read.customers["observed_days"].to_numpy(np.int64)
-    seen = [np.sort(days[places] // width)[-LEAST] for places in (groups.treated, groups.comparison)
-            if len(places) >= LEAST]  # fmt: skip
+    both = (groups.treated, groups.comparison)
+    seen = [np.searchsorted(ends, np.sort(days[places])[-LEAST], "right") for places in both if len(places) >= LEAST]
     if len(seen) < 2 or min(seen) < 1:
         msg = (
             f"{caller}: campaign {groups.campaign!r} has fewer than {LEAST} customers of arm {groups.arm!r} or of the "
-            f"control group for whom a step of {width}d is over at as_of. Take a shorter step, or wait."
+            f"control group for whom a step of {ends[0]}d is over at as_of. Take a shorter step, or wait."
         )
         raise SchemaError(msg)
-    return int(min(*seen, steps))
+    return int(min(seen))
 
 
-def _means(read: SinceContact, groups: Groups, steps: int, width: int) -> Iterator[tuple[str, Means, Means]]:
+def _means(read: SinceContact, groups: Groups, ends: Days) -> Iterator[tuple[str, Means, Means]]:
     """Go through metrics: the means per step of both groups."""
     count = count_name(read.figures)
     figures = {CONVERTED: read.first_of(count), count: read.figures[count]}
     figures |= {name: read.figures[name] for name in amount_names(read.figures)}
     for metric, values in figures.items():
         treated, other = (
-            read.means(places, values, periods=steps, width=width) for places in (groups.treated, groups.comparison)
+            read.means(places, values, periods=len(ends), ends=ends) for places in (groups.treated, groups.comparison)
         )
         yield metric, treated, other
 
 
-def _curve(treated: Means, other: Means, width: int, confidence: float, seed: int) -> list[dict[str, Any]]:
+def _curve(treated: Means, other: Means, ends: Days, confidence: float, seed: int) -> list[dict[str, Any]]:
     """Return the rows of one arm and metric."""
     from crmlytics._kernels.panel_effects import cumulative, differences
 
-    steps = len(treated.mean)
+    steps = len(ends)
     by_step = differences(treated, other)
     sums = [group.through(cumulative(steps)) for group in (treated, other)]
     lift = differences(*sums)
     low, high = lift.band(confidence, seed=seed)
     is_told = low[-1] > 0 or high[-1] < 0
     share = lift.estimate / lift.estimate[-1] if is_told else np.full(steps, np.nan)
-    decay = _decay(by_step, width, confidence)
+    nothing = {"decay_reason": UNTOLD if np.isnan(low).all() else NOTHING}
+    decay = _decay(by_step, ends, confidence) if ((low > 0) | (high < 0)).any() else nothing
     return [
         {
-            "day": (number + 1) * width,
+            "day": int(ends[number]),
             "treated_count": int(treated.count[number]),
             "control_count": int(other.count[number]),
             "treated_mean": sums[0].mean[number],
@@ -219,18 +231,26 @@ def _curve(treated: Means, other: Means, width: int, confidence: float, seed: in
     ]
 
 
-def _decay(by_step: Differences, width: int, confidence: float) -> dict[str, Any]:
+def _decay(by_step: Differences, ends: Days, confidence: float) -> dict[str, Any]:
     """Fit the decay to the mean lift of stretches of equal length; a rest of the curve is left out."""
     from crmlytics._kernels.decay import half_life
 
-    length = -(-len(by_step.estimate) // FIT_STEPS)
-    stretches = len(by_step.estimate) // length
+    width, steps = int(ends[0]), len(ends)
+    length = -(-steps // FIT_STEPS)
+    stretches = int(ends[-1]) // (width * length)
     weights = np.repeat(np.eye(stretches), length, axis=1) / length
-    weights = np.hstack([weights, np.zeros((stretches, len(by_step.estimate) - stretches * length))])
+    weights = np.hstack([weights, np.zeros((stretches, steps - stretches * length))])
     found = half_life(weights @ by_step.estimate, weights @ by_step.covariance @ weights.T, width * length, confidence)
     return {
         "half_life_days": found.half_life,
         "half_life_low_days": found.low,
         "half_life_high_days": found.high,
-        "decay_reason": found.reason,
+        "decay_reason": _too_early(width * length) if str(found.reason).startswith("faded") else found.reason,
     }
+
+
+def _too_early(days: int) -> str:
+    """Say that the effect was over within the first stretch, and how to take shorter ones."""
+    if days == 1:
+        return "faded within the first day"
+    return f'faded within the first {days} days: look closer with horizon="{FIT_STEPS}d" and step="1d"'

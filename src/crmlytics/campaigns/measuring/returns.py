@@ -18,7 +18,9 @@ from crmlytics.campaigns.measuring._effect_rows import (
     findings_of,
     read_arms,
     read_metric,
+    sides_of,
 )
+from crmlytics.campaigns.measuring._no_trial import remarked
 from crmlytics.campaigns.measuring._payback import add_payback
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
@@ -93,13 +95,14 @@ def return_table(
         ``campaign_id`` (if there is one), ``arm`` (String), ``treated_count``, ``control_count`` (Int64); all others
         Float64, those of money and counts for all treated customers together:
         ``incremental_conversion_count``, ``incremental_revenue_amount`` (null where the outcomes do not have them),
-        ``incremental_margin_amount``; ``contact_cost_amount`` (beyond what the control group cost per head),
+        ``incremental_margin_amount``; ``contact_cost_amount`` (of the customers treated),
         ``offer_cost_amount``, ``fixed_cost_amount``, ``cost_amount`` (their sum); ``incremental_profit_amount``
         (margin less cost), ``roi`` (profit by cost; null without costs), ``cost_per_conversion_amount`` (cost by
         incremental conversions; null where there are none), each with ``_low`` and ``_high``;
         ``probability_profitable`` (that the profit is above 0, as far as these outcomes tell); ``payback_days`` (whole
-        days from the contact until the incremental margin covered the cost; null without ``curve``, or where it did
-        not); ``remark`` (String, why a figure is missing).
+        days from the contact until the incremental margin covered the cost for good; null without ``curve``, or where
+        it does not at the end of the curve); ``remark`` (String, why a figure is missing, or that the groups are not
+        comparable).
 
     Raises
     ------
@@ -108,6 +111,11 @@ def return_table(
         amounts are negative.
     MissingColumnsError
         When a column is missing, or nothing says what a contact cost.
+
+    Warns
+    -----
+    DataQualityWarning
+        When control is ``"not contacted"``, the arm of :func:`comparison_contacts`: that is no control group.
 
     Notes
     -----
@@ -140,7 +148,7 @@ def return_table(
     rows = return_rows(experiment, money, covariates, confidence, caller=caller)
     if curve is not None:
         add_payback(rows, curve, value=value, share=money.share, caller=caller)
-    return returns_as_table(experiment, rows)
+    return returns_as_table(experiment, remarked(rows, control))
 
 
 # -- for measure_campaign too --------------------------------------------------------------------------------------
@@ -221,7 +229,8 @@ def _row(comparison: Comparison, margin: Metric, costs: Costs, confidence: float
     row |= costs.of(comparison)
     finding = findings_of(margin, [comparison], confidence)[0]
     row |= _totals(BOUNDED[2], finding.effect, size)
-    found = mean_difference(margin.columns[comparison.treated], margin.columns[comparison.control])
+    treated, control, _ = sides_of(margin, comparison)
+    found = mean_difference(treated, control)
     if found is None:
         return row | {"remark": finding.remark}
     beyond = found.difference - row["cost_amount"] / size

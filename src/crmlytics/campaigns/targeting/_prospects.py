@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from crmlytics._frames import columns_of, enter
 from crmlytics._validation import did_you_mean
 from crmlytics.campaigns.targeting.offers import Offer
 from crmlytics.decisions._campaign import read_rows
@@ -77,7 +78,8 @@ class Prospects:
 
 def read_prospects(scores: Any, offers: Any, *, columns: Iterable[str] = (), key: str, caller: str) -> Prospects:
     """Read scores and price the offers; ``columns`` are numbers to be read besides."""
-    listed = read_offers(offers, caller=caller)
+    given = columns_of(enter(scores, caller=caller)[0])
+    listed = [offer.with_error_among(given) for offer in read_offers(offers, caller=caller)]
     wanted = [*(name for offer in listed for name in offer.columns), *columns]
     engine, ids, rows = read_rows(scores, key=key, columns=wanted, caller=caller)
     priced = [_priced(offer, rows, caller=caller) for offer in listed]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from crmlytics._validation import check_amount
 from crmlytics.exceptions import SchemaError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 AMOUNTS = ("value", "contact_cost", "offer_cost")
 UPLIFTS = ("uplift", "uplift_low", "uplift_high")
+STANDARD_ERROR = "_standard_error"
 RESERVED = ("control", "all")  # the hold-out, and the row that sums up all offers
 
 
@@ -43,7 +47,8 @@ class Offer:
     uplift_low, uplift_high : float or str, optional
         The bounds of the uplift's 95 % interval.
     uplift_standard_error : float or str, optional
-        Instead of bounds: they are then 1.96 standard errors away.
+        Instead of bounds: they are then 1.96 standard errors away. By default the column ``<uplift>_standard_error``,
+        if there is one, as the ``score_table`` of an uplift model has.
 
     Raises
     ------
@@ -97,6 +102,12 @@ class Offer:
         """The columns it needs, each once."""
         given = (getattr(self, role) for role in self.__slots__ if role != "name")
         return tuple(dict.fromkeys(name for name in given if isinstance(name, str)))
+
+    def with_error_among(self, columns: Sequence[str]) -> Offer:
+        """Return the offer with the standard error that an uplift model gave beside the uplift, if it is there."""
+        name = f"{self.uplift}{STANDARD_ERROR}"
+        is_told = self.uplift_standard_error is not None or self.uplift_low is not None
+        return self if is_told or name not in columns else replace(self, uplift_standard_error=name)
 
     def _check_uplift(self, role: str) -> None:
         value: Any = getattr(self, role)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from crmlytics._kernels.working import in_parts
+from crmlytics._kernels.working import in_parts, own_warnings
+from crmlytics.campaigns.uplift._calibration import Calibration
 from crmlytics.campaigns.uplift._learners import INNER_FOLDS, Lesson, ResponseModel, cross_fitted, deal, pseudo_outcomes
 from crmlytics.campaigns.uplift._trial import CHOSEN, RESPONSE
 
@@ -75,27 +76,29 @@ class Learnt:
         Mean squared distance from pseudo-outcomes less that of the mean effect: below nought is better than it.
     weights : dict of str to float
         Of the mixture.
+    calibration : Calibration
+        How near the model's scores are to mean uplift.
     """
 
     model: Any
     scores: dict[str, Vector]
     losses: dict[str, float]
     weights: dict[str, float]
+    calibration: Calibration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
-    """The mean effect, and what learners say of a customer beyond it, weighted."""
+    """The mean effect, and what learners say of a customer beyond what they say of all, weighted."""
 
     level: float
-    origin: float
-    members: tuple[tuple[float, Any], ...]
+    members: tuple[tuple[float, Any, float], ...]
 
     def predict(self, matrix: Matrix) -> Vector:
         """Return the effect."""
         said = np.full(len(matrix), self.level)
-        for weight, learner in self.members:
-            said += weight * (learner.predict(matrix) - self.origin)
+        for weight, learner, mean in self.members:
+            said += weight * (learner.predict(matrix) - mean)
         return said
 
 
@@ -111,17 +114,27 @@ def learn(lesson: Lesson, contest: Contest) -> Learnt:
     rest = pseudo - origin
     losses = {name: float(np.mean((pseudo - scores[name]) ** 2) - np.mean(rest**2)) for name in contest.learners}
     everybody = seen.with_pseudo(pseudo)
+
+    def calibrated(model: Any, score: Vector) -> Calibration:
+        whole = pseudo + _weight(lesson) * np.where(lesson.treated, 1, -1) * (lesson.outcome - seen.outcome)
+        centre = float(model.predict(lesson.matrix).mean())
+        return Calibration.learn(_beyond_mean(score, fold), whole, group=lesson.group, centre=centre)
+
     if not contest.is_mixed:
         (name,) = contest.learners
-        return Learnt(_fit([name], everybody, contest)[name], scores, losses, {name: 1.0})
-    beyond = np.column_stack([scores[name] - origin for name in contest.learners])
+        model = _fit([name], everybody, contest)[name]
+        return Learnt(model, scores, losses, {name: 1.0}, calibrated(model, scores[name]))
+    beyond = np.column_stack([_beyond_mean(scores[name], fold) for name in contest.learners])
     weights = dict(zip(contest.learners, mixing_weights(beyond, rest), strict=True))
     level = means + np.array([_cut_off(lesson.rows(fold != number), past) for number, past in enumerate(pasts)])
     scores[CHOSEN] = level[fold] + mixed_by_others(beyond, rest, fold)
     fitted = _fit([name for name, weight in weights.items() if weight > 0], everybody, contest)
-    members = tuple((weights[name], learner) for name, learner in fitted.items())
-    mean = float(pseudo.mean())
-    return Learnt(Mixture(mean + _cut_off(lesson, seen), mean, members), scores, losses, weights)
+    members = tuple(
+        (weights[name], learner, float(learner.predict(seen.matrix).mean())) for name, learner in fitted.items()
+    )
+    mixture = Mixture(float(pseudo.mean()) + _cut_off(lesson, seen), members)
+    judged = {name: scores[name] for name in (CHOSEN, RESPONSE)} | scores  # what the verdict is about comes first
+    return Learnt(mixture, judged, losses, weights, calibrated(mixture, scores[CHOSEN]))
 
 
 def mixing_weights(beyond: Matrix, rest: Vector) -> Vector:
@@ -153,6 +166,12 @@ def cut(amounts: Vector) -> Vector:
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _beyond_mean(said: Vector, fold: NDArray[np.int64]) -> Vector:
+    """Return what a learner says of customers beyond what it says of their fold: its level is not asked for."""
+    means = np.bincount(fold, said) / np.bincount(fold)
+    return said - means[fold]
 
 
 def _folds(seen: Lesson, fold: NDArray[np.int64], contest: Contest) -> tuple[list[Lesson], Vector, Vector]:
@@ -199,9 +218,13 @@ def _cut_off(lesson: Lesson, seen: Lesson) -> float:
 
 
 def _difference(lesson: Lesson) -> float:
-    weight = np.where(lesson.treated, 1 / lesson.propensity, 1 / (1 - lesson.propensity))
+    weight = _weight(lesson)
     means = [np.average(lesson.outcome[arm], weights=weight[arm]) for arm in (lesson.treated, ~lesson.treated)]
     return float(means[0] - means[1])
+
+
+def _weight(lesson: Lesson) -> Vector:
+    return np.where(lesson.treated, 1 / lesson.propensity, 1 / (1 - lesson.propensity))
 
 
 def _run(task: Callable[[Any], Any], parts: list[Any], contest: Contest) -> list[Any]:
@@ -213,5 +236,5 @@ def _run(task: Callable[[Any], Any], parts: list[Any], contest: Contest) -> list
         with threadpool_limits(1, user_api="openmp"):
             return task(part)
 
-    with threadpool_limits(1, user_api="blas"):  # of the process: set once, around the threads
+    with threadpool_limits(1, user_api="blas"), own_warnings():  # of the process: set once, around the threads
         return in_parts(alone, parts, label="uplift learners")

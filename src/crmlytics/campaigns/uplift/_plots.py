@@ -9,8 +9,9 @@ import numpy as np
 from crmlytics._frames import to_pandas
 from crmlytics._plots import INK, MUTED, PALETTE, RULE, axes, percent_axis, short_number, thousands_axis, tidy
 from crmlytics.campaigns.uplift._covariates import MEAN
+from crmlytics.campaigns.uplift._trial import CHOSEN
 from crmlytics.campaigns.uplift.balance import LARGE
-from crmlytics.exceptions import MissingColumnsError
+from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,64 +21,72 @@ MOST_ROWS = 30
 LONGEST_NAME = 40
 
 
-def plot_qini(table: Any, *, ax: Axes | None = None) -> Axes:
+def plot_qini(table: Any, *, arm: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw what contacting by each score brings, the more customers are contacted.
 
     Parameters
     ----------
     table : dataframe
         What :func:`qini_table` returned, or ``evaluation.curve``.
+    arm : str, optional
+        The arm to draw, by default the first.
     ax : matplotlib Axes, optional
 
     Returns
     -------
     matplotlib Axes
-        A curve per arm and score; the first score of each arm has its 95% band; random contacts dashed.
+        A curve per score; the first has its 95% band; random contacts dashed. Of a model that mixes learners
+        (``learner="auto"``) its own curve, the response model's, and the learners' in grey.
+
+    Raises
+    ------
+    MissingColumnsError, SchemaError
+        For another table, and for an arm that is not in it.
     """
     columns = ["incremental_outcome", "incremental_outcome_low", "incremental_outcome_high", "random_outcome"]
     rows = _read(table, ["arm", "score", "contact_share", "contact_count", *columns], "qini_table", caller="plot_qini")
+    rows, told = _of_arm(rows, arm, caller="plot_qini")
     ax = tidy(axes(ax), grid="both")
-    banded = _draw_curves(ax, rows, columns)
-    for number, (_, part) in enumerate(rows.groupby("arm", sort=False)):
-        first = part[part["score"] == part["score"].iloc[0]]
-        label = "random contacts" if number == 0 else None
-        ax.plot(first["contact_share"], first["random_outcome"], "--", color=MUTED, linewidth=1, label=label)
+    first = _draw_curves(ax, rows, columns)
     ax.set(xlabel="Share of customers contacted", ylabel="Incremental outcome", xlim=(0, 1))
-    ax.set_title(_best_in_words(banded), loc="left", color=INK)
+    ax.set_title(told + _best_in_words(first), loc="left", color=INK)
     _finish(ax)
     return ax
 
 
-def plot_incremental_profit(table: Any, *, ax: Axes | None = None) -> Axes:
+def plot_incremental_profit(table: Any, *, arm: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the profit of contacting more and more customers, with the share where it is highest.
 
     Parameters
     ----------
     table : dataframe
         What :func:`incremental_profit_table` returned.
+    arm : str, optional
+        The arm to draw, by default the first.
     ax : matplotlib Axes, optional
 
     Returns
     -------
     matplotlib Axes
-        A curve per arm and score with its best share as a dot; the first score of each arm has its 95% band; random
-        contacts dashed.
+        A curve per score with its best share as a dot; the first has its 95% band; random contacts dashed.
+
+    Raises
+    ------
+    MissingColumnsError, SchemaError
+        For another table, and for an arm that is not in it.
     """
     name = "incremental_profit"
     columns = [f"{name}_amount", f"{name}_low_amount", f"{name}_high_amount", "random_profit_amount"]
     needed = ["arm", "score", "contact_share", *columns, "is_best"]
     rows = _read(table, needed, "incremental_profit_table", caller="plot_incremental_profit")
+    rows, told = _of_arm(rows, arm, caller="plot_incremental_profit")
     ax = tidy(axes(ax), grid="both")
     first = _draw_curves(ax, rows, columns)
-    for number, (_, part) in enumerate(rows.groupby("arm", sort=False)):
-        random = part[part["score"] == part["score"].iloc[0]]
-        label = "random contacts" if number == 0 else None
-        ax.plot(random["contact_share"], random[columns[3]], "--", color=MUTED, linewidth=1, label=label)
     best = rows[rows["is_best"].astype(bool)]
     ax.plot(best["contact_share"], best[columns[0]], "o", color=INK, markersize=6, label="highest", zorder=4)
     top = first[first["is_best"].astype(bool)].iloc[0]
     share, profit, everybody = top["contact_share"], top[columns[0]], first[columns[0]].iloc[-1]
-    title = f"{top['score']}: {short_number(profit)} at {share:.0%} contacted; {short_number(everybody)} at 100%"
+    title = f"{told}{top['score']}: {short_number(profit)} at {share:.0%} contacted; {short_number(everybody)} at 100%"
     ax.axhline(0, color=RULE, linewidth=1, zorder=1)
     ax.set(xlabel="Share of customers contacted", ylabel="Incremental profit", xlim=(0, 1))
     ax.set_title(title, loc="left", color=INK)
@@ -127,20 +136,35 @@ def plot_balance(table: Any, *, ax: Axes | None = None) -> Axes:
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
+def _of_arm(rows: pd.DataFrame, arm: str | None, *, caller: str) -> tuple[pd.DataFrame, str]:
+    """Return the rows of one arm, and its name where there are others."""
+    arms = list(dict.fromkeys(rows["arm"]))
+    arm = arms[0] if arm is None else arm
+    if arm not in arms:
+        raise SchemaError(f"{caller}: arm must be one of {arms}, got {arm!r}.")
+    return rows[rows["arm"] == arm], f"{arm}, " if len(arms) > 1 else ""
+
+
 def _draw_curves(ax: Axes, rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Draw all curves, the first of each arm with its band, and return the rows of the very first."""
-    several = len(set(rows["arm"])) > 1
-    parts = list(rows.groupby(["arm", "score"], sort=False))
-    banded: set[str] = set()
-    for number, ((arm, score), part) in enumerate(parts):
-        colour = PALETTE[number % len(PALETTE)]
-        share, is_first = part["contact_share"], arm not in banded
-        banded.add(arm)
-        label = f"{arm}: {score}" if several else score
-        ax.plot(share, part[columns[0]], color=colour, linewidth=2.5 if is_first else 1.5, label=label, zorder=3)
-        if is_first:
-            ax.fill_between(share, part[columns[1]], part[columns[2]], color=colour, alpha=0.15, linewidth=0)
-    return parts[0][1]
+    """Draw the curves of an arm, the first with its band and random contacts, and return the rows of the first."""
+    middle, low, high, random = columns
+    parts = list(rows.groupby("score", sort=False))
+    first = parts[0][1]
+    for number, (score, part) in enumerate(parts):
+        if number > 1 and parts[0][0] == CHOSEN:  # what was mixed
+            style: dict[str, Any] = {
+                "color": RULE,
+                "linewidth": 1.0,
+                "label": "its learners" if number == 2 else None,
+                "zorder": 2,
+            }
+        else:
+            colour = PALETTE[number % len(PALETTE)]
+            style = {"color": colour, "linewidth": 2.5 if number == 0 else 1.5, "label": score, "zorder": 3}
+        ax.plot(part["contact_share"], part[middle], **style)
+    ax.fill_between(first["contact_share"], first[low], first[high], color=PALETTE[0], alpha=0.15, linewidth=0)
+    ax.plot(first["contact_share"], first[random], "--", color=MUTED, linewidth=1, label="random contacts")
+    return first
 
 
 def _best_in_words(part: pd.DataFrame) -> str:

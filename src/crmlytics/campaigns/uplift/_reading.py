@@ -11,6 +11,7 @@ import numpy as np
 from crmlytics._validation import did_you_mean, warn
 from crmlytics.campaigns.uplift._learners import Lesson
 from crmlytics.campaigns.uplift._trial import AFTER_CONTACT
+from crmlytics.campaigns.uplift.balance import ALARM
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.scoring._encoding import learn_encoder
 from crmlytics.scoring._oracles import telling_columns
@@ -61,22 +62,29 @@ def read_features(
 
 
 def check_leaks(design: Design, experiment: Experiment, outcome: Vector, *, caller: str) -> None:
-    """Refuse features that tell who was treated; warn of those that tell who bought."""
+    """Refuse features that tell who was treated, or that vary in one arm only; warn of those that tell who bought."""
     for code, arm in enumerate(experiment.arms[1:], start=1):
         rows = experiment.versus(code)
-        found = _telling(design.rows(rows), experiment.arm[rows] == code)
-        if found:
-            msg = (
-                f"{caller}: {found} alone tell {arm!r} from {experiment.arms[0]!r} all but exactly, so they are filled "
-                "in after the contact, or the arm was given by them; either way no customers can be compared. "
-                f"Leave them out: table.drop(columns={found})."
-            )
-            raise SchemaError(msg)
-    found = _telling(design, outcome != 0)
+        known, treated, control = design.rows(rows), experiment.arm[rows] == code, experiment.arms[0]
+        reasons = {
+            f"alone tell {arm!r} from {control!r} all but exactly": _telling(known, treated),
+            f"are the same for everybody in {control!r} and not in {arm!r}": _still(known, ~treated),
+            f"are the same for everybody in {arm!r} and not in {control!r}": _still(known, treated),
+        }
+        for reason, found in reasons.items():
+            if found:
+                msg = (
+                    f"{caller}: {found} {reason}, so they are filled in after the contact, or the arm was given by "
+                    f"them; either way no customers can be compared. Leave them out: table.drop(columns={found}). If "
+                    "they gave the arm, leave out the customers who could not have been in either."
+                )
+                raise SchemaError(msg)
+    of_arms = [experiment.arm == code for code in range(len(experiment.arms))]
+    found = list(dict.fromkeys(name for rows in of_arms for name in _telling(design.rows(rows), outcome[rows] != 0)))
     if found:
         warn(
-            f"{caller}: {found} alone tell the outcome all but exactly. Such columns are mostly filled in after it. "
-            f"Look where they come from, and leave them out: table.drop(columns={found})."
+            f"{caller}: {found} alone tell the outcome of an arm all but exactly. Such columns are mostly filled in "
+            f"after it. Look where they come from, and leave them out: table.drop(columns={found})."
         )
 
 
@@ -118,7 +126,7 @@ def read_propensity(experiment: Experiment, propensity: Any, *, caller: str) -> 
     for code, arm in enumerate(arms, start=1):
         rows = experiment.versus(code)
         if given is None:
-            found[arm] = np.full(int(rows.sum()), float((experiment.arm[rows] == code).mean()))
+            found[arm] = experiment.share(code)
             continue
         chance = given[arm]
         if isinstance(chance, str):
@@ -158,5 +166,17 @@ def _customer(experiment: Experiment) -> int:
 
 
 def _telling(design: Design, flags: NDArray[np.bool_]) -> list[str]:
-    """Return the features that tell a flag by themselves."""
-    return telling_columns(design, flags) if flags.any() and not flags.all() else []
+    """Return the features that tell a flag by themselves; of a few flags, chance would."""
+    return telling_columns(design, flags) if min(flags.sum(), (~flags).sum()) >= FEWEST else []
+
+
+def _still(design: Design, mine: NDArray[np.bool_]) -> list[str]:
+    """Return the features that are the same for all of mine and differ for more of the others than chance explains."""
+    found = []
+    for feature, column in zip(design.features, design.matrix.T, strict=True):
+        usual = column[mine][0]
+        different = np.isnan(column) != np.isnan(usual) if np.isnan(usual) else column != usual
+        chance = np.mean(~mine) ** different.sum()  # that all who differ were dealt to the others
+        if not different[mine].any() and chance < ALARM / len(design.features):
+            found.append(feature.name)
+    return found

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RESPONSE = "response model"  # the baseline: ranks by what is likely anyway
 CHOSEN = "chosen"  # out of fold, of the learner that other folds chose
+UPLIFT, BEST = "uplift_", ("best_arm", "best_uplift")  # what score_table adds
 AFTER_CONTACT = (  # columns of outcome_table that are known only after the contact
     "is_treated",
     "contacted_at",
@@ -85,7 +86,7 @@ def read_trials(
         trials[name] = Trial(
             outcome=values[rows],
             treated=treated,
-            propensity=np.full(len(treated), treated.mean()) if chance is None else chance[rows],
+            propensity=experiment.share(code) if chance is None else chance[rows],
             scores={score: numbers[rows] for score, numbers in predicted.items()},
             group=None if group is None else group[rows],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,13 +37,17 @@ class Verdict:
     score : str
         The score that the sentence is about: the best of those judged.
     sentence : str
-        The words with their figures.
+        The words with their figures, and what forbids to believe them.
     """
 
     arm: str
     words: str
     score: str
     sentence: str
+
+    def minding(self, remark: str) -> Verdict:
+        """Return the same verdict with what forbids to believe it."""
+        return replace(self, sentence=f"{self.sentence} But {remark}")
 
 
 def give_verdict(

@@ -12,7 +12,7 @@ from crmlytics._validation import check_amount, warn
 from crmlytics.campaigns._experiment import CONTROL, CUSTOMER, Experiment, read_experiment
 from crmlytics.campaigns.uplift._covariates import Covariate, filled, read_covariates, side_by_side
 from crmlytics.campaigns.uplift._judging import stacked
-from crmlytics.campaigns.uplift._trial import AFTER_CONTACT
+from crmlytics.campaigns.uplift._trial import AFTER_CONTACT, BEST, UPLIFT
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -44,9 +44,14 @@ class Balance:
     @property
     def remarks(self) -> list[str]:
         """One sentence per arm that cannot be compared with control as it is."""
+        return list(self.remarks_by_arm.values())
+
+    @property
+    def remarks_by_arm(self) -> dict[str, str]:
+        """The same by arm."""
         rows = [dict(zip(self.tests, row, strict=True)) for row in zip(*self.tests.values(), strict=True)]
-        found = [_remark(row["arm"], row, self._worst(row["arm"])) for row in rows]
-        return [remark for remark in found if remark is not None]
+        found = {row["arm"]: _remark(row["arm"], row, self._worst(row["arm"])) for row in rows}
+        return {arm: remark for arm, remark in found.items() if remark is not None}
 
     def _worst(self, arm: str) -> str:
         """Name the covariates in which an arm differs most from control."""
@@ -75,6 +80,12 @@ def read_balance(
     return Balance(stacked(covariates), stacked(tests))
 
 
+def known_before(experiment: Experiment, apart: Sequence[str | None]) -> list[str]:
+    """Return the columns to compare arms in: not key nor these, what came after, nor what an uplift model scored."""
+    aside = {*experiment.key, *apart, *AFTER_CONTACT, *BEST}
+    return [name for name in experiment.table.columns if name not in aside and not name.startswith(UPLIFT)]
+
+
 def balance_table(
     table: Any,
     *,
@@ -90,9 +101,9 @@ def balance_table(
     table : dataframe, one row per key
         Such as :func:`outcome_table` returns.
     columns : column names, optional
-        What was known before the contact: numbers, flags, dates, words. By default all columns but key, arm and those
-        that :func:`outcome_table` counts after the contact; an outcome of another name must be left out by naming the
-        columns.
+        What was known before the contact: numbers, flags, dates, words. By default all columns but key, arm, those
+        that :func:`outcome_table` counts after the contact, and the scores of an uplift model; an outcome of another
+        name must be left out by naming the columns.
     key, arm, control
         Columns of ids and of arms, and how the control group is called.
 
@@ -132,7 +143,8 @@ def balance_table(
     """
     caller = "balance_table"
     experiment = read_experiment(table, key=key, arm=arm, control=control, needs=columns or (), caller=caller)
-    balance = _warned(read_balance(experiment, _names(experiment, columns, arm), caller=caller), caller=caller)
+    names = list(columns) if columns is not None else known_before(experiment, [arm])
+    balance = _warned(read_balance(experiment, names, caller=caller), caller=caller)
     return table_with_lists(experiment.engine, balance.covariates)
 
 
@@ -196,18 +208,12 @@ def randomisation_table(
     """
     caller = "randomisation_table"
     experiment = read_experiment(table, key=key, arm=arm, control=control, needs=columns or (), caller=caller)
-    names = _names(experiment, columns, arm)
+    names = list(columns) if columns is not None else known_before(experiment, [arm])
     balance = read_balance(experiment, names, planned_shares=planned_shares, caller=caller)
     return table_with_lists(experiment.engine, _warned(balance, caller=caller).tests)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
-
-
-def _names(experiment: Experiment, columns: Sequence[str] | None, arm: str) -> list[str]:
-    """Return the columns to compare the arms in."""
-    aside = {*experiment.key, arm, *AFTER_CONTACT}
-    return list(columns) if columns is not None else [name for name in experiment.table.columns if name not in aside]
 
 
 def _warned(balance: Balance, *, caller: str) -> Balance:

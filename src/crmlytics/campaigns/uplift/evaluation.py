@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crmlytics._lists import table_with_lists
-from crmlytics._validation import check_count
+from crmlytics._validation import check_count, warn
 from crmlytics.campaigns._experiment import CONTROL, CUSTOMER, Experiment, read_experiment
 from crmlytics.campaigns.uplift._judging import comparison_columns, curve_columns, decile_columns, judge, stacked
-from crmlytics.campaigns.uplift._trial import AFTER_CONTACT, Trial, read_score_names, read_trials
+from crmlytics.campaigns.uplift._trial import Trial, read_score_names, read_trials
 from crmlytics.campaigns.uplift._verdicts import Verdict, give_verdict
-from crmlytics.campaigns.uplift.balance import Balance, read_balance
+from crmlytics.campaigns.uplift.balance import Balance, known_before, read_balance
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -116,8 +118,7 @@ class UpliftEvaluation:
         for arm, trial in self.trials.items():
             treated = int(trial.treated.sum())
             told.append(f"{treated:,} in {arm!r}, {len(trial.treated) - treated:,} in control")
-        remarks = [] if self.arms_before is None else self.arms_before.remarks
-        return [f"Uplift: {'; '.join(told)}", *(verdict.sentence for verdict in self.verdicts), *remarks]
+        return [f"Uplift: {'; '.join(told)}", *(verdict.sentence for verdict in self.verdicts)]
 
 
 def evaluate_trials(
@@ -144,13 +145,20 @@ def evaluate_trials(
     replicates, seed : int
         Samples of customers for the intervals.
     """
-    figures, lines, verdicts = {}, {}, []
+    figures, lines, verdicts, remarks = {}, {}, [], remarks_on(trials, balance)
     for arm, trial in trials.items():
         judged = judge(trial, replicates=replicates, seed=seed)
         figures[arm] = comparison_columns(judged, baseline)
         lines[arm] = curve_columns(judged, len(trial.outcome))
-        verdicts.append(give_verdict(arm, trial, judged, figures[arm], baseline))
+        verdict = give_verdict(arm, trial, judged, figures[arm], baseline)
+        verdicts.append(verdict.minding(remarks[arm]) if arm in remarks else verdict)
     return UpliftEvaluation(trials, stacked(figures), stacked(lines), tuple(verdicts), balance, engine.without_table)
+
+
+def remarks_on(trials: Mapping[str, Trial], balance: Balance | None) -> dict[str, str]:
+    """Say of which arms the customers were others than control's, but of those dealt so on purpose: by propensity."""
+    remarks = {} if balance is None else balance.remarks_by_arm
+    return {arm: remark for arm, remark in remarks.items() if not np.ptp(trials[arm].propensity)}
 
 
 def evaluate_uplift(
@@ -182,7 +190,8 @@ def evaluate_uplift(
         True or false, or an amount or count per customer.
     covariates : column names, optional
         What was known before the contact, for the check of randomisation; by default all columns that are neither key,
-        arm, outcome, score nor, by their name, what :func:`outcome_table` counts after the contact.
+        arm, outcome nor score nor, by their name, what :func:`outcome_table` counts after the contact or what
+        :meth:`UpliftModel.score_table` adds.
     key, arm, control
         Columns of ids and of arms, and how the control group is called.
     propensity : column name, optional
@@ -201,6 +210,12 @@ def evaluate_uplift(
     ------
     SchemaError
         When columns are missing or hold missing values, or there is no control group.
+
+    Warns
+    -----
+    DataQualityWarning
+        When an arm and control were not alike before the contact, as in :func:`balance_table`; the verdict says so too.
+        With a column of propensities they were not meant to be.
 
     Notes
     -----
@@ -232,13 +247,16 @@ def evaluate_uplift(
     experiment = read_experiment(table, key=key, arm=arm, control=control, needs=[*names, outcome], caller=caller)
     trials = read_trials(experiment, outcome=outcome, scores=names, propensity=propensity, caller=caller)
     if covariates is None:
-        aside = {*key, arm, outcome, *names, *AFTER_CONTACT, propensity}
-        covariates = [name for name in experiment.table.columns if name not in aside and _varies(experiment, name)]
+        found = known_before(experiment, [arm, outcome, *names, propensity])
+        covariates = [name for name in found if _varies(experiment, name)]
+    balance = read_balance(experiment, covariates, caller=caller) if covariates else None
+    for remark in remarks_on(trials, balance).values():
+        warn(f"{caller}: {remark}")
     return evaluate_trials(
         trials,
         engine=experiment.engine,
         baseline=baseline,
-        balance=read_balance(experiment, covariates, caller=caller) if covariates else None,
+        balance=balance,
         replicates=replicates,
         seed=seed,
     )
