@@ -48,7 +48,9 @@ UNEQUAL = lesson_of([1, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0])  # 1 of 2 against 1 
 
 @pytest.mark.parametrize("lesson", [FLAGS, UNEQUAL], ids=["equal arms", "unequal arms"])
 @pytest.mark.parametrize(
-    "learner", [TLearner(MEAN), TLearner(SHARE), XLearner(MEAN, MEAN), ClassTransformation(SHARE)], ids=str
+    "learner",
+    [TLearner(MEAN), TLearner(SHARE), XLearner(MEAN, MEAN), ClassTransformation(SHARE)],
+    ids=["T of means", "T of shares", "X", "classes"],
 )
 def test_without_features_effects_are_differences_of_means(learner, lesson):
     difference = lesson.outcome[lesson.treated].mean() - lesson.outcome[~lesson.treated].mean()
