@@ -164,7 +164,9 @@ def test_what_only_the_correction_takes_away_is_said():
     call, mail = measure_campaign(contacts, orders, **options).verdicts
     assert "(95% +0.0 to +5.8, p = 0.099): no effect was found after correction for 2 comparisons, but" in mail.sentence
     assert "p = 1): no effect was found, but" in call.sentence
-    assert measure_campaign(contacts, orders, **options, correction="none").verdicts[1].finding == "found"
+    plain = measure_campaign(contacts, orders, **options, correction="none").verdicts[1]
+    assert plain.finding == "found"
+    assert plain.detectable_difference < mail.detectable_difference
 
 
 def test_the_detectable_effect_is_found_in_four_of_five_campaigns():

@@ -305,6 +305,7 @@ def test_refusals(table, options, error, words):
 
 
 def test_results_that_are_not_comparable_are_told():
-    marked = effects([0.01, 0.02, 0.03], remark=["not comparable: the groups were not dealt at random", None, None])
-    with pytest.warns(DataQualityWarning, match="what_worked_table: 1 of 3 rows say of themselves that they are not"):
-        worked(marked)
+    remarks = ["not comparable: the groups were not dealt at random", None, None]
+    for marked in ({"remark": remarks}, {"verdict": ["not comparable", "as planned", "as planned"]}):
+        with pytest.warns(DataQualityWarning, match="what_worked_table: 1 of 3 rows say of themselves that they are n"):
+            worked(effects([0.01, 0.02, 0.03], **marked))

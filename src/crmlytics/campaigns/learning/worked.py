@@ -314,8 +314,8 @@ def _check_known(found: _Effects, *, caller: str) -> None:
 
 
 def _tell_not_comparable(rows: pd.DataFrame, *, caller: str) -> None:
-    remarks = rows["remark"].fillna("") if "remark" in rows.columns else pd.Series(dtype=str)
-    marked = int(remarks.str.startswith(NOT_COMPARABLE).sum())
+    said = [rows[name].fillna("").astype(str) for name in ("remark", "verdict") if name in rows.columns]
+    marked = int(np.any([words.str.startswith(NOT_COMPARABLE) for words in said], axis=0).sum())
     if marked:
         warn(
             f"{caller}: {marked:,} of {len(rows):,} rows say of themselves that they are {NOT_COMPARABLE}, since their "

@@ -112,8 +112,8 @@ def _verdict(row: Row, manner: Manner, sizes: Mapping[Any, int]) -> Verdict:
     label = _label(row, several=len(sizes) > 1)
     if np.isnan(row["p_value"]):
         return Verdict(label, TOO_SMALL, np.nan, f"{label}: {row['metric']} could not be compared: {row['remark']}.")
-    comparisons = sizes[row.get(CAMPAIGN)] if manner.reading.correction else 1
-    detectable = _detectable(row, manner, comparisons)
+    comparisons = sizes[row.get(CAMPAIGN)] if manner.reading.is_corrected else 1
+    detectable = np.nan if is_marked(row) else _detectable(row, manner, comparisons)
     finding = _finding(row, manner, detectable)
     ending = ENDINGS.get(finding) or _nothing_found(row, manner, detectable, comparisons)
     return Verdict(label, finding, detectable, f"{label}: {_compared(row, manner)}: {ending}")

@@ -154,6 +154,11 @@ class Reading:
     confidence: float
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether p-values are raised since several are looked at."""
+        return self.correction != NO_CORRECTION
+
+    @property
     def alpha(self) -> float:
         """The bound of significance."""
         return 1 - self.confidence

@@ -1,0 +1,272 @@
+"""What the measures of loyalty promise: counts by hand, an interval that a likelihood agrees with, no look ahead."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crmlytics import Events
+from crmlytics._kernels.net_scores import net_score_interval
+from crmlytics._kernels.proportion_tests import difference_interval
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics.testing import make_frame, records
+from crmlytics.value.loyalty import loyalty_measure_table, nps_table
+from crmlytics.value.service_profit import service_profit_table
+
+AS_OF = dt.datetime(2024, 3, 31)
+QUICK = ["pandas", "pandas-nullable", "pyarrow", "polars", "polars-lazy", "duckdb"]
+Z = 1.959963984540054
+
+
+def ago(days):
+    return AS_OF - dt.timedelta(days=days)
+
+
+# -- the net promoter score ----------------------------------------------------------------------------------------
+
+ANSWERS = {"rating": [10, 9, 9, 8, 7, 0, 6, None], "segment": ["x", "x", "y", "y", "y", "y", None, "x"]}
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_nps_by_hand(kind):
+    answers = make_frame(ANSWERS, kind)
+    table = nps_table(answers)
+    assert type(table) is type(answers)
+    found = records(table)
+    assert [row[:9] for row in found] == [("all", 7, 3, 2, 2, 3 / 7, 2 / 7, 2 / 7, 100 / 7)]
+    assert found[0][9] < 0 < found[0][10]
+    assert [row[:5] for row in records(nps_table(answers, by="segment"))] == [("x", 2, 2, 0, 0), ("y", 4, 1, 2, 1)]
+
+
+def test_interval_when_all_agree_has_a_closed_form():
+    n = np.array([1, 10, 500])
+    low, high = net_score_interval(n, 0 * n, n, 0.95)
+    assert high.tolist() == [1.0, 1.0, 1.0]
+    assert low == pytest.approx((n - Z**2) / (n + Z**2))
+    low, high = net_score_interval(0 * n, n, n, 0.95)
+    assert low.tolist() == [-1.0, -1.0, -1.0]
+    assert high == pytest.approx(-(n - Z**2) / (n + Z**2))
+    assert np.isnan(net_score_interval(np.array(0), np.array(0), np.array(0), 0.95)).all()
+
+
+@given(counts=st.tuples(*[st.integers(0, 60)] * 3).filter(lambda counts: counts[0] + counts[2] > 0))
+def test_the_interval_holds_zero_when_mcnemar_does_not_reject(counts):
+    up, _, down = counts
+    low, high = net_score_interval(np.array(up), np.array(down), np.array(sum(counts)), 0.95)
+    rejects = (up - down) ** 2 / (up + down) - Z**2
+    if abs(rejects) > 1e-6:
+        assert (low <= 0 <= high) == (rejects < 0)
+    assert low - 1e-9 <= (up - down) / sum(counts) <= high + 1e-9
+
+
+def test_bounds_are_where_the_score_test_with_the_likeliest_shares_turns():
+    up, passive, down = 30, 50, 20
+    for bound in net_score_interval(np.array(up), np.array(down), np.array(100), 0.95):
+        share = np.linspace(1e-6, (1 - abs(bound)) / 2, 200_001)  # of the smaller group, by brute force
+        p, q = (share + bound, share) if bound > 0 else (share, share - bound)
+        with np.errstate(divide="ignore"):
+            likelihood = up * np.log(p) + down * np.log(q) + passive * np.log(np.maximum(1 - p - q, 0))
+        best = likelihood.argmax()
+        error = np.sqrt((p[best] + q[best] - bound**2) / 100)
+        assert abs((up - down) / 100 - bound) / error == pytest.approx(Z, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("answers", "more", "error", "said"),
+    [
+        ({"rating": [11]}, {}, SchemaError, "whole numbers from 0 to 10, the scale.*got 11"),
+        ({"rating": [4.5]}, {}, SchemaError, "got 4.5"),
+        ({"rating": ["good"]}, {}, SchemaError, "'rating' must hold numbers from 0 to 10"),
+        ({"rating": [None, None]}, {}, SchemaError, "holds no answer in 2 rows"),
+        ({"score": [1]}, {}, MissingColumnsError, r"nps_table needs \['rating'\]"),
+        ({"rating": [1]}, {"by": "segmnt"}, MissingColumnsError, r"nps_table needs \['segmnt'\]"),
+    ],
+)
+def test_nps_refusals(answers, more, error, said):
+    with pytest.raises(error, match=said):
+        nps_table(pd.DataFrame(answers), **more)
+
+
+# -- measures side by side -----------------------------------------------------------------------------------------
+
+# a: three orders; b: one, long ago; c: one and a return; d: only a return, no customer yet; periods of 30 days
+SALES = {
+    "customer_id": ["a", "a", "a", "b", "c", "c", "d", "b"],
+    "order_id": [1, 2, 3, 4, 5, 6, 7, 8],
+    "timestamp": [ago(90), ago(60), ago(30), ago(31), ago(1), ago(1), ago(5), AS_OF],
+    "amount": [10.0, 20.0, 30.0, 40.0, 50.0, -5.0, -9.0, 999.0],
+}
+SURVEY = {  # a changed their mind; b's second answer is not known yet
+    "customer_id": ["a", "a", "b", "b", "c"],
+    "timestamp": [ago(80), ago(40), ago(35), AS_OF, ago(2)],
+    "rating": [10, 3, 9, 0, 9],
+}
+WALLET = {"customer_id": ["a", "b", "c", "x"], "wallet_amount": [60.0, 100.0, None, 10.0]}
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_measures_by_hand(kind):
+    sales = make_frame(SALES, kind)
+    table = loyalty_measure_table(
+        sales, as_of=AS_OF, period="30d", survey=make_frame(SURVEY, kind), wallet=make_frame(WALLET, kind)
+    )
+    assert type(table) is type(sales)
+    found = {row[0]: row for row in records(table)}
+    assert {name: (row[1], row[4]) for name, row in found.items()} == {
+        "repeat_customer_share": (1 / 3, 3),
+        "retained_customer_share": (0.5, 2),  # a and b ordered from 60 to 31 days ago, a again
+        "orders_per_customer": (5 / 3, 3),
+        "tenure_days": ((90 + 31 + 1) / 3, 3),
+        "wallet_share": (30 / 160, 2),
+        "nps_score": (pytest.approx(100 / 3), 3),
+    }
+    for _, value, low, high, *_ in found.values():
+        assert low < value < high
+    assert found["repeat_customer_share"][2:4] == pytest.approx((0.0614919, 0.7923404))  # Wilson, 1 of 3
+
+
+def test_measures_and_the_chain_on_spark_too(frame):
+    sales, survey = frame(SALES), frame(SURVEY)
+    assert records(loyalty_measure_table(sales, as_of=AS_OF, period="30d", survey=survey))[-1][4] == 3
+    assert [row[1] for row in records(service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d"))] == [
+        1,
+        0,
+        1,
+    ]
+
+
+def test_one_customer_and_one_period_are_measured_without_what_is_not_there():
+    one = pd.DataFrame({name: values[4:5] for name, values in SALES.items()})
+    early = pd.DataFrame({"customer_id": ["c"], "timestamp": [AS_OF], "rating": [10]})
+    table = loyalty_measure_table(one, as_of=AS_OF, survey=early).set_index("measure")
+    assert table["customer_count"].to_dict() == {
+        "repeat_customer_share": 1, "retained_customer_share": 0, "orders_per_customer": 1, "tenure_days": 1,
+        "nps_score": 0,
+    }  # fmt: skip
+    assert table.loc[["retained_customer_share", "nps_score"], "value"].isna().all()
+    assert table.loc["tenure_days", ["value_low", "value_high"]].isna().all()
+
+
+def test_wallets_that_cannot_be_one():
+    sales = pd.DataFrame(SALES)
+    small = pd.DataFrame({"customer_id": ["a", "b"], "wallet_amount": [20.0, 50.0]})
+    with pytest.warns(DataQualityWarning, match="1 customers spent more here than their whole wallet_amount"):
+        loyalty_measure_table(sales, as_of=AS_OF, period="30d", wallet=small)
+    for values in ([0.0, 50.0], [-1.0, 2.0]):
+        with pytest.raises(SchemaError, match="got 2 customers in both tables, 1 of them not above zero"):
+            loyalty_measure_table(sales, as_of=AS_OF, wallet=small.assign(wallet_amount=values))
+    with pytest.raises(SchemaError, match="got 0 customers in both tables"):
+        loyalty_measure_table(sales, as_of=AS_OF, wallet=small.assign(customer_id=["y", "z"]))
+    with pytest.raises(MissingColumnsError, match=r"needs \['wallet_amount'\]"):
+        loyalty_measure_table(sales, as_of=AS_OF, wallet=small[["customer_id"]])
+
+
+def test_refusals_say_what_to_type():
+    sales = pd.DataFrame(SALES)
+    with pytest.raises(SchemaError, match="nobody ordered before as_of=2020-01-01"):
+        loyalty_measure_table(sales, as_of="2020-01-01")
+    with pytest.raises(SchemaError, match="transactions is a pandas table and survey a Polars table"):
+        loyalty_measure_table(sales, as_of=AS_OF, survey=make_frame(SURVEY, "polars"))
+    with pytest.raises(SchemaError, match="customer_id is String in Transactions, Int64 in Events"):
+        loyalty_measure_table(sales, as_of=AS_OF, survey=pd.DataFrame(SURVEY | {"customer_id": [1, 2, 3, 4, 5]}))
+    with pytest.raises(MissingColumnsError, match=r"needs \['rating'\]"):
+        loyalty_measure_table(sales, as_of=AS_OF, survey=pd.DataFrame(SURVEY).drop(columns="rating"))
+
+
+# -- satisfaction, staying, value ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_the_chain_by_hand(kind):
+    sales = make_frame(SALES, kind)
+    survey = Events(make_frame(SURVEY, kind))
+    table = service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d")
+    assert type(table) is type(sales)
+    detractors, passives, promoters = records(table)  # c answered within the horizon
+    assert detractors[:4] == ("detractors", 1, 1, 1.0)  # a, by the last answer
+    assert (detractors[6], detractors[7]) == (20.0, 30.0)
+    assert detractors[10:16] == (None,) * 6
+    assert passives[:3] == ("passives", 0, 0)
+    assert passives[3:16] == (None,) * 13
+    assert promoters[:4] == ("promoters", 1, 0, 0.0)
+    assert (promoters[6], promoters[7]) == (40.0, 0.0)
+    bounds = difference_interval(*(np.array(count) for count in (0, 1, 1, 1)), 0.05)
+    assert promoters[10:13] == (-1.0, *(pytest.approx(float(bound)) for bound in bounds))
+    assert promoters[13:16] == (-30.0, None, None)  # one customer each: nothing varies
+    assert promoters[16].startswith("0% of 1 promoters stayed, not told apart from detractors (-")
+    assert passives[16] == "No passives among the answers."
+    assert detractors[16] == "100% of 1 detractors stayed."
+
+
+def base(promoters_stay, detractors_stay, size=200):
+    """Half promoters, half detractors, each with an order before the horizon of 30 days and so many within."""
+    ids = np.arange(2 * size)
+    stays = np.where(ids < size, ids % size < promoters_stay * size, ids % size < detractors_stay * size)
+    sales = pd.DataFrame({"customer_id": ids, "timestamp": ago(50), "amount": 10.0})
+    again = pd.DataFrame({"customer_id": ids[stays], "timestamp": ago(10), "amount": 20.0})
+    sales = pd.concat([sales, again], ignore_index=True).assign(order_id=lambda table: range(len(table)))
+    survey = pd.DataFrame({"customer_id": ids, "timestamp": ago(40), "rating": np.where(ids < size, 10, 2)})
+    return sales, survey
+
+
+@pytest.mark.parametrize(
+    ("stay", "words"), [((0.9, 0.5), "more than"), ((0.5, 0.9), "fewer than"), ((0.5, 0.51), "not told apart from")]
+)
+def test_words_follow_the_interval_and_claim_no_cause(stay, words):
+    sales, survey = base(*stay)
+    row = service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d").iloc[2]
+    assert f"of 200 promoters stayed, {words} detractors (" in row["finding"]
+    assert row["finding"].endswith("an association, no proof of a cause.")
+    assert row["average_amount_difference"] == pytest.approx(20 * (stay[0] - stay[1]))
+    assert (
+        row["average_amount_difference_low"] < row["average_amount_difference"] < row["average_amount_difference_high"]
+    )
+
+
+def test_amount_intervals_are_those_of_means():
+    sales, survey = base(0.5, 0.5)
+    row = service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d").iloc[2]
+    reach = Z * 10 / np.sqrt(200)  # amounts of 0 and 20, half and half
+    found = row[["average_amount_low", "average_amount_high"]].to_numpy(dtype=float)
+    assert found == pytest.approx([10 - reach, 10 + reach], abs=0.25)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 99))
+def test_the_order_of_rows_changes_nothing(seed):
+    sales, survey = pd.DataFrame(SALES), pd.DataFrame(SURVEY)
+    one, two = (
+        service_profit_table(s, survey=a, as_of=AS_OF, horizon="30d")
+        for s, a in (
+            (sales, survey),
+            (sales.sample(frac=1, random_state=seed), survey.sample(frac=1, random_state=seed)),
+        )
+    )
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_the_future_changes_nothing():
+    sales, survey = pd.DataFrame(SALES), pd.DataFrame(SURVEY)
+    poisoned = sales.assign(amount=sales["amount"].where(sales["timestamp"] < AS_OF, -1e9))
+    turned = survey.assign(rating=survey["rating"].where(survey["timestamp"] < AS_OF, 10))
+    late = turned.assign(rating=turned["rating"].where(turned["timestamp"] < ago(30), 0))  # within the horizon
+    one, two = (
+        service_profit_table(s, survey=a, as_of=AS_OF, horizon="30d") for s, a in ((sales, survey), (poisoned, late))
+    )
+    pd.testing.assert_frame_equal(one, two)
+    one, two = (loyalty_measure_table(s, as_of=AS_OF, survey=a) for s, a in ((sales, survey), (poisoned, turned)))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_who_answered_before_ever_ordering_is_not_followed():
+    survey = pd.DataFrame({"customer_id": ["a", "c"], "timestamp": [ago(40), ago(40)], "rating": [9, 9]})
+    table = service_profit_table(pd.DataFrame(SALES), survey=survey, as_of=AS_OF, horizon="30d")
+    assert table["customer_count"].tolist() == [0, 0, 1]  # a; the first order of c lies within the horizon
+
+
+def test_nobody_to_follow_is_said():
+    with pytest.raises(SchemaError, match=r"none of the 0 customers who answered before 2023-12-12.*horizon=\"55d\""):
+        service_profit_table(pd.DataFrame(SALES), survey=pd.DataFrame(SURVEY), as_of=AS_OF, horizon="110d")
