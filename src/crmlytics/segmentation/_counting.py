@@ -24,7 +24,8 @@ Z = 1.959963984540054
 ENDS = ("", "_low", "_high")
 ERRORS = 2.0  # that a gap must lie above that of one cloud: several numbers are tried
 ONE_CLOUD, SEVERAL = "one cloud: no segments", "more than one cloud"
-NOT_TIGHTER, UNSTABLE = "no tighter than one cloud", "not found again"
+NOT_TIGHTER, STABLE_ONLY = "no tighter than one cloud", "stable, no tighter than one cloud"
+UNSTABLE = "not found again"
 CLEAREST, LESS_CLEAR = "clearest of the stable", "stable, less clear"
 
 
@@ -90,7 +91,8 @@ def _judged(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     stable = np.nan_to_num(columns["lowest_jaccard"], nan=0.0) >= STABLE
     good = tighter & stable
     chosen = int(np.where(good, columns["silhouette"], -np.inf).argmax()) if good.any() else 0
-    words = np.where(~tighter, NOT_TIGHTER, np.where(stable, LESS_CLEAR, UNSTABLE)).astype(object)
+    loose = np.where(stable, STABLE_ONLY, NOT_TIGHTER)
+    words = np.where(~tighter, loose, np.where(stable, LESS_CLEAR, UNSTABLE)).astype(object)
     words[0] = ONE_CLOUD if chosen == 0 else SEVERAL
     if chosen:
         words[chosen] = CLEAREST

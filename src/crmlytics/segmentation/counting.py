@@ -69,6 +69,9 @@ def segment_count_table(
     compare k with k + 1 only and by one error, miss four groups that no single cut parts. Where several rows are
     close, the one that the business can act on is as good.
 
+    *"stable, no tighter than one cloud"*: cuts through a long cloud are found again, too; but so are groups that only a
+    few columns part, while the others, all of the same weight, blur them. Ask again with fewer ``features``.
+
     *Gap.* Reference tables have numbers spread evenly in the box along their principal axes; words, and numbers of at
     most ten different values, are dealt out anew, each column for itself. It is one cloud against segments: heavy
     corners of a curved cloud look like segments, too, so look at the profile before believing them.
@@ -91,11 +94,11 @@ def segment_count_table(
     ... })
     >>> table = segment_count_table(customers, counts=[2, 3, 4])
     >>> table[["segment_count", "lowest_jaccard", "suggested", "verdict"]].round(1)
-       segment_count  lowest_jaccard  suggested                    verdict
-    0              1             NaN      False        more than one cloud
-    1              2             0.8      False  no tighter than one cloud
-    2              3             1.0       True     clearest of the stable
-    3              4             0.7      False            not found again
+       segment_count  lowest_jaccard  suggested                            verdict
+    0              1             NaN      False                more than one cloud
+    1              2             0.8      False  stable, no tighter than one cloud
+    2              3             1.0       True             clearest of the stable
+    3              4             0.7      False                    not found again
     """
     caller = "segment_count_table"
     from crmlytics._kernels.clusters import METHODS
