@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
-import pandas as pd
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import check_choice, check_fraction, warn
@@ -20,6 +19,7 @@ from crmlytics.exceptions import MissingColumnsError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
