@@ -192,3 +192,10 @@ def test_the_order_of_rows_changes_nothing():
 def test_refusals(people, options, error, words):
     with pytest.raises(error, match=words):
         loyalty_table(pd.DataFrame(people), **options)
+
+
+def test_gains_that_are_all_the_same_are_no_certainty():
+    people = {"margin_amount": [20.0] * 8, "pre_margin_amount": [10.0] * 8}
+    row = loyalty(against="pre_period", **people).loc["gold"]
+    assert pd.isna(row[["incremental_amount_low", "incremental_amount_high"]]).all()
+    assert row["verdict"] != "pays"

@@ -314,3 +314,14 @@ def test_numbers_and_words_of_experiments():
 def test_experiments_refused(table, message):
     with pytest.raises(SchemaError, match=message):
         read_experiment(table, caller="test")
+
+
+def test_costs_that_are_missing_are_told():
+    orders = pd.DataFrame(ORDERS | {"cost": [None, *ORDERS["cost"][1:]]})
+    with pytest.warns(
+        DataQualityWarning, match="cost is missing in 1 of 9 order lines, which count as costing nothing"
+    ):
+        outcome_table(pd.DataFrame(CONTACTS), orders, **WINDOWS)
+    contacts = pd.DataFrame(CONTACTS | {"cost": [None, None, 2.0, 1.0]})
+    with pytest.warns(DataQualityWarning, match="cost is missing in 1 of 3 contacts"):
+        outcome_table(contacts, pd.DataFrame(ORDERS), **WINDOWS)

@@ -266,3 +266,14 @@ def test_figures_are_read_as_aggregates():
         period=nw.when(nw.col("_day") < 10).then(nw.lit(0)).otherwise(nw.lit(1)), caller="test",
     )  # fmt: skip
     assert len(read.row) == len(set(zip(read.row.tolist(), read.period.tolist(), strict=True))) == 8
+
+
+def test_an_unknown_event_is_refused_by_category_too():
+    contacts = pd.DataFrame(
+        {"customer_id": [1, 2], "arm": ["mail", "control"], "timestamp": pd.Timestamp("2024-01-01")}
+    )
+    clicks = pd.DataFrame({
+        "customer_id": [1, 2], "timestamp": pd.Timestamp("2024-01-02"), "event": "view", "page": ["a", "b"],
+    })  # fmt: skip
+    with pytest.raises(SchemaError, match=r"no event is 'vew'. Did you mean 'view'"):
+        pull_forward_table(contacts, clicks, as_of="2024-06-01", event="vew", by="page")

@@ -20,7 +20,7 @@ from crmlytics.revenue._pictures import plot_forecast
 from crmlytics.revenue._tables import revenue_table
 from crmlytics.revenue.describing import describe_revenue
 from crmlytics.revenue.forecasting import _history, forecast_evaluation_table, revenue_forecast_table
-from crmlytics.testing import make_frame, records
+from crmlytics.testing import FRAME_KINDS, make_frame, records
 
 mpl.use("Agg")
 
@@ -93,9 +93,8 @@ def test_forecast_counted_by_hand_on_every_kind(frame):
     assert rows(table, "benchmark_amount", "benchmark")[:2] == [(14.0, "naive"), (14.0, "naive")]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in FRAME_KINDS if kind != "pyspark"])  # the forecast reads Spark's
 def test_evaluation_counted_by_hand(kind):
-    if kind == "pyspark":
-        pytest.skip("the forecast has shown that Spark's tables are read")
     sales = one_customer_a_month(10)
     sales = {
         name: [*values, extra] for (name, values), extra in zip(sales.items(), (0, 99, month(9), 3.0), strict=True)

@@ -214,3 +214,20 @@ def test_value_and_needs_refusals():
         value_needs_table(values.fillna(0.0), needs, tiers={"a": 0.5})
     with pytest.raises(MissingColumnsError, match=r"values needs the columns \['customer_id', 'clv'\]"):
         value_needs_table(values, needs, value="clv")
+
+
+def test_numbers_of_segments_are_the_same_whether_some_are_missing_or_not():
+    before = pd.DataFrame({"customer_id": [1, 2, 3], "segment": [1, 2, 2]})
+    after = pd.DataFrame({"customer_id": [1, 2, 3], "segment": [1.0, 2.0, None]})
+    moved = segment_migration_table(before, after)
+    stayed = moved[moved["from_segment"] == moved["to_segment"]]
+    assert stayed["customer_count"].sum() == 2
+    long = pd.DataFrame({"customer_id": [1, 2], "segment": [1234567.0, 1234568.0]})
+    assert segment_summary_table(long.assign(orders=[1.0, 2.0]).drop(columns="segment"), long)["segment"].nunique() == 2
+
+
+def test_tiers_must_be_shares():
+    values = pd.DataFrame({"customer_id": [1, 2], "total_amount": [1.0, 2.0]})
+    needs = pd.DataFrame({"customer_id": [1, 2], "segment": ["a", "b"]})
+    with pytest.raises(SchemaError, match="tiers must map names to shares that add up to 1"):
+        value_needs_table(values, needs, tiers={"high": float("nan"), "rest": 0.5})

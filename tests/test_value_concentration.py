@@ -202,3 +202,14 @@ def test_online_retail_is_less_concentrated_than_the_law(shared_data):
     assert row["customer_count"] == 4371
     assert row["amount_share"] == pytest.approx(0.7385, abs=1e-4)  # as docs/value.md says
     assert row["verdict"] == "less concentrated"
+
+
+def test_revenue_near_nought_is_told_from_one_customer():
+    """More than half of the samples of five such customers add up to nothing or less."""
+    sales = pd.DataFrame({
+        "customer_id": range(5), "order_id": range(5), "timestamp": pd.Timestamp("2024-01-01"),
+        "amount": [100.0, -10.0, -20.0, -30.0, -39.9],
+    })  # fmt: skip
+    row = pareto_test_table(sales, as_of="2024-03-01").iloc[0]
+    assert row["verdict"] == "not known"
+    assert "too near nought" in row["finding"]

@@ -243,3 +243,10 @@ def test_adventureworks_adds_up_to_the_cent(shared_data, kind):
     amount, cost = (int((raw[name] * 10_000).round().sum()) / 10_000 for name in ("SalesAmount", "TotalProductCost"))
     assert (total, goods) == (pytest.approx(amount, abs=0.005), pytest.approx(cost, abs=0.005))
     assert left == pytest.approx(amount - cost - 4.5 * raw["SalesOrderNumber"].nunique(), abs=0.005)
+
+
+@pytest.mark.parametrize("word", ["Control", "holdout", "held out", "not contacted"])
+def test_whoever_was_held_out_is_charged_no_contact(word):
+    contacts = pd.DataFrame(CONTACTS).assign(arm=word)
+    table = contribution_table(pd.DataFrame(SALES), as_of=AS_OF, costs={"order": 4.5}, contacts=contacts)
+    assert table["contact_count"].sum() == 0

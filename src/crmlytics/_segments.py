@@ -27,10 +27,10 @@ def enter_segments(segments: Any, table: Contract, *, caller: str) -> nw.LazyFra
         raise SchemaError(msg)
     plan = customers.need("customer_id", "segment", caller=caller)
     kind = plan.collect_schema()["segment"]
-    return plan.select("customer_id", _label("segment", kind)).filter(~nw.col("segment").is_null())
+    return plan.select("customer_id", label("segment", kind)).filter(~nw.col("segment").is_null())
 
 
-def _label(name: str, kind: Any) -> nw.Expr:
+def label(name: str, kind: Any) -> nw.Expr:
     """Read segments as text: True, and 3 for numbers that came as 3.0 since some are missing."""
     if kind == nw.Boolean:
         return in_words(name)

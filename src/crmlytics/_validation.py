@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "crmlytics"
 LONGEST_DAYS = 36_525  # a century
+ROUNDING = 1e-6  # shares add up to 1
 SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kMG]?B)\s*$")
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 DURATION = re.compile(r"^\s*(\d+)\s*([dw])\s*$")
@@ -148,6 +149,22 @@ def check_choice(value: Any, choices: Iterable[str], *, name: str, caller: str) 
         msg = f"{caller}: {name} must be one of {allowed}, got {value!r}.{did_you_mean(value, allowed)}"
         raise SchemaError(msg)
     return value
+
+
+def check_tiers(value: Any, *, name: str = "tiers", caller: str) -> dict[str, float]:
+    """Read the names of tiers, the best first, and the shares of customers in them.
+
+    >>> check_tiers({"high": 0.2, "rest": 0.8}, caller="doctest")
+    {'high': 0.2, 'rest': 0.8}
+    """
+    expected = f'{caller}: {name} must map names to shares that add up to 1 such as {name}={{"high": 0.2, "rest": 0.8}}'
+    try:
+        shares = {str(tier): float(share) for tier, share in value.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SchemaError(f"{expected}, got {value!r}.") from error
+    if not shares or not all(share > 0 for share in shares.values()) or not abs(sum(shares.values()) - 1) <= ROUNDING:
+        raise SchemaError(f"{expected}, got {value!r}.")
+    return shares
 
 
 def did_you_mean(value: Any, candidates: Iterable[str]) -> str:

@@ -32,12 +32,13 @@ LARGEST_EXPONENT = 200.0  # t^c is held below exp(200): its cube is still a doub
 FORGOTTEN = 30.0  # exp(-30) = 1e-13
 TINY = 1e-300
 ROWS_PER_CHUNK = 65_536
+STIRLING_REST = {3: -1 / 360, 5: 1 / 1260, 7: -1 / 1680, 9: 1 / 1188}  # of ln Gamma, after the term 1/(12 z)
 
 
 def log_beta_moment(n: Vector | float, a: Vector | float, b: Vector | float) -> Vector:
     """Return ln E[theta^n] of theta ~ Beta(a, b) for real n >= 0: ``ln B(a + n, b) - ln B(a, b)``.
 
-    Exact relative to its own size, however large ``a`` is beside it (n and b above 1e-5: to 1e-11). It is a second
+    Exact relative to its own size, however large ``a`` is beside it (n and b above 1e-5: to 1e-13). It is a second
     difference of ln Γ: a sum of terms of one sign while a is stepped up by Γ(a) = Γ(a + 1) / a, and from there on
     Stirling's series, differenced by hand.
     """
@@ -61,15 +62,14 @@ def _log_moment_far_out(n: Vector, z: Vector, b: Vector) -> Vector:
     both = np.log1p(x * y / (1 + x + y))
     main = z * (both - x * np.log1p(y / (1 + x)) - y * np.log1p(x / (1 + y))) - both / 2
     first = x * y * (2 + x + y) / (12 * z * (1 + x) * (1 + y) * (1 + x + y))
-    rest = _stirling_rest(z + n) + _stirling_rest(z + b) - _stirling_rest(z) - _stirling_rest(z + n + b)
+    rest = sum(share * _difference_of_power(power, x, y, both) * z**-power for power, share in STIRLING_REST.items())
     return np.asarray(main - first + rest)
 
 
-def _stirling_rest(z: Vector) -> Vector:
-    """Stirling's remainder of ln Γ after the term 1/(12 z)."""
-    inverse = 1 / z
-    square = inverse * inverse
-    return -inverse * square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188)))
+def _difference_of_power(power: int, x: Vector, y: Vector, both: Vector) -> Vector:
+    """``(1 + x)^-p + (1 + y)^-p - 1 - (1 + x + y)^-p`` in two terms of one sign; ``both`` is what logs differ by."""
+    product = np.expm1(-power * np.log1p(x)) * np.expm1(-power * np.log1p(y))
+    return np.asarray((1 + x + y) ** -power * np.expm1(-power * both) - product)
 
 
 def _clock(c: float, period: Vector) -> tuple[Vector, Vector]:

@@ -52,6 +52,8 @@ def assigned(contacts: Contract, control: str, *, caller: str) -> nw.LazyFrame[A
     )
     sums = {"contacted_at": nw.col("timestamp").min(), "contact_count": nw.len(), "_arms": nw.col("arm").n_unique()}
     if "cost" in roles:
+        treated = lines.filter(~nw.col("arm").is_in([control, NOT_CONTACTED]))
+        _tell_missing_costs(treated, "contacts", caller=caller)
         sums["contact_cost_amount"] = nw.col("cost").sum()
     if "responded" in roles:
         lines = lines.with_columns(responded=nw.col("responded").fill_null(value=False).cast(nw.Int64))
@@ -71,6 +73,15 @@ def assigned(contacts: Contract, control: str, *, caller: str) -> nw.LazyFrame[A
         if name in sums
     }
     return dealt.with_columns(is_treated=is_treated, **settled)
+
+
+def _tell_missing_costs(lines: nw.LazyFrame[Any], what: str, *, caller: str) -> None:
+    found = collect(lines.select(lines=nw.len(), missing=nw.col("cost").is_null().cast(nw.Int64).sum()))
+    if found["missing"][0]:
+        warn(
+            f"{caller}: cost is missing in {found['missing'][0]:,} of {found['lines'][0]:,} {what}, which count as "
+            "costing nothing: what was earned looks better than it is. Fill the costs in, or leave them out: cost=None."
+        )
 
 
 def _check_arms(lines: nw.LazyFrame[Any], *, caller: str) -> None:
@@ -175,9 +186,23 @@ def doings(outcomes: Contract, event: str | None, *, caller: str) -> tuple[nw.La
     return _events(outcomes, event, caller=caller)
 
 
+def of_event(lines: nw.LazyFrame[Any], event: str | None, *, caller: str) -> nw.LazyFrame[Any]:
+    """Keep the events of one kind; one that never occurs is misspelt."""
+    if event is None:
+        return lines
+    chosen = lines.filter(nw.col("event") == event)
+    if not len(collect(chosen.head(1))):
+        known = collect(lines.select("event").unique())["event"].to_list()
+        msg = f"{caller}: no event is {event!r}.{did_you_mean(event, known)} Events: {sorted(known)[:10]}"
+        raise SchemaError(msg)
+    return chosen
+
+
 def _orders(transactions: Transactions, *, caller: str) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
     has_cost = transactions.has("cost")
     lines = transactions.need(*ORDER_ROLES, *["cost"] * has_cost, caller=caller)
+    if has_cost:
+        _tell_missing_costs(lines, "order lines", caller=caller)
     costs = {"_cost": nw.col("cost").sum()} if has_cost else {}
     orders = orders_of(lines, CUSTOMER, **costs).with_columns(_moment=nw.col("ordered_at"))
     if has_cost:
@@ -187,14 +212,9 @@ def _orders(transactions: Transactions, *, caller: str) -> tuple[nw.LazyFrame[An
 
 
 def _events(events: Contract, event: str | None, *, caller: str) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
-    roles = [role for role in ("amount", "cost") if events.has(role)]
+    roles = [role for role in ("amount",) if events.has(role)]
     lines = events.need(CUSTOMER, "timestamp", *["event"] * (event is not None), *roles, caller=caller)
-    if event is not None:
-        lines = lines.filter(nw.col("event") == event)
-        if not len(collect(lines.head(1))):
-            known = collect(events.need("event", caller=caller).select("event").unique())["event"].to_list()
-            msg = f"{caller}: no event is {event!r}.{did_you_mean(event, known)} Events: {sorted(known)[:10]}"
-            raise SchemaError(msg)
+    lines = of_event(lines, event, caller=caller)
     lines = lines.with_columns(_one=nw.lit(1).cast(nw.Int64), _moment=nw.col("timestamp"))
     figures = {"event_count": "_one"}
     if "amount" in roles:

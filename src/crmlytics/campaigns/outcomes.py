@@ -72,9 +72,9 @@ def outcome_table(
         ``contact_cost_amount`` (Float64, of all contacts, where they have a ``cost``; 0 of those not treated);
         ``responded`` (Boolean, where contacts have it: to any of them); ``converted`` (Boolean, an order or event
         within the horizon); ``order_count`` or, of events, ``event_count`` (Int64); ``revenue_amount`` (Float64, less
-        returns; where there are amounts); ``margin_amount`` (Float64, less ``cost``, where outcomes have one); the same
-        figures of the period before the contact, as ``pre_converted``, ``pre_order_count``, ``pre_revenue_amount`` ...;
-        then the attributes.
+        returns; where there are amounts); ``margin_amount`` (Float64, less ``cost``, of purchases that have one); the
+        same figures of the period before the contact, as ``pre_converted``, ``pre_order_count``,
+        ``pre_revenue_amount`` ...; then the attributes.
 
     Raises
     ------

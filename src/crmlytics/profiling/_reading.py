@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
-from crmlytics._segments import _label
+from crmlytics._segments import label
 from crmlytics._validation import did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.scoring._encoding import Feature, _feature, _levels, _words
@@ -88,7 +88,7 @@ def read_population(table: Any, asked: Asked, *, caller: str) -> Population:
     plan, engine = enter(table, caller=caller)
     names = _names(columns_of(plan), asked, caller=caller)
     keys = [] if asked.key is None else [asked.key]
-    wanted = plan.select(*keys, *names, _label(asked.segment, plan.collect_schema()[asked.segment]))
+    wanted = plan.select(*keys, *names, label(asked.segment, plan.collect_schema()[asked.segment]))
     rows = collect(with_whole_ids(wanted, keys, caller=caller)).to_pandas()
     if keys:
         _check_ids(rows, keys, keys, caller=caller)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import check_same_kind, collect
-from crmlytics._segments import _label
+from crmlytics._segments import label as label_of
 from crmlytics._validation import check_count, did_you_mean
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Customers, Products, Transactions
@@ -131,5 +131,5 @@ def _joined(
 
 
 def _named(plan: nw.LazyFrame[Any], by: str) -> nw.LazyFrame[Any]:
-    label = _label(by, plan.collect_schema()[by]).cast(nw.String)
+    label = label_of(by, plan.collect_schema()[by]).cast(nw.String)
     return plan.with_columns(group=label.fill_null(UNKNOWN))

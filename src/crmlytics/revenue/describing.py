@@ -23,7 +23,7 @@ OF_GROUPS = ("amount_change", "amount_share", "growth_contribution_share")
 WORDS = {
     "new_amount": "New customers",
     "reactivated_amount": "Customers who came back",
-    "lost_amount": "Customers who did not order again",
+    "lost_amount": "Customers who ordered then and not now",
     "returns_amount": "Returns of customers without an order",
     "volume_effect_amount": "Kept customers: the number of {basis}",
     "mix_effect_amount": "Kept customers: dearer or cheaper products",
@@ -80,7 +80,7 @@ def describe_revenue(table: Any, *, n: int = 3) -> Any:
     ... })
     >>> print("\n".join(describe_revenue(bridge_table(orders, as_of="2024-03-01"), n=2)["finding"]))
     Revenue from 2024-02-01 on was 32, 2 more than in the period compared with, 30 (+7%).
-    Customers who did not order again: -10.
+    Customers who ordered then and not now: -10.
     Kept customers: unit prices: +5.5.
     """
     n = check_count(n, name="n", caller=CALLER)

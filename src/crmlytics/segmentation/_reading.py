@@ -61,7 +61,7 @@ def segment_labels(values: Any, *, what: str, caller: str) -> Any:
         msg = f"{caller}: {int(values.isna().sum()):,} rows of {what} have no segment. Leave them out, or name one."
         raise SchemaError(msg)
     numeric = str(values.dtype).lower().startswith(("float", "double"))
-    return values.map(lambda value: f"{value:g}" if numeric else str(value)).astype(object)
+    return values.map(lambda value: str(value).removesuffix(".0") if numeric else str(value)).astype(object)
 
 
 def check_same_ids(one: Rows, other: Rows, *, names: tuple[str, str], caller: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
 from crmlytics._kernels.proportions import wilson
 from crmlytics._lists import table_with_lists
+from crmlytics._segments import label
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.segmentation._counting import Z
 from crmlytics.segmentation._moves import CONFIDENCE, transition_columns
@@ -153,7 +154,8 @@ def _enter(table: Any, key: str, what: str, *, caller: str) -> tuple[nw.LazyFram
         msg = f"{caller}: {what} needs the columns {[key, SEGMENT]}, got {names}. One row per customer."
         raise MissingColumnsError(msg)
     ids = id_column(key, plan.collect_schema()[key], caller=caller)
-    plan = plan.select(_id=ids, _segment=nw.col(SEGMENT).cast(nw.String).fill_null(NO_SEGMENT))
+    segment = label(SEGMENT, plan.collect_schema()[SEGMENT]).fill_null(NO_SEGMENT)
+    plan = plan.select(_id=ids, _segment=segment)
     without = nw.col("_id").is_null().cast(nw.Int64).sum()
     counted = collect(plan.select(rows=nw.len(), ids=nw.col("_id").n_unique(), without=without)).row(0)
     rows, different, unnamed = (int(value or 0) for value in counted)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._lists import table_with_lists
+from crmlytics._validation import check_tiers
 from crmlytics.exceptions import SchemaError
 from crmlytics.segmentation._reading import KEY, SEGMENT, check_same_ids, read_keyed, segment_labels
 
@@ -74,7 +75,7 @@ def value_needs_table(
     3       rest   fresh               2          60.0  0.89
     """
     caller = "value_needs_table"
-    shares = _check_tiers(TIERS if tiers is None else tiers, caller=caller)
+    shares = check_tiers(TIERS if tiers is None else tiers, caller=caller)
     worth = read_keyed(values, key=key, columns=[value], what="values", caller=caller)
     wanted = read_keyed(needs, key=key, columns=[SEGMENT], what="needs", caller=caller)
     check_same_ids(worth, wanted, names=("values", "needs"), caller=caller)
@@ -118,17 +119,6 @@ def _tier_of(amounts: Vector, shares: list[float]) -> NDArray[np.int64]:
     worth_more = np.searchsorted(in_order, -amounts, side="left") / len(amounts)
     ends = np.cumsum(shares)[:-1] - 1e-9  # 0.1 + 0.2 is not 0.3
     return np.asarray(np.searchsorted(ends, worth_more, side="right"), np.int64)
-
-
-def _check_tiers(tiers: Any, *, caller: str) -> Mapping[str, float]:
-    expected = f'{caller}: tiers must map names to shares that add up to 1 such as tiers={{"high": 0.2, "rest": 0.8}}'
-    try:
-        shares = {str(name): float(share) for name, share in tiers.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise SchemaError(f"{expected}, got {tiers!r}.") from error
-    if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise SchemaError(f"{expected}, got {tiers!r}.")
-    return shares
 
 
 def _read_amounts(values: Any, name: str, *, caller: str) -> Vector:

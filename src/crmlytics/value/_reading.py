@@ -81,18 +81,6 @@ def over(amounts: NDArray[Any], whole: float) -> Vector:
     return amounts / whole if whole > 0 else np.full(len(amounts), np.nan)
 
 
-def check_tiers(tiers: Any, *, caller: str) -> dict[str, float]:
-    """Read the names of tiers, the best first, and their shares of customers."""
-    expected = f'{caller}: tiers must map names to shares that add up to 1 such as tiers={{"high": 0.2, "rest": 0.8}}'
-    try:
-        shares = {str(name): float(share) for name, share in tiers.items()}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise SchemaError(f"{expected}, got {tiers!r}.") from error
-    if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise SchemaError(f"{expected}, got {tiers!r}.")
-    return shares
-
-
 def least_of_tiers(amounts: Vector, tiers: Mapping[str, float]) -> Vector:
     """Return the smallest amount that belongs to each tier but the last, in which all others are."""
     ends = np.ceil(np.cumsum(list(tiers.values()))[:-1] * len(amounts) - 1e-9).astype(np.int64)  # 0.1 + 0.2 is not 0.3

@@ -262,7 +262,7 @@ def pareto_test_table(
         "customer_count": np.array([len(spread.amounts)], np.int64),
         **_three([measured], "amount_share"),
         "needed_customer_share": np.array([spread.needed(law)]),
-        "verdict": np.array([_verdict(measured, law)], object),
+        "verdict": np.array([_verdict(measured, law, len(spread.amounts))], object),
         "finding": np.array([_finding(spread, measured, top, law)], object),
     }
     return table_with_lists(table.engine, columns)
@@ -317,17 +317,20 @@ def _three(found: list[tuple[float, float, float]], name: str) -> dict[str, Vect
     return {name: values[:, 0], f"{name}_low": values[:, 1], f"{name}_high": values[:, 2]}
 
 
-def _verdict(measured: tuple[float, float, float], law: float) -> str:
+def _verdict(measured: tuple[float, float, float], law: float, customers: int) -> str:
     _, low, high = measured
     if math.isnan(low):
-        return "one customer"
+        return "one customer" if customers == 1 else "not known"
     return "less concentrated" if high < law else "more concentrated" if low > law else "compatible"
 
 
 def _finding(spread: Spread, measured: tuple[float, float, float], top: float, law: float) -> str:
-    verdict, customers = _verdict(measured, law), len(spread.amounts)
+    customers = len(spread.amounts)
+    verdict = _verdict(measured, law, customers)
     if verdict == "one customer":
         return "There is one customer, who makes all of revenue: nothing to compare."
+    if verdict == "not known":
+        return f"The revenue of {customers:,} customers is too near nought, returns taken off, to say who makes it."
     share, low, high = (f"{value:.0%}" for value in measured)
     joined = "compatible with" if verdict == "compatible" else f"{verdict} than"
     said = f"The top {100 * top:.3g}% of {customers:,} customers make {share} of revenue ({low} to {high})"

@@ -12,6 +12,7 @@ from crmlytics._orders import ORDER_ROLES, gather
 from crmlytics._periods import ratio
 from crmlytics._validation import as_moment, check_amount, did_you_mean
 from crmlytics.exceptions import SchemaError
+from crmlytics.snapshots._contacts import CONTROL_ARMS
 from crmlytics.tables import Contacts, Tickets, Transactions, check_same_ids
 from crmlytics.value._tables import TIE_DECIMALS
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     Plan = nw.LazyFrame[Any]
 
 ACTIVITIES = ("order", "return", "ticket", "contact")
-CONTROL = "control"  # the arm that campaigns hold out
-NOT_CONTACTED = "not contacted"
 
 
 def contribution_table(
@@ -199,8 +198,8 @@ def _reached(table: Contract, price: float | None, *, caller: str) -> Plan:
     roles = [name for name in ("arm", "cost") if table.has(name)]
     lines = table.need("customer_id", "timestamp", *roles, caller=caller)
     if "arm" in roles:
-        arm = nw.col("arm").cast(nw.String).fill_null("")
-        lines = lines.filter(~arm.is_in([CONTROL, NOT_CONTACTED]))
+        arm = nw.col("arm").cast(nw.String).fill_null("").str.to_lowercase()
+        lines = lines.filter(~arm.is_in(CONTROL_ARMS))
     cost = nw.col("cost").cast(nw.Float64) if "cost" in roles else nw.lit(price).cast(nw.Float64)
     cost = cost.fill_null(price) if "cost" in roles and price is not None else cost
     lines = lines.with_columns(_cost=cost)

@@ -10,10 +10,10 @@ import numpy as np
 
 from crmlytics._frames import collect
 from crmlytics._lists import table_with_lists
-from crmlytics._validation import as_days, as_moment
+from crmlytics._validation import as_days, as_moment, check_tiers
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
-from crmlytics.value._reading import check_tiers, least_of_tiers
+from crmlytics.value._reading import least_of_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

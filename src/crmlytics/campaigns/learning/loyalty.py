@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 CALLER = "loyalty_table"
+VARIES = 1e-9  # what rounding leaves over is no variance
 COMPARISONS = {
     "control": "members against held-out customers",
     "pre_period": "members against themselves before",
@@ -254,7 +255,8 @@ def _gain(values: Vector, is_member: Flags, confidence: float) -> _Gain:
     ours, others = values[is_member], values[~is_member]
     size = len(ours)
     if not len(others):
-        error = float(ours.std(ddof=1)) / math.sqrt(size) if size > 1 else math.nan
+        varies = size > 1 and np.ptp(ours) > VARIES * np.abs(ours).max()
+        error = float(ours.std(ddof=1)) / math.sqrt(size) if varies else math.nan
         reach = float(special.stdtrit(max(size - 1, 1), (1 + confidence) / 2)) * error
         return _Gain(float(ours.sum()), size * (ours.mean() - reach), size * (ours.mean() + reach), (size * error) ** 2)
     amount = size * float(ours.mean() - others.mean())

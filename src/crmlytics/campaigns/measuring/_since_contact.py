@@ -12,7 +12,7 @@ from crmlytics._frames import collect, day_number, days_between
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import as_moment, did_you_mean
 from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, word_of, words_of
-from crmlytics.campaigns._reading import KEY, assigned, doings, read_tables, tell_silence, with_windows_over
+from crmlytics.campaigns._reading import KEY, assigned, doings, of_event, read_tables, tell_silence, with_windows_over
 from crmlytics.campaigns.outcomes import AMOUNTS, COUNTS
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Events, Transactions
@@ -235,7 +235,7 @@ def _doings_by(
 def _events_by(events: Events, event: str | None, by: str, *, caller: str) -> tuple[nw.LazyFrame[Any], dict[str, str]]:
     amount = ["amount"] if events.has("amount") else []
     lines = events.need(*dict.fromkeys([CUSTOMER, "timestamp", "event", by]), *amount, caller=caller)
-    lines = lines if event is None else lines.filter(nw.col("event") == event)
+    lines = of_event(lines, event, caller=caller)
     lines = lines.with_columns(nw.col(by).cast(nw.String), _one=nw.lit(1).cast(nw.Int64), _moment=nw.col("timestamp"))
     return lines, {"event_count": "_one"} | ({"revenue_amount": "amount"} if amount else {})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from crmlytics._segments import _label as label
+from crmlytics._segments import label
 from crmlytics._validation import as_moment, as_seconds, did_you_mean, read_length
 from crmlytics.campaigns._experiment import word_of
 from crmlytics.campaigns.planning import when

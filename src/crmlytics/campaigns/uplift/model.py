@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -33,7 +34,7 @@ from crmlytics.scoring._batches import score_any
 from crmlytics.scoring._reading import check_key, with_whole_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -352,7 +353,7 @@ class UpliftModel(BaseEstimator):  # type: ignore[misc]
         return [self.key] if isinstance(self.key, str) else list(self.key)
 
     def _apart(self) -> list[str]:
-        given = self.propensity.values() if isinstance(self.propensity, dict) else [self.propensity]
+        given = self.propensity.values() if isinstance(self.propensity, Mapping) else [self.propensity]
         return [self.arm, self.outcome, *(name for name in given if isinstance(name, str))]
 
     def _read(self, X: Any, y: Any, *, caller: str) -> tuple[Experiment, Vector]:
