@@ -340,7 +340,7 @@ def test_small_segments_are_set_aside():
         ({"formed_by": ["spnd"]}, MissingColumnsError, r"formed_by names 'spnd', no such column. Did you mean 'spend'"),
         ({"groups": "a"}, SchemaError, r"groups must be a list of segments such as groups=\['a'\], got 'a'"),
         ({"groups": ["d"]}, SchemaError, r"groups names 'd', no segment of at least least_count=10"),
-        ({"correction": "fdr"}, SchemaError, r"correction must be one of \['benjamini_hochberg', 'holm', 'none'\]"),
+        ({"correction": "fdr"}, SchemaError, r"correction must be one of \['holm', 'benjamini_hochberg', 'none'\]"),
         ({"least_count": 0}, SchemaError, r"least_count must be a whole number of at least 1, got 0"),
         ({"confidence": 95}, SchemaError, r"confidence must be a fraction between 0 and 1"),
     ],

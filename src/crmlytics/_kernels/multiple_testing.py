@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+HOLM, BENJAMINI_HOCHBERG, NO_CORRECTION = CORRECTIONS = ("holm", "benjamini_hochberg", "none")
+
+
+def adjust_p_values(p_values: NDArray[np.float64], correction: str) -> NDArray[np.float64]:
+    """Adjust p-values by the correction of this name."""
+    if correction == NO_CORRECTION:
+        return p_values
+    return holm(p_values) if correction == HOLM else benjamini_hochberg(p_values)
+
+
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Adjust p-values so that rejecting those <= alpha makes a single false rejection with probability alpha at most.
 

@@ -11,6 +11,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
+from crmlytics._kernels.multiple_testing import adjust_p_values
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_choice, check_count, check_fraction
 from crmlytics.affinity._checks import check_rules
@@ -239,7 +240,6 @@ def _in_all_baskets(rules: RuleSet) -> RuleTests:
 
 def _in_holdout(rules: RuleSet, holdout: Transactions | Any, correction: str) -> RuleTests:
     """Test rules in baskets of other customers, corrected for their number."""
-    from crmlytics._kernels import multiple_testing
     from crmlytics._kernels.clustered_tests import clustered_p_values, moments_within, part_tests
     from crmlytics._kernels.rule_counts import ANTECEDENT, BOTH, CONSEQUENT, cluster_moments
 
@@ -251,7 +251,7 @@ def _in_holdout(rules: RuleSet, holdout: Transactions | Any, correction: str) ->
     parts = part_tests(tree, rules.both, rules.antecedent)
     within = moments_within(tree, parts, rules.consequent, entries, customer)
     np.maximum.at(p_value, parts.rule, clustered_p_values(within))
-    adjusted = getattr(multiple_testing, correction)(p_value)
+    adjusted = adjust_p_values(p_value, correction)
     both, antecedent, consequent = (moments.sums[:, number] for number in (BOTH, ANTECEDENT, CONSEQUENT))
     tested = np.full(len(rules), float(len(rules)))
     customers = None if customer is None else moments.clusters[:, BOTH]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.multiple_testing import CORRECTIONS, adjust_p_values
 from crmlytics._validation import check_choice, check_count, check_fraction
 from crmlytics.profiling._counting import count_column
 from crmlytics.profiling._reading import Asked, check_columns, nothing_left, read_population, report_left_out
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from crmlytics.profiling._reading import Population
     from crmlytics.profiling._rows import Columns
 
-CORRECTIONS = ("benjamini_hochberg", "holm", "none")
 SCHEMA = nw.Schema(
     {"segment": nw.String(), "rank": nw.Int64(), "column": nw.String(), "level": nw.String()}
     | {"segment_count": nw.Int64()}
@@ -175,20 +175,12 @@ def _as_columns(rows: Columns, population: Population, correction: str) -> dict[
     level = np.array([text or "" for text in rows["level"]])
     order = np.lexsort((level, rows["column"].astype("U"), size, rows["segment"]))
     rows = {name: values[order] for name, values in rows.items()}
-    rows["adjusted_p_value"] = _adjusted(rows["p_value"], correction)
+    rows["adjusted_p_value"] = adjust_p_values(rows["p_value"], correction)
     starts = np.searchsorted(rows["segment"], rows["segment"])
     rows["rank"] = np.arange(1, len(order) + 1) - starts
     rows["segment_count"] = population.size[rows["segment"]]
     rows["segment"] = np.array(population.segments, object)[rows["segment"]]
     return {name: _with_none(rows[name]) for name in SCHEMA}
-
-
-def _adjusted(p_value: Any, correction: str) -> Any:
-    from crmlytics._kernels.multiple_testing import benjamini_hochberg, holm
-
-    if correction == "none":
-        return p_value
-    return (holm if correction == "holm" else benjamini_hochberg)(p_value)
 
 
 def _with_none(values: Any) -> list[Any]:

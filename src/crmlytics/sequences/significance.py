@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._kernels.multiple_testing import adjust_p_values
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_choice, check_fraction
 from crmlytics.exceptions import SchemaError
@@ -112,7 +113,7 @@ def significant_sequence_rules(
     _refuse_known_customers(rules, sequences)
     orders = orders_of(rules, sequences)
     p_value = np.where(reads_the_same_turned_round(rules), np.nan, sign_test(orders))
-    adjusted = _adjusted(p_value, correction)
+    adjusted = adjust_p_values(p_value, correction)
     counts = count_columns(counts_of(rules, sequences), orders.backward, len(sequences))
     columns = rule_columns(rules, names=None, caller=CALLER) | counts
     columns |= {
@@ -134,13 +135,6 @@ def sign_test(orders: Orders) -> NDArray[np.float64]:
     tries = orders.forward_only + orders.backward_only
     tail: NDArray[np.float64] = bdtrc(orders.forward_only - 1.0, tries, 0.5)
     return np.where(orders.forward_only > 0, tail, 1.0)
-
-
-def _adjusted(p_value: NDArray[np.float64], correction: str) -> NDArray[np.float64]:
-    from crmlytics._kernels import multiple_testing
-
-    adjusted: NDArray[np.float64] = getattr(multiple_testing, correction)(p_value)  # NaN does not count
-    return adjusted
 
 
 def _refuse_known_customers(rules: SequenceRules, holdout: Sequences) -> None:

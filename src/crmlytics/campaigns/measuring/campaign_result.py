@@ -11,13 +11,14 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import to_pandas
+from crmlytics._kernels.multiple_testing import HOLM
 from crmlytics._validation import check_amount, warn
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL, Experiment
 from crmlytics.campaigns._rows import NUMBER, TEXT, table_of
 from crmlytics.campaigns.measuring._campaign_words import Manner, Verdict, money_words, verdicts_on
 from crmlytics.campaigns.measuring._effect_rows import read_arms, read_metrics, read_names
 from crmlytics.campaigns.measuring._no_trial import NO_CONTROL_GROUP, is_trial, remarked
-from crmlytics.campaigns.measuring.effects import HOLM, effect_rows, effects_as_table, read_reading
+from crmlytics.campaigns.measuring.effects import effect_rows, effects_as_table, read_reading
 from crmlytics.campaigns.measuring.returns import MARGIN, REVENUE, Money, return_rows, returns_as_table
 from crmlytics.campaigns.outcomes import outcome_table
 from crmlytics.campaigns.uplift.balance import Balance, known_before, read_balance

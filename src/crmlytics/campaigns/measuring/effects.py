@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.multiple_testing import CORRECTIONS, HOLM, NO_CORRECTION, adjust_p_values
 from crmlytics._validation import check_choice, check_fraction
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from crmlytics.campaigns._experiment import Experiment
 
-HOLM, BENJAMINI_HOCHBERG, NO_CORRECTION = CORRECTIONS = ("holm", "benjamini_hochberg", "none")
 FIGURES = {
     "metric": TEXT, "treated_count": WHOLE, "control_count": WHOLE, "treated_mean": NUMBER, "control_mean": NUMBER,
     "difference": NUMBER, "difference_low": NUMBER, "difference_high": NUMBER,
@@ -206,13 +206,10 @@ def _row(comparison: Comparison, metric: str, finding: Finding) -> dict[str, Any
 
 def _correct(rows: list[dict[str, Any]], reading: Reading) -> None:
     """Add adjusted p-values, by campaign and metric."""
-    from crmlytics._kernels.multiple_testing import benjamini_hochberg, holm
-
-    adjust: dict[str, Any] = {HOLM: holm, BENJAMINI_HOCHBERG: benjamini_hochberg, NO_CORRECTION: np.asarray}
     families: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         families.setdefault((row.get(CAMPAIGN), row["metric"]), []).append(row)
     for family in families.values():
-        adjusted = adjust[reading.correction](np.array([row["p_value"] for row in family]))
-        for row, value in zip(family, adjusted.tolist(), strict=True):
+        p_values = adjust_p_values(np.array([row["p_value"] for row in family]), reading.correction)
+        for row, value in zip(family, p_values.tolist(), strict=True):
             row["adjusted_p_value"], row["is_significant"] = value, value <= reading.alpha

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.multiple_testing import CORRECTIONS, HOLM, adjust_p_values
 from crmlytics._validation import as_days, check_choice, check_fraction
 from crmlytics.campaigns._experiment import CAMPAIGN, CONTROL
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
 from crmlytics.campaigns.measuring._no_trial import tell_if_no_trial
 from crmlytics.campaigns.measuring._since_contact import amount_names, count_name, read_since_contact
-from crmlytics.campaigns.measuring.effects import CORRECTIONS
 from crmlytics.campaigns.without_control._comparing import LEAST, TOO_FEW, UNTOLD
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def pull_forward_table(
     by: str | None = None,
     control: Any = CONTROL,
     event: str | None = None,
-    correction: str = "holm",
+    correction: str = HOLM,
     confidence: float = 0.95,
 ) -> Any:
     """Set what a campaign won in its window against what was missing in the time after it, in all or by category.
@@ -250,13 +250,5 @@ def _adjust(rows: list[dict[str, Any]], correction: str) -> None:
     for family in families.values():
         for part in PARTS:
             p_values = np.array([row.get(f"{part}_p_value", np.nan) for row in family])
-            for row, value in zip(family, _adjusted(p_values, correction), strict=True):
+            for row, value in zip(family, adjust_p_values(p_values, correction), strict=True):
                 row[f"{part}_adjusted_p_value"] = value
-
-
-def _adjusted(p_values: Vector, correction: str) -> Vector:
-    from crmlytics._kernels.multiple_testing import benjamini_hochberg, holm
-
-    if correction == "none":
-        return p_values
-    return holm(p_values) if correction == "holm" else benjamini_hochberg(p_values)
