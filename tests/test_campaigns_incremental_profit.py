@@ -62,10 +62,10 @@ def test_difference_from_everybody_is_paired():
     arms = np.where(treated, "mail", "control")
     trial = pd.DataFrame({"customer_id": range(2_000), "arm": arms, "converted": bought, "u": random.random(2_000)})
     row = incremental_profit_table(trial, score="u", replicates=300).iloc[95]
-    alone = row["incremental_profit_high_amount"] - row["incremental_profit_low_amount"]
-    paired = row["more_than_all_high_amount"] - row["more_than_all_low_amount"]
+    alone = row["incremental_profit_amount_high"] - row["incremental_profit_amount_low"]
+    paired = row["more_than_all_amount_high"] - row["more_than_all_amount_low"]
     assert paired < 0.4 * alone
-    assert row["more_than_all_low_amount"] < row["more_than_all_amount"] < row["more_than_all_high_amount"]
+    assert row["more_than_all_amount_low"] < row["more_than_all_amount"] < row["more_than_all_amount_high"]
 
 
 def test_says_what_is_wrong():

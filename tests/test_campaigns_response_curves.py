@@ -154,8 +154,8 @@ def test_a_half_life_is_found_and_the_shares_say_when_it_was_over():
     contacts, orders, _ = trial(1)
     found = of(response_curve_table(contacts, orders, as_of="2024-06-01"), "revenue_amount")
     first = found.loc[1]
-    assert first.half_life_low_days < 10 < first.half_life_high_days
-    assert first.half_life_high_days < 20
+    assert first.half_life_days_low < 10 < first.half_life_days_high
+    assert first.half_life_days_high < 20
     assert len(set(found.half_life_days)) == 1
     assert pd.isna(first.decay_reason)
     assert found.effect_share[60] == 1.0
@@ -209,7 +209,7 @@ def test_what_faded_at_once_is_looked_at_more_closely(half_life, lift, near):
     )
     assert far.decay_reason == 'faded within the first 4 days: look closer with horizon="15d" and step="1d"'
     if near == "a half-life":
-        assert closer.half_life_low_days < half_life < closer.half_life_high_days
+        assert closer.half_life_days_low < half_life < closer.half_life_days_high
     else:
         assert closer.decay_reason == "faded within the first day"
 

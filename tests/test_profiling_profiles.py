@@ -93,7 +93,7 @@ def test_counts_by_hand_on_every_frame(frame):
     found = profile_table(customers, groups=["gold"], least_count=1)
     assert type(found) is type(customers)
     year = row(found, "gold", "plan", "year")
-    assert year[["segment_count", "count"]].tolist() == [4, 3]
+    assert year[["customer_count", "count"]].tolist() == [4, 3]
     assert year[["share_in_segment", "share_overall", "share_of_level", "lift"]].tolist() == [0.75, 0.5, 0.75, 1.5]
     # 3 of 4 from 4 of 8: P(4) + P(3) / 2 = 1 / 70 + 8 / 70, twice
     assert year["p_value"] == pytest.approx(18 / 70)

@@ -86,7 +86,7 @@ def test_forecast_counted_by_hand_on_every_kind(frame):
     errors = np.array([14 / 6 / (80 / 6), 4 / 6 / (94 / 7)])  # over the mean revenue of the months before
     counts = np.array([6, 5, 4, 3])  # five months ahead two looked
     halves = stats.t.ppf(0.975, counts) * np.sqrt((errors**2).sum() / counts) * (164 / 12)
-    assert rows(table, "lower_amount", "upper_amount") == [
+    assert rows(table, "forecast_amount_low", "forecast_amount_high") == [
         *[(near(14 - half), near(14 + half)) for half in halves],
         (None, None),
     ]

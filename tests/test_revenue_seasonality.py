@@ -62,7 +62,7 @@ def test_weekdays_counted_by_hand_on_every_kind(frame):
         ("Wednesday", 3, 0.0, 0.0, 2, True),
     ]
     half = 3.5 * stats.t.ppf(0.975, 1)  # 7 above and 7 below 7: sqrt(2 x 98) / 4
-    assert rows(table, "lower_index", "upper_index")[0] == pytest.approx((3.5 - half, 3.5 + half))
+    assert rows(table, "amount_index_low", "amount_index_high")[0] == pytest.approx((3.5 - half, 3.5 + half))
 
 
 def test_months_are_amounts_per_day_and_growth_is_taken_out():
@@ -81,7 +81,7 @@ def test_a_december_twice_as_large_is_found_wherever_the_year_begins():
         assert table["amount_index"].to_numpy() == pytest.approx(np.r_[np.full(11, 12 / 13), 24 / 13])
         assert table["average_amount"].to_numpy() == pytest.approx(np.r_[np.ones(11), 2.0])
         assert table["strength_share"].iloc[0] == pytest.approx(1.0)
-        assert table["upper_index"].iloc[11] == pytest.approx(24 / 13)
+        assert table["amount_index_high"].iloc[11] == pytest.approx(24 / 13)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "duckdb"])
@@ -90,7 +90,7 @@ def test_one_year_has_no_intervals_and_says_so(kind):
     with pytest.warns(DataQualityWarning, match=r"one year was seen, so season cannot be told from growth or chance"):
         table = seasonality_table(make_frame(data, kind), as_of="2023-03-01")
     assert (
-        rows(table, "lower_index", "upper_index", "strength_share", "is_reliable", "cycle_count")
+        rows(table, "amount_index_low", "amount_index_high", "strength_share", "is_reliable", "cycle_count")
         == [(None, None, None, False, 1)] * 12
     )
     assert rows(table, "average_amount")[:3] == [(13.0,), (14.0,), (3.0,)]  # March 2022 to February 2023

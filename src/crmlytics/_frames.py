@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
+from narwhals.stable.v2.selectors import by_dtype
 
 from crmlytics.exceptions import SchemaError
 
@@ -74,11 +75,13 @@ class Engine:
         return frame.to_native() if self.is_lazy else self.from_eager(frame.collect())
 
     def from_columns(self, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], schema: nw.Schema) -> Any:
-        """Build a table of this engine's kind from computed columns."""
+        """Build a table of this engine's kind from computed columns; NaN is missing in every engine."""
         backend: Any = Implementation.PYARROW
         if self.implementation in {Implementation.PANDAS, Implementation.POLARS}:
             backend = self.implementation
-        return self.from_eager(nw.from_dict(dict(columns), schema=schema, backend=backend))
+        settled = {name: _settled(values) for name, values in columns.items()}
+        computed = nw.from_dict(settled, schema=schema, backend=backend)
+        return self.from_eager(computed.with_columns(by_dtype(nw.Float64()).fill_nan(None)))
 
     def from_eager(self, computed: nw.DataFrame[Any]) -> Any:
         """Hand back a table that was computed in memory as the kind that came in; a lazy kind is lazy again."""
@@ -113,6 +116,11 @@ def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
     if engine.implementation is Implementation.PYARROW:  # PyArrow has no window functions
         frame = nw.from_native(_arrow_backed_pandas(native))
     return frame.lazy(), engine
+
+
+def _settled(values: Any) -> Any:
+    """Return an array of Python objects as a list, which every engine can cast, and anything else as it is."""
+    return values.tolist() if getattr(getattr(values, "dtype", None), "kind", "") == "O" else values
 
 
 def plan_of(native: Any) -> nw.LazyFrame[Any]:

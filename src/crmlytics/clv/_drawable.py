@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals.stable.v2 as nw
 from sklearn.utils.validation import check_is_fitted
@@ -11,9 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from crmlytics.clv._histories import DTYPES
 from crmlytics.clv._purchases import PurchaseModel
 from crmlytics.exceptions import SchemaError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 EPOCH = dt.datetime(1970, 1, 1)
 
@@ -25,11 +22,6 @@ def check_model(model: Any, *, caller: str) -> None:
         msg = f"{caller}: model must be a fitted model of purchases such as ModifiedBetaGeoModel, got {kind}."
         raise SchemaError(msg)
     check_is_fitted(model)
-
-
-def with_nulls(values: npt.NDArray[Any]) -> list[Any]:
-    """Return Python values with None for NaN, which engines do not take for missing."""
-    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  NaN equals nothing
 
 
 def schema_of(columns: dict[str, Any]) -> nw.Schema:

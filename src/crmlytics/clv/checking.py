@@ -13,7 +13,7 @@ from crmlytics._kernels.effects import params_of
 from crmlytics._kernels.population import distinct
 from crmlytics._validation import as_days, as_moment, check_count
 from crmlytics.clv._covariates import check_levels
-from crmlytics.clv._drawable import EPOCH, check_model, schema_of, with_moments, with_nulls
+from crmlytics.clv._drawable import EPOCH, check_model, schema_of, with_moments
 from crmlytics.clv._histories import KEY, read_histories
 from crmlytics.clv._holdout import read_holdout
 from crmlytics.clv._purchases import MOST_STEPS, PurchaseModel
@@ -232,7 +232,7 @@ def conditional_table(model: PurchaseModel, X: Any, *, most: int = 7) -> Any:
         "actual_mean_count": _means(holdout.actual, group, sizes),
     }
     schema = schema_of(columns)
-    return holdout.engine.from_columns({name: with_nulls(values) for name, values in columns.items()}, schema)
+    return holdout.engine.from_columns(columns, schema)
 
 
 # --- customers from the day they joined

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = nw.Schema(
     {"segment": nw.String(), "rank": nw.Int64(), "column": nw.String(), "level": nw.String()}
-    | {"segment_count": nw.Int64()}
+    | {"customer_count": nw.Int64()}
     | {name: nw.Float64() for name in (*FIGURES, "adjusted_p_value")}
     | {"note": nw.String()}
 )
@@ -74,7 +74,7 @@ def profile_table(
     dataframe of the kind that came in, one row per segment, column and level, the largest effect of a segment first
         ``segment`` (String); ``rank`` (Int64, from 1 in each segment); ``column`` (String);
         ``level`` (String, null for the mean of a column of numbers; ``"missing"`` is a level);
-        ``segment_count`` (Int64, customers in the segment);
+        ``customer_count`` (Int64, customers in the segment);
         ``count`` (Float64, whole: those with the level, or with a known number);
         ``share_in_segment`` (of the segment, how many have the level), ``share_overall`` (of all customers),
         ``share_of_level`` (of those with the level, how many are in the segment), ``lift`` (share in the segment
@@ -178,11 +178,6 @@ def _as_columns(rows: Columns, population: Population, correction: str) -> dict[
     rows["adjusted_p_value"] = adjust_p_values(rows["p_value"], correction)
     starts = np.searchsorted(rows["segment"], rows["segment"])
     rows["rank"] = np.arange(1, len(order) + 1) - starts
-    rows["segment_count"] = population.size[rows["segment"]]
+    rows["customer_count"] = population.size[rows["segment"]]
     rows["segment"] = np.array(population.segments, object)[rows["segment"]]
-    return {name: _with_none(rows[name]) for name in SCHEMA}
-
-
-def _with_none(values: Any) -> list[Any]:
-    """Return a column as a list in which what is missing is None, whatever its kind."""
-    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  NaN differs from itself
+    return {name: rows[name] for name in SCHEMA}

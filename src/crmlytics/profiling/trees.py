@@ -223,7 +223,7 @@ def _in_order(segment: str, judged: list[tuple[str, dict[str, float]]]) -> list[
     ordered = sorted(judged, key=lambda found: (-np.nan_to_num(found[1]["share"], nan=-1.0), found[0]))
     return [
         {"segment": segment, "rank": rank, "rule": rule, "finding": _finding(segment, rule, figures)}
-        | {name: None if math.isnan(value) else float(value) for name, value in figures.items()}
+        | {name: float(value) for name, value in figures.items()}
         for rank, (rule, figures) in enumerate(ordered, start=1)
     ]
 

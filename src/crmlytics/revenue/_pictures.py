@@ -124,7 +124,7 @@ def plot_forecast(table: Any, *, ax: Axes | None = None) -> Axes:
     existing, new = (rows[name].astype(float) for name in ("existing_amount", "new_amount"))
     ax.bar(places, existing, color=PALETTE[0], width=0.72, label="Existing customers")
     ax.bar(places, new, bottom=existing, color=PALETTE[2], width=0.72, label="New customers")
-    lower, upper = (rows[name].astype(float) for name in ("lower_amount", "upper_amount"))
+    lower, upper = (rows[name].astype(float) for name in ("forecast_amount_low", "forecast_amount_high"))
     known = lower.notna()
     middle = rows["forecast_amount"].astype(float)[known]
     spans = [middle - lower[known], upper[known] - middle]
@@ -162,7 +162,7 @@ def plot_seasonality(table: Any, *, ax: Axes | None = None) -> Axes:
     reliable = bool(rows["is_reliable"].iloc[0])
     ax.bar(range(len(rows)), index - 1, bottom=1, color=PALETTE[0], width=0.72, alpha=1.0 if reliable else 0.45)
     if reliable:
-        spans = [index - rows["lower_index"].astype(float), rows["upper_index"].astype(float) - index]
+        spans = [index - rows["amount_index_low"].astype(float), rows["amount_index_high"].astype(float) - index]
         ax.errorbar(range(len(rows)), index, yerr=spans, fmt="none", ecolor=INK, capsize=3, linewidth=1)
     ax.axhline(1, color=MUTED, linewidth=0.8)
     names = [part if part[0].isdigit() else part[:3] for part in rows["part"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
@@ -142,8 +143,8 @@ def _tell_cut(rows: pd.DataFrame, n: int) -> list[Finding]:
 def _of_group(row: dict[str, Any]) -> Finding:
     change, share, points = (row[name] for name in OF_GROUPS)
     text = f"{row['group']}: {_signed(change)}"
-    text += f", {100 * points:+.1f} points of growth" if points == points else ""  # noqa: PLR0124  not missing
-    text += f" (now {share:.0%} of revenue)" if share == share else ""  # noqa: PLR0124
+    text += f", {100 * points:+.1f} points of growth" if not math.isnan(points) else ""
+    text += f" (now {share:.0%} of revenue)" if not math.isnan(share) else ""
     return f"{text}.", float(change)
 
 

@@ -31,7 +31,10 @@ BENCHMARKS = ("naive", "seasonal naive")
 VERDICTS = ("better", "worse", "no clear difference", "not known")
 FORECAST_SCHEMA = nw.Schema(
     {"period_start": nw.Datetime("us"), "period_end": nw.Datetime("us"), "period_number": nw.Int64()}
-    | dict.fromkeys(("existing_amount", "new_amount", "forecast_amount", "lower_amount", "upper_amount"), nw.Float64())
+    | dict.fromkeys(
+        ("existing_amount", "new_amount", "forecast_amount", "forecast_amount_low", "forecast_amount_high"),
+        nw.Float64(),
+    )
     | {"benchmark_amount": nw.Float64(), "benchmark": nw.String(), "verdict": nw.String()}
 )
 EVALUATION_SCHEMA = nw.Schema(
@@ -95,8 +98,8 @@ def revenue_forecast_table(
         ``existing_amount`` (Float64, from customers with an order before the first period forecast),
         ``new_amount`` (Float64, from customers whose first order is still to come),
         ``forecast_amount`` (Float64, the sum of both),
-        ``lower_amount``, ``upper_amount`` (Float64, the interval; null where fewer than three past forecasts looked as
-        far ahead), ``benchmark_amount`` (Float64, what the benchmark says),
+        ``forecast_amount_low``, ``forecast_amount_high`` (Float64, the interval; null where fewer than three past
+        forecasts looked as far ahead), ``benchmark_amount`` (Float64, what the benchmark says),
         ``benchmark`` (String, ``"seasonal naive"``: the same period a year before; ``"naive"``: the last period, where
         less than a year and three periods is known, too little to check the other),
         ``verdict`` (String, whether forecasts as far ahead as this beat the benchmark: see
@@ -167,20 +170,20 @@ def revenue_forecast_table(
     half = kernel.half_widths(*kernel.error_spread(test), interval) * scale
     step = kernel.benchmark_step(history.periods, triangle.cycle)
     numbers = [history.first + history.periods + ahead for ahead in range(horizon)]
-    columns = {
+    columns: dict[str, Any] = {
         "period_start": [history.grid.start(number) for number in numbers],
         "period_end": [history.grid.start(number + 1) for number in numbers],
         "period_number": list(range(1, horizon + 1)),
         "existing_amount": existing,
         "new_amount": new,
         "forecast_amount": existing + new,
-        "lower_amount": existing + new - half,
-        "upper_amount": existing + new + half,
+        "forecast_amount_low": existing + new - half,
+        "forecast_amount_high": existing + new + half,
         "benchmark_amount": kernel.benchmark(triangle.totals, step, horizon),
         "benchmark": [history.benchmark] * horizon,
         "verdict": [_verdict(*compared) for compared in _compared(test)],
     }
-    return _table(history, columns, FORECAST_SCHEMA)
+    return history.table.engine.from_columns(columns, FORECAST_SCHEMA)
 
 
 def forecast_evaluation_table(
@@ -252,7 +255,7 @@ def forecast_evaluation_table(
     mine, theirs = _error_sizes(test.forecast, test.actual), _error_sizes(test.benchmark, test.actual)
     beside = _error_sizes(np.where(np.isnan(test.benchmark), np.nan, test.forecast), test.actual)
     compared = _compared(test)
-    columns = {
+    columns: dict[str, Any] = {
         "period_number": list(range(1, horizon + 1)),
         "origin_count": [int(count) for count in np.isfinite(test.actual).sum(axis=0)],
         "mean_absolute_error_amount": mine[0],
@@ -267,7 +270,7 @@ def forecast_evaluation_table(
         "benchmark": [history.benchmark] * horizon,
         "verdict": [_verdict(*pair) for pair in compared],
     }
-    return _table(history, columns, EVALUATION_SCHEMA)
+    return history.table.engine.from_columns(columns, EVALUATION_SCHEMA)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -381,14 +384,3 @@ def _mean(values: Vector) -> Vector:
 def _over(numerator: Vector, denominator: Vector) -> Vector:
     above: Vector = np.where(denominator > 0, denominator, np.nan)
     return numerator / above
-
-
-def _table(history: _History, columns: dict[str, Any], schema: nw.Schema) -> Any:
-    """Hand columns back as the kind that came in, missing numbers as null."""
-    settled = {
-        name: [None if np.isnan(value) else float(value) for value in values]
-        if isinstance(values, np.ndarray)
-        else values
-        for name, values in columns.items()
-    }
-    return history.table.engine.from_columns(settled, schema)

@@ -30,7 +30,7 @@ EPOCH = dt.datetime(1970, 1, 1)
 THURSDAY = 3  # 1970-01-01 was one
 SCHEMA = nw.Schema(
     {"part": nw.String(), "part_number": nw.Int64(), "average_amount": nw.Float64(), "amount_index": nw.Float64()}
-    | {"lower_index": nw.Float64(), "upper_index": nw.Float64(), "cycle_count": nw.Int64()}
+    | {"amount_index_low": nw.Float64(), "amount_index_high": nw.Float64(), "cycle_count": nw.Int64()}
     | {"strength_share": nw.Float64(), "is_reliable": nw.Boolean()}
 )
 
@@ -62,7 +62,7 @@ def seasonality_table(
         from Monday, hour 0-23),
         ``average_amount`` (Float64, mean revenue of the part; of a month per day, since months differ in length),
         ``amount_index`` (Float64, over the mean of all parts: 1.2 is 20 % above, and the mean of the column is 1),
-        ``lower_index``, ``upper_index`` (Float64, the interval; null with one cycle),
+        ``amount_index_low``, ``amount_index_high`` (Float64, the interval; null with one cycle),
         ``cycle_count`` (Int64, the years, weeks or days seen as a whole; the same in each row),
         ``strength_share`` (Float64, 0-1, how much of the variance within cycles the profile explains; above .64 a
         season is usually called strong; null with one cycle; the same in each row),
@@ -122,10 +122,10 @@ def seasonality_table(
         "part_number": [number + int(of != "hour") for number in range(parts)],
         "average_amount": np.roll(cells.mean(axis=0), start).tolist(),
         "amount_index": found.index.tolist(),
-        "lower_index": _missing(found.lower),
-        "upper_index": _missing(found.upper),
+        "amount_index_low": found.lower,
+        "amount_index_high": found.upper,
         "cycle_count": [len(cells)] * parts,
-        "strength_share": _missing(np.full(parts, found.strength)),
+        "strength_share": np.full(parts, found.strength),
         "is_reliable": [len(cells) > 1] * parts,
     }
     return table.engine.from_columns(columns, SCHEMA)
@@ -200,7 +200,3 @@ def _check(cells: Vector, of: str) -> None:
         raise SchemaError(msg)
     if len(cells) == 1:
         warn(f"{CALLER}: one {cycles[:-1]} was seen, so season cannot be told from growth or chance; no intervals.")
-
-
-def _missing(values: Vector) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]

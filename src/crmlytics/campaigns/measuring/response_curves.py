@@ -45,8 +45,8 @@ CURVE_KINDS = {
     "step_difference": NUMBER,
     "effect_share": NUMBER,
     "half_life_days": NUMBER,
-    "half_life_low_days": NUMBER,
-    "half_life_high_days": NUMBER,
+    "half_life_days_low": NUMBER,
+    "half_life_days_high": NUMBER,
     "decay_reason": TEXT,
 }
 
@@ -89,7 +89,7 @@ def response_curve_table(
         itself; null where nothing varies between the customers of a group, as before the first order);
         ``step_difference`` (Float64, the lift within the step); ``effect_share`` (Float64, the part of the lift of the
         last row reached; null where the band of the last row holds zero); ``half_life_days`` (Float64, after which the
-        daily lift is half of what it was), ``half_life_low_days``, ``half_life_high_days`` (the same in every row of a
+        daily lift is half of what it was), ``half_life_days_low``, ``half_life_days_high`` (the same in every row of a
         curve, null where the data do not tell it, or the band holds zero throughout); ``decay_reason`` (String, why
         not).
 
@@ -243,8 +243,8 @@ def _decay(by_step: Differences, ends: Days, confidence: float) -> dict[str, Any
     found = half_life(weights @ by_step.estimate, weights @ by_step.covariance @ weights.T, width * length, confidence)
     return {
         "half_life_days": found.half_life,
-        "half_life_low_days": found.low,
-        "half_life_high_days": found.high,
+        "half_life_days_low": found.low,
+        "half_life_days_high": found.high,
         "decay_reason": _too_early(width * length) if str(found.reason).startswith("faded") else found.reason,
     }
 

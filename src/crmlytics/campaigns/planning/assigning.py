@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
@@ -290,7 +291,7 @@ def _warn_of_few(counts: NDArray[np.int64], shares: Mapping[str, float], *, call
     what = (
         f"if {USUAL_RATE:.0%} buy without it, only a rise to {USUAL_RATE + rise:.0%} or more would be found "
         f"({USUAL.power:.0%} power)"
-        if rise == rise  # noqa: PLR0124  NaN
+        if not math.isnan(rise)
         else "no effect would be found, however large"
     )
     warn(

@@ -231,12 +231,4 @@ def _table(prospects: Prospects, choice: _Choice, ranking: Vector | None) -> Any
     schema: dict[str, Any] = dict.fromkeys(rows, nw.Float64())
     schema |= dict.fromkeys(("arm", "action", "reason"), nw.String()) | {"rank": nw.Int64()}
     schema[prospects.key] = nw.Int64() if prospects.ids.dtype.kind == "i" else nw.String()
-    return prospects.engine.from_columns({name: _given(values) for name, values in rows.items()}, nw.Schema(schema))
-
-
-def _given(values: NDArray[Any]) -> Any:
-    """Return what becomes a column on every engine: None where nothing is known."""
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        values = values.astype(object)
-        values[values != values] = None  # noqa: PLR0124  NaN equals nothing
-    return values.tolist() if values.dtype == object else values
+    return prospects.engine.from_columns(rows, nw.Schema(schema))

@@ -76,7 +76,7 @@ def plot_incremental_profit(table: Any, *, arm: str | None = None, ax: Axes | No
         For another table, and for an arm that is not in it.
     """
     name = "incremental_profit"
-    columns = [f"{name}_amount", f"{name}_low_amount", f"{name}_high_amount", "random_profit_amount"]
+    columns = [f"{name}_amount", f"{name}_amount_low", f"{name}_amount_high", "random_profit_amount"]
     needed = ["arm", "score", "contact_share", *columns, "is_best"]
     rows = _read(table, needed, "incremental_profit_table", caller="plot_incremental_profit")
     rows, told = _of_arm(rows, arm, caller="plot_incremental_profit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -279,7 +280,7 @@ def _cells(figures: Mapping[str, Any]) -> list[list[str]]:
 def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value != value else f"{value:.4g}"  # noqa: PLR0124  NaN
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def _html_row(cells: Sequence[str], tag: str) -> str:

@@ -57,9 +57,9 @@ def incremental_profit_table(
     dataframe of the kind that came in, one row per arm, score and share contacted (0 to 1 in steps of .01)
         ``arm``, ``score`` (String); ``contact_share`` (Float64), ``contact_count`` (Int64, of the customers of this arm
         and of control); ``incremental_profit_amount`` (Float64, over contacting nobody) with
-        ``incremental_profit_low_amount`` and ``incremental_profit_high_amount`` (95%, point by point);
+        ``incremental_profit_amount_low`` and ``incremental_profit_amount_high`` (95%, point by point);
         ``random_profit_amount`` (Float64, of as many random contacts); ``more_than_all_amount`` (Float64, over
-        contacting everybody) with ``more_than_all_low_amount`` and ``more_than_all_high_amount``; ``is_best``
+        contacting everybody) with ``more_than_all_amount_low`` and ``more_than_all_amount_high``; ``is_best``
         (Boolean: the share with the highest profit, the smallest of equals).
 
     Raises
@@ -139,10 +139,10 @@ def _figures(one: Judged) -> dict[str, Vector]:
     more_low, more_high = bounds(drawn - drawn[:, -1:])
     return {
         "incremental_profit_amount": values,
-        "incremental_profit_low_amount": low,
-        "incremental_profit_high_amount": high,
+        "incremental_profit_amount_low": low,
+        "incremental_profit_amount_high": high,
         "random_profit_amount": SHARES * one.effect + 0.0,
         "more_than_all_amount": values - values[-1],
-        "more_than_all_low_amount": more_low,
-        "more_than_all_high_amount": more_high,
+        "more_than_all_amount_low": more_low,
+        "more_than_all_amount_high": more_high,
     }
