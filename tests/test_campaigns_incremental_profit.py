@@ -49,7 +49,7 @@ def test_without_prices_it_is_the_qini_curve():
     profit = incremental_profit_table(trial, score="uplift", outcome="spent", replicates=100)
     curve = qini_table(trial, score="uplift", outcome="spent", replicates=100)
     for suffix in ("", "_low", "_high"):
-        ours, expected = profit[f"incremental_profit{suffix}_amount"], curve[f"incremental_outcome{suffix}"]
+        ours, expected = profit[f"incremental_profit_amount{suffix}"], curve[f"incremental_outcome{suffix}"]
         assert ours.to_numpy() == pytest.approx(expected.to_numpy())
     assert profit["random_profit_amount"].to_numpy() == pytest.approx(curve["random_outcome"].to_numpy())
 
