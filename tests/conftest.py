@@ -1,8 +1,11 @@
 """Every kind of frame, as one fixture."""
 
+import os
 import shutil
 from functools import partial
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: small fits, and one worker a core already
 
 import pytest
 from hypothesis import settings

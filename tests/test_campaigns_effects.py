@@ -282,6 +282,9 @@ def test_columns_that_are_not_there_are_named():
         effect_table(pd.DataFrame(NEWCOMBE), metrics="convertd")
     with pytest.raises(MissingColumnsError, match=r"effect_table needs the columns \['region'\]"):
         effect_table(pd.DataFrame(NEWCOMBE), by="region")
+    lacks_arm = pd.DataFrame(NEWCOMBE).rename(columns={"arm": "no control group"})
+    with pytest.raises(MissingColumnsError, match=r"effect_table needs the columns \['arm'\].*group', 'converted'\]$"):
+        effect_table(lacks_arm)
 
 
 def test_every_campaign_needs_its_own_control_group():

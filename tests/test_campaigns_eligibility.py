@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from crmlytics import Contacts, Customers
 from crmlytics.campaigns.planning.eligibility import eligibility_table
+from crmlytics.campaigns.without_control.comparison_contacts import comparison_contacts
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
@@ -142,6 +143,42 @@ def test_a_yes_of_who_was_held_out_is_no_answer(kind):
         1: None, 2: "opted out", 3: "opted out", 4: "no consent on record"}  # fmt: skip
 
 
+def test_whom_a_campaign_left_out_was_neither_contacted_nor_asked(frame):
+    """The arm of comparison_contacts beside any control group: no contact, a yes is no answer, a no is honoured."""
+    log = {
+        "customer_id": [1, 2, 2, 3, 4], "campaign_id": list("aabaa"),
+        "timestamp": [AS_OF - days * DAY for days in (1, 5, 2, 1, 1)],
+        "arm": ["not contacted", "mail", "not contacted", "not contacted", "holdout"],
+        "consent": flags(True, None, None, False, True),
+    }  # fmt: skip
+    people = frame({"customer_id": [1, 2, 3, 4], "consent": flags(None, True, True, None)})
+    table = eligibility_table(people, as_of=AS_OF, contacts=frame(log), at_most={"7d": 2}, control="holdout")
+    assert [row[:5] for row in records(table)] == [
+        (1, False, "no consent on record", 0, None),
+        (2, True, None, 1, AS_OF - 5 * DAY),
+        (3, False, "opted out", 0, None),
+        (4, False, "no consent on record", 0, None),
+    ]
+
+
+def test_what_comparison_contacts_adds_is_no_pressure():
+    made = pd.DataFrame({"customer_id": [1], "campaign_id": ["may"], "timestamp": [AS_OF - 3 * DAY], "arm": ["mail"]})
+    orders = pd.DataFrame({"customer_id": [1, 2], "order_id": [1, 2], "amount": 9.0, "timestamp": AS_OF - 30 * DAY})
+    both = comparison_contacts(made, orders, as_of=AS_OF)
+    assert both["arm"].tolist() == ["mail", "not contacted"]
+    people = pd.DataFrame({"customer_id": [1, 2], "consent": True})
+    table = eligibility_table(people, as_of=AS_OF, contacts=both, at_most={"7d": 1})
+    assert reasons(table) == {1: "contacted too often in 7d", 2: None}
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "duckdb"])
+def test_the_control_group_may_be_a_number(kind):
+    log = make_frame({"customer_id": [1, 2], "timestamp": [AS_OF - DAY] * 2, "arm": [0, 1]}, kind)
+    people = make_frame({"customer_id": [1, 2], "consent": [True, True]}, kind)
+    table = eligibility_table(people, as_of=AS_OF, contacts=log, at_most={"7d": 1}, control=0)
+    assert [row[1] for row in records(table)] == [True, False]
+
+
 def test_customers_valid_from_joining_are_none_before():
     people = pd.DataFrame({"customer_id": [1, 2], "joined_at": [START, AS_OF], "consent": True})
     assert reasons(eligibility_table(people, as_of=AS_OF)) == {1: None, 2: None}
@@ -259,6 +296,8 @@ def test_the_future_is_not_read(kind):
 def test_refusals_say_what_to_type():
     people = pd.DataFrame({"customer_id": ["a"]})
     log = answers(("a", "2024-02-01", None)).drop(columns="consent")
+    with pytest.raises(MissingColumnsError, match=r"^eligibility_table needs \['customer_id'\], and Customers has"):
+        eligibility_table(people.rename(columns={"customer_id": "id"}).assign(consent=True), as_of=AS_OF)
     repair = r"no consent column.*Customers\(data, consent='<your column>'\).*consent=\"assured\""
     with pytest.raises(MissingColumnsError, match=repair):
         eligibility_table(people, as_of=AS_OF, contacts=log)
@@ -272,9 +311,9 @@ def test_refusals_say_what_to_type():
         eligibility_table(agreed, as_of=AS_OF, contacts=log, at_most={"7d": 1, "1w": 2})
     with pytest.raises(SchemaError, match=r"at_most\['7d'\] must be a whole number of at least 1, got 0"):
         eligibility_table(agreed, as_of=AS_OF, contacts=log, at_most={"7d": 0})
-    with pytest.raises(SchemaError, match="customer_id is Int64 in suppress and String in customers"):
+    with pytest.raises(SchemaError, match="customer_id is Int64 in suppress, String in customers"):
         eligibility_table(agreed, as_of=AS_OF, suppress=[1])
-    with pytest.raises(MissingColumnsError, match=r"suppress needs the column 'customer_id', got \['id'\]"):
+    with pytest.raises(MissingColumnsError, match=r"\(suppress\) needs the columns \['customer_id'\].*: \['id'\]"):
         eligibility_table(agreed, as_of=AS_OF, suppress=pd.DataFrame({"id": ["a"]}))
     with pytest.raises(SchemaError, match=r"a list of ids or a dataframe, such as suppress=\['a'\], got 'a'"):
         eligibility_table(agreed, as_of=AS_OF, suppress="a")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from crmlytics import Contacts
+from crmlytics._frames import to_pandas
 from crmlytics.campaigns import when
 from crmlytics.campaigns.learning._history_plots import GAIN, LOSS, OPEN, plot_timeline
 from crmlytics.campaigns.learning.history import campaign_history_table
@@ -162,6 +163,57 @@ def test_the_metric_that_was_planned_is_compared():
         history(plans, effects, None, metric="sale")
 
 
+def test_what_was_measured_in_another_metric_is_not_compared():
+    effects = {"campaign_id": ["a", "b"], "arm": ["x", "x"], "metric": ["sales", "visits"], "difference": [0.5, 7.0],
+               "difference_low": [0.4, 6.0], "difference_high": [0.6, 8.0]}  # fmt: skip
+    plans = {"campaign_id": ["a", "b", "c"], "metric": ["visits"] * 3, "planned_difference": [0.5, None, 1.0]}
+    table = history(plans, effects, None)
+    assert table["verdict"].to_dict() == {"a": "measured otherwise", "b": "no plan", "c": "not measured"}
+    assert table["difference"].fillna(-1).tolist() == [-1.0, 7.0, -1.0]
+    assert table["difference_deviation"].isna().all()
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "duckdb"])
+@pytest.mark.parametrize(
+    ("told", "verdicts"),
+    [
+        ({"currency": ["EUR", "EUR"]}, ["worse than planned", "as planned"]),
+        ({"currency": [" eur", None]}, ["worse than planned", "as planned"]),
+        ({"currency": ["USD", "USD"]}, ["measured otherwise", "measured otherwise"]),
+        ({"unit": ["share", "points"]}, ["worse than planned", "measured otherwise"]),
+    ],
+)
+def test_what_was_measured_in_another_unit_is_not_compared(kind, told, verdicts):
+    plans = {"campaign_id": [1, 2], "unit": ["share"] * 2, "currency": ["EUR"] * 2, "planned_difference": [0.5, 0.5],
+             "planned_profit_amount": [900.0, None], "planned_cost_amount": [5.0, 5.0]}  # fmt: skip
+    result = {"campaign_id": [1, 2], "arm": ["x", "x"], "treated_count": [10, 20]} | told
+    profit = "incremental_profit_amount"
+    effects = result | {"difference": [0.5] * 2, "difference_low": [0.4] * 2, "difference_high": [0.6] * 2}
+    returns = result | {
+        "cost_amount": [9.0] * 2,
+        profit: [3.0] * 2,
+        f"{profit}_low": [2.0] * 2,
+        f"{profit}_high": [4.0] * 2,
+    }
+    given = [make_frame(table, kind) for table in (plans, effects, returns)]
+    table = to_pandas(campaign_history_table(given[0], effects=given[1], returns=given[2]))
+    assert table["verdict"].tolist() == verdicts
+    assert table["contact_count"].tolist() == [10.0, 20.0]  # customers are customers
+    amounts = [
+        "cost_amount",
+        "cost_deviation_amount",
+        profit,
+        f"{profit}_low",
+        f"{profit}_high",
+        "profit_deviation_amount",
+    ]
+    expected = [None] * 6 if told.get("currency") == ["USD", "USD"] else [9.0, 4.0, 3.0, 2.0, 4.0, -897.0]
+    assert records(table[amounts])[0] == tuple(expected)
+    figures = ["difference", "difference_low", "difference_high", "difference_deviation"]
+    expected = [None] * 4 if verdicts[1] == "measured otherwise" else [0.5, 0.4, 0.6, 0.0]
+    assert records(table[figures])[1] == tuple(expected)
+
+
 def test_a_history_is_what_learning_reads():
     table = campaign_history_table(make_frame(PLANS, "pandas"), effects=make_frame(EFFECTS, "pandas"))
     with pytest.warns(UserWarning, match="1 of 5 rows are left out"):
@@ -186,7 +238,7 @@ def test_the_order_of_rows_changes_nothing():
          "campaign 3, arm 'offer', has 2 rows in effects. Keep one of each, without segments"),
         (PLANS, {"campaign_id": [1]}, MissingColumnsError, r"needs the columns \['difference'\]"),
         (PLANS | {"started_at": ["soon"] * 4}, EFFECTS, SchemaError, "started_at must be a date"),
-        ({"campaign_id": ["1"]}, EFFECTS, SchemaError, "text in plans and a whole number in the results"),
+        ({"campaign_id": ["1"]}, EFFECTS, SchemaError, "campaign_id is String in plans, Int64 in the results. Give"),
         ({"campaign_id": ["1", None]}, EFFECTS, SchemaError, "campaign_id is missing in some rows"),
     ],
 )  # fmt: skip

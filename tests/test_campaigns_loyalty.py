@@ -194,6 +194,13 @@ def test_refusals(people, options, error, words):
         loyalty_table(pd.DataFrame(people), **options)
 
 
+def test_another_way_is_only_told_where_nobody_was_held_out():
+    lacks_arm = pd.DataFrame(PEOPLE).rename(columns={"arm": "no control group"})
+    with pytest.raises(MissingColumnsError, match=r"needs the columns \['arm'\]") as told:
+        loyalty_table(lacks_arm)
+    assert "pre_period" not in str(told.value)
+
+
 def test_gains_that_are_all_the_same_are_no_certainty():
     people = {"margin_amount": [20.0] * 8, "pre_margin_amount": [10.0] * 8}
     row = loyalty(against="pre_period", **people).loc["gold"]

@@ -1,6 +1,7 @@
 """The outcome table: what happened within the horizon, what lay before the contact, and who was left out."""
 
 import datetime as dt
+import warnings
 
 import pandas as pd
 import pytest
@@ -153,10 +154,21 @@ def test_outcomes_that_end_before_the_windows_do_are_told(frame):
         outcome_table(frame(CONTACTS), frame(orders), as_of="2024-06-01", horizon="30d")
 
 
-def test_a_quiet_end_is_not_told_where_orders_are_rare():
-    outcome_table(pd.DataFrame(CONTACTS), daily_orders(at(24)), as_of="2024-06-01", horizon="30d")  # five days
-    outcome_table(pd.DataFrame(CONTACTS), daily_orders(at(12)).iloc[::20], as_of="2024-06-01", horizon="30d")
-    outcome_table(pd.DataFrame(CONTACTS), pd.DataFrame(ORDERS).head(2), as_of="2024-06-01", horizon="30d")
+@pytest.mark.parametrize(
+    ("orders", "is_told"),
+    [
+        (pd.concat([daily_orders(at(23))] * 2), False),  # six days are no week
+        (pd.concat([daily_orders(at(22))] * 2), True),
+        (daily_orders(at(20)), False),  # nine days are not ten times the distance of two orders
+        (daily_orders(at(19)), True),
+        (pd.DataFrame(ORDERS).head(2), False),  # of so short a history nobody can tell
+    ],
+)
+def test_a_quiet_end_is_not_told_where_orders_are_rare(orders, is_told):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        outcome_table(pd.DataFrame(CONTACTS), orders, as_of="2024-06-01", horizon="30d")
+    assert ["the outcomes end on" in str(one.message) for one in told] == [True] * is_told
 
 
 def test_arms_may_be_numbers(frame):
@@ -210,7 +222,7 @@ def test_order_of_rows_does_not_matter():
         ({"outcomes": pd.DataFrame({"customer_id": ["a"]})}, "outcomes must be purchases or events. Name the columns"),
         ({"event": "click"}, "event='click' goes with Events, and outcomes are Transactions"),
         ({"as_of": "2020-01-01"}, "no contact lies before as_of"),
-        ({"contacts": pd.DataFrame(CONTACTS | {"arm": ["x", None, "y", "x"]})}, "arm is missing in 1 contacts"),
+        ({"contacts": pd.DataFrame(CONTACTS | {"arm": ["x", None, "y", "x"]})}, "'arm' is missing in 1 contacts"),
         ({"contacts": pd.DataFrame(CONTACTS | {"arm": [True, False, True, True]})}, "holds Boolean.* Say it in words"),
         (
             {"contacts": pd.DataFrame(CONTACTS).drop(columns="timestamp")},

@@ -150,6 +150,22 @@ def test_an_objective_that_is_not_smart_is_refused(wrong, words):
         one(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("ids", "measured", "words"),
+    [
+        ([1, "a"], None, "campaign_id is Int64 and String in objectives. Give all the same kind"),
+        ([1, 2], ["1", "2"], "campaign_id is Int64 in objectives, String in actuals"),
+        (["1", "2"], [1, None], "campaign_id is String in objectives, Int64 in actuals"),
+        (["1", "2"], [1, "2"], "campaign_id is String in objectives, Int64 and String in actuals"),
+    ],
+)
+def test_campaigns_are_numbers_or_text_throughout(ids, measured, words):
+    objectives = {"metric": ["sales"] * 2, "baseline": [1, 1], "target": [2, 3], "due": ["2024-12-31"] * 2}
+    actuals = None if measured is None else pd.DataFrame({"metric": "sales", "campaign_id": measured, "actual": 1.5})
+    with pytest.raises(SchemaError, match=f"scoreboard_table: {words}"):
+        board(objectives, actuals, campaign_id=ids)
+
+
 def test_other_refusals():
     with pytest.raises(SchemaError, match=r"'sales' is not specific: it comes more than once.*SMART"):
         board({"metric": ["sales"] * 2, "baseline": [1, 1], "target": [2, 3], "due": ["2024-12-31"] * 2})

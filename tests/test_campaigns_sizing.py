@@ -166,7 +166,7 @@ def test_refusals_say_what_to_type():
         detectable_effect_table({"mail": 10}, baseline_rate=0.1)
     with pytest.raises(SchemaError, match=r"sizes\['mail'\] must be a whole number of at least 1, got 0\.9"):
         detectable_effect_table({"control": 10, "mail": 0.9}, baseline_rate=0.1)
-    with pytest.raises(MissingColumnsError, match=r"needs the column 'arm'\. Did you mean 'Arm'\?"):
+    with pytest.raises(MissingColumnsError, match=r"needs the columns \['arm'\]\. Did you mean 'Arm'\?"):
         detectable_effect_table(pd.DataFrame({"Arm": ["control"]}), baseline_rate=0.1)
     with pytest.raises(SchemaError, match="'arm' is missing in 1 rows"):
         detectable_effect_table(pd.DataFrame({"arm": ["control", "mail", None]}), baseline_rate=0.1)

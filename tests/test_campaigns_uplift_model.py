@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
 
 from crmlytics._frames import to_pandas
 from crmlytics._kernels.classification import auc
@@ -47,6 +48,13 @@ def table_of(**options):
 
 TABLE = table_of()
 MAIL = TABLE[TABLE["arm"] != "call"].reset_index(drop=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Fits are small here: on a busy machine threads of OpenMP wait for each other far longer than they work."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+from functools import cache
 
 import matplotlib as mpl
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from crmlytics import Transactions
 from crmlytics.churn._watch import COLUMNS
@@ -24,6 +26,13 @@ mpl.use("Agg")
 START = dt.datetime(2024, 1, 1)
 # a every week and then no more; b once; c every month, and is here; d long ago
 DAYS = {"a": [0, 7, 14, 21, 28, 35], "b": [20], "c": [0, 30, 60, 90, 119], "d": [-500]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Fits are tiny here: on a busy machine threads of BLAS wait for each other ten times longer than they work."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def day(number):
@@ -493,6 +502,7 @@ def test_tells_when_the_data_end_before_as_of():
 # -- losses --------------------------------------------------------------------------------------------------------
 
 
+@cache
 def losses():
     """Four losses: a and b for the price, of whom a comes back; c moved; e without a segment."""
     days = {"a": [0, 10], "b": [5], "c": [9], "e": [1], "z": [*range(0, 300, 7)]}

@@ -16,6 +16,7 @@ LONGEST = 20.0  # times what was observed: a half-life as long as that is a stra
 SHORTEST = 0.1  # of a period
 LEAST = 1e-10  # of the largest variance
 MISFIT = 0.01
+AT_ONCE = "faded within the first step: take shorter steps"
 
 
 class Decay(NamedTuple):
@@ -54,7 +55,7 @@ def half_life(lift: Vector, covariance: Vector, width: float, confidence: float)
     if inside[-1] >= lives[-1]:
         return _none("no fading that could be told from chance in the time observed")
     if inside[0] <= lives[0]:
-        return _none("faded within the first step: take shorter steps")
+        return _none(AT_ONCE)
     return Decay(float(lives[best]), float(inside[0]), float(inside[-1]), None)
 
 

@@ -34,6 +34,10 @@ MISSING = "missing"
 CUSTOMER, CAMPAIGN = "customer_id", "campaign_id"
 
 
+class NoControlError(SchemaError):
+    """Nobody was held out; a caller who knows another way adds it to the words."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Experiment:
     """Customers and the arms that they were dealt to.
@@ -136,6 +140,13 @@ def check_columns(columns: Any, names: Sequence[str], *, caller: str) -> None:
         raise MissingColumnsError(msg)
 
 
+def missing_arms(count: int, of: str, *, name: str = "arm", caller: str) -> str:
+    """Say that nobody knows in which arm some are."""
+    return (
+        f"{caller}: {name!r} is missing in {count:,} {of}. Leave out who was in no arm, or fill in the control group."
+    )
+
+
 def words_of(values: pd.Series[Any]) -> NDArray[Any]:
     """Return values as text, whole numbers without a point, ``"missing"`` where nothing is known."""
     codes, different = pd.factorize(values)  # each value is read once, however often it comes
@@ -166,12 +177,12 @@ def _check_key(plan: Any, key: Sequence[str], rows: pd.DataFrame, *, caller: str
 def _arms(values: pd.Series[Any], name: str, control: str, *, caller: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     missing = int(values.isna().sum())
     if missing:
-        msg = f"{caller}: {name!r} is missing in {missing:,} of {len(values):,} rows. Leave out who was in no arm."
-        raise SchemaError(msg)
+        raise SchemaError(missing_arms(missing, f"of {len(values):,} rows", name=name, caller=caller))
     words = words_of(values)
     found = sorted(set(words))
     if control not in found:
-        raise SchemaError(f"{caller}: no row has {name}={control!r}, so there is no control group. {_way_out(found)}")
+        msg = f"{caller}: no row has {name}={control!r}, so there is no control group. {_way_out(found)}"
+        raise NoControlError(msg)
     if len(found) == 1:
         msg = (
             f"{caller}: all {len(words):,} rows have {name}={control!r}: nobody was treated. Expected the control "

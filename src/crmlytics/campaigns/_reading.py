@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 from crmlytics._frames import check_same_kind, collect, columns_of, day_number, days_between, enter
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._validation import as_moment, did_you_mean, warn
-from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, NOT_CONTACTED, TREATED
+from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, NOT_CONTACTED, TREATED, missing_arms
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Contacts, Customers, Events, Transactions, check_same_ids
 
@@ -42,6 +42,12 @@ def read_tables(contacts: Any, outcomes: Any, *, caller: str, **others: Contract
 # -- who was dealt to what -----------------------------------------------------------------------------------------
 
 
+def is_contact(control: str) -> nw.Expr:
+    """Whether a line is a contact: its arm is neither the control group nor that of those added to compare with."""
+    held_out = nw.col("arm").cast(nw.String).is_in([control, NOT_CONTACTED])
+    return (~held_out).fill_null(value=True)
+
+
 def assigned(contacts: Contract, control: str, *, caller: str) -> nw.LazyFrame[Any]:
     """Return one row per campaign and customer, of the arm and the moment of the first contact."""
     roles = [role for role in (CAMPAIGN, "arm", "cost", "responded") if contacts.has(role)]
@@ -52,8 +58,7 @@ def assigned(contacts: Contract, control: str, *, caller: str) -> nw.LazyFrame[A
     )
     sums = {"contacted_at": nw.col("timestamp").min(), "contact_count": nw.len(), "_arms": nw.col("arm").n_unique()}
     if "cost" in roles:
-        treated = lines.filter(~nw.col("arm").is_in([control, NOT_CONTACTED]))
-        _tell_missing_costs(treated, "contacts", caller=caller)
+        _tell_missing_costs(lines.filter(is_contact(control)), "contacts", caller=caller)
         sums["contact_cost_amount"] = nw.col("cost").sum()
     if "responded" in roles:
         lines = lines.with_columns(responded=nw.col("responded").fill_null(value=False).cast(nw.Int64))
@@ -65,7 +70,7 @@ def assigned(contacts: Contract, control: str, *, caller: str) -> nw.LazyFrame[A
     arm = first.group_by(*KEY).agg(arm=nw.col("arm").min(), _last_arm=nw.col("arm").max())
     dealt = whole.join(arm, on=KEY, how="inner")
     _tell_several_arms(dealt, caller=caller)
-    is_treated = ~nw.col("arm").is_in([control, NOT_CONTACTED])
+    is_treated = is_contact(control)
     of_contacts = {"contact_count": nw.Int64, "contact_cost_amount": nw.Float64}
     settled = {
         name: nw.when(is_treated).then(nw.col(name)).otherwise(nw.lit(0)).fill_null(0).cast(kind)
@@ -90,11 +95,7 @@ def _check_arms(lines: nw.LazyFrame[Any], *, caller: str) -> None:
         msg = f"{caller}: no contact lies before as_of. Is as_of right, and is timestamp= the column of the contacts?"
         raise SchemaError(msg)
     if found["missing"][0]:
-        msg = (
-            f"{caller}: arm is missing in {found['missing'][0]:,} contacts. Leave out who was in no arm, or fill in "
-            "the control group."
-        )
-        raise SchemaError(msg)
+        raise SchemaError(missing_arms(found["missing"][0], "contacts", caller=caller))
 
 
 def _tell_several_arms(dealt: nw.LazyFrame[Any], *, caller: str) -> None:

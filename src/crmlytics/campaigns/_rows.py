@@ -1,4 +1,4 @@
-"""Rows of figures as a table of the kind that came in."""
+"""Rows of figures as a table of the kind that came in, and the ids that they are found by."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics.exceptions import SchemaError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from crmlytics._frames import Engine
 
@@ -29,6 +31,27 @@ def table_of(engine: Engine, rows: Sequence[Mapping[str, Any]], kinds: Mapping[s
 def id_dtype(ids: Sequence[Any]) -> Any:
     """Return the dtype of ids: Int64 or String."""
     return WHOLE if len(ids) and isinstance(ids[0], (int, np.integer)) else TEXT
+
+
+def kinds_of(ids: Iterable[Any]) -> set[str]:
+    """Return what ids are in results, "Int64" or "String"; the missing ones are neither."""
+    return {"String" if isinstance(one, str) else "Int64" for one in ids if one is not None}
+
+
+def refuse_mixed_ids(name: str, kinds: Mapping[str, Collection[str]], *, caller: str) -> None:
+    """Refuse ids that are whole numbers here and text there: 1 is not "1", and neither would be found.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    kinds : dict of place to kinds
+        Such as ``{"plans": {"Int64"}, "the results": {"String"}}``; a place without ids has none.
+    """
+    if len(set().union(*kinds.values())) < 2:
+        return
+    listed = ", ".join(f"{' and '.join(sorted(found))} in {place}" for place, found in kinds.items() if found)
+    raise SchemaError(f"{caller}: {name} is {listed}. Give all the same kind, for example with .astype(str).")
 
 
 def _known(value: Any) -> Any:

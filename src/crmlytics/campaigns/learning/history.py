@@ -13,7 +13,7 @@ import pandas as pd
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import as_moment, did_you_mean, warn
 from crmlytics.campaigns._experiment import CAMPAIGN, check_columns, word_of
-from crmlytics.campaigns._rows import NUMBER, TEXT, table_of
+from crmlytics.campaigns._rows import NUMBER, TEXT, kinds_of, refuse_mixed_ids, table_of
 from crmlytics.campaigns.measuring._no_trial import NOT_COMPARABLE, is_marked
 from crmlytics.exceptions import SchemaError
 from crmlytics.scoring._reading import with_whole_ids
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Key = tuple[Any, str | None]
 
 CALLER = "campaign_history_table"
-ARM, METRIC = "arm", "metric"
+ARM, METRIC, UNIT, CURRENCY = "arm", "metric", "unit", "currency"
+OTHERWISE = "measured otherwise"
 PROFIT = "incremental_profit_amount"
 MOMENT = nw.Datetime("us")
 PLANNED = {
@@ -70,12 +71,14 @@ def campaign_history_table(
     plans : dataframe, one row per campaign (and arm)
         ``campaign_id``; ``arm`` if arms were planned one by one; of ``planned_contact_count``, ``planned_cost_amount``,
         ``planned_difference`` (treated less control, in ``metric``) and ``planned_profit_amount`` those that were
-        planned; ``metric``, if campaigns aimed at different ones. All other columns, such as ``channel`` or ``offer``,
-        are kept.
+        planned; ``metric``, if campaigns aimed at different ones; ``unit`` (of the difference) and ``currency`` (of
+        amounts), words that are compared with those of the results, where both tell them. All other columns, such as
+        ``channel`` or ``offer``, are kept.
     results : CampaignResult or list of them, optional
         What :func:`measure_campaign` returned.
     effects, returns : dataframe, optional
-        Kept tables instead: what :func:`effect_table` and :func:`return_table` returned, of any campaigns.
+        Kept tables instead: what :func:`effect_table` and :func:`return_table` returned, of any campaigns; with
+        ``unit`` or ``currency``, if you add them.
     metric : str, optional
         The metric of the differences, for plans that do not say it. Not needed where the effects have but one.
 
@@ -90,7 +93,8 @@ def campaign_history_table(
         ``metric`` (String), ``planned_difference``, ``difference``, ``difference_low``, ``difference_high``,
         ``difference_deviation`` (Float64); ``planned_profit_amount``, ``incremental_profit_amount`` with ``_low`` and
         ``_high``, ``profit_deviation_amount`` (Float64). Deviations are
-        measured less planned. ``verdict`` (String), by profit if it was planned and measured, else by the difference:
+        measured less planned. What was measured in another metric, unit or currency than planned is null. ``verdict``
+        (String), by profit if it was planned and measured, else by the difference:
 
         ====================  ==================================================================================
         "better than planned"  the whole interval lies above the plan
@@ -98,6 +102,7 @@ def campaign_history_table(
         "as planned"           the plan lies in the interval, and no effect at all does not
         "cannot tell"          both lie in it, or there is no interval: the campaign was too small to tell them apart
         "not comparable"       measured, but the groups were not dealt at random, as ``remark`` of the results says
+        "measured otherwise"   planned in one metric, unit or currency and measured in another
         "no plan"              measured, but not planned in figures
         "not measured"         planned, and there is no result
         ====================  ==================================================================================
@@ -214,17 +219,10 @@ def _dates(outcomes: Sequence[Any]) -> dict[Key, Row]:
 
 
 def _check_ids(planned: list[Any], measured: list[Any]) -> None:
-    """Refuse ids of different kinds, which nothing would be joined by."""
+    """Refuse ids that are missing, or of different kinds."""
     if None in planned or None in measured:
         raise SchemaError(f"{CALLER}: campaign_id is missing in some rows. Give each campaign its own.")
-    kinds = [
-        sorted({"text" if isinstance(one, str) else "a whole number" for one in ids}) for ids in (planned, measured)
-    ]
-    if len({*kinds[0], *kinds[1]}) > 1:
-        msg = (
-            f"{CALLER}: campaign_id is {kinds[0][0]} in plans and {kinds[1][0]} in the results. Give both the same kind"
-        )
-        raise SchemaError(f"{msg}, for example with .astype(str) on both sides.")
+    refuse_mixed_ids(CAMPAIGN, {"plans": kinds_of(planned), "the results": kinds_of(measured)}, caller=CALLER)
 
 
 def _key(row: Row) -> Key:
@@ -299,7 +297,8 @@ def _effect_of(found: _Results, key: Key, plan: Row, metric: str | None) -> Row:
 def _row(key: Key, plan: Row, found: _Results, metric: str | None) -> Row:
     effect, earned = _effect_of(found, key, plan, metric), found.of(found.returns, key, "returns")
     treated = earned.get("treated_count", effect.get("treated_count"))
-    measured = {**effect, **earned, "contact_count": treated}
+    otherwise = _otherwise(plan, effect, earned, is_measured=any(_key(row) == key for row in found.effects))
+    measured = {**effect, **earned, "contact_count": treated} | dict.fromkeys(otherwise)
     row = {name: measured.get(name) for name in FIGURES} | {name: plan.get(name) for name in PLANNED}
     row |= _when(found.dates.get(key, {}), plan)
     row |= {
@@ -307,8 +306,24 @@ def _row(key: Key, plan: Row, found: _Results, metric: str | None) -> Row:
         for wanted, name in PLANNED.items()
     }
     kept = {name: value for name, value in plan.items() if name not in FIGURES}
-    verdict = NOT_COMPARABLE if is_marked(effect) or is_marked(earned) else _verdict(row)
+    verdict = NOT_COMPARABLE if is_marked(effect) or is_marked(earned) else _verdict(row, otherwise)
     return {**kept, **row, CAMPAIGN: key[0], ARM: key[1], "verdict": verdict}
+
+
+def _otherwise(plan: Row, effect: Row, earned: Row, *, is_measured: bool) -> set[str]:
+    """Return the figures that were measured in another metric, unit or currency than was planned."""
+    found: set[str] = set()
+    if _differ(plan, effect, UNIT, CURRENCY) or (is_measured and "difference" not in effect):
+        found |= {"difference", "difference_low", "difference_high"}
+    if _differ(plan, earned, CURRENCY):
+        found |= {"cost_amount", PROFIT, f"{PROFIT}_low", f"{PROFIT}_high"}
+    return found
+
+
+def _differ(plan: Row, measured: Row, *names: str) -> bool:
+    """Whether both tell one of these, and differently."""
+    pairs = [(plan.get(name), measured.get(name)) for name in names]
+    return any(None not in pair and len({str(one).strip().casefold() for one in pair}) > 1 for pair in pairs)
 
 
 def _when(dates: Row, plan: Row) -> Row:
@@ -316,13 +331,16 @@ def _when(dates: Row, plan: Row) -> Row:
     return {name: None if at is None else as_moment(at, name=name, caller=CALLER) for name, at in given.items()}
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row, otherwise: set[str]) -> str:
     pairs = [("planned_profit_amount", PROFIT), ("planned_difference", "difference")]
-    both = [(row[plan], name) for plan, name in pairs if row[plan] is not None and row[name] is not None]
+    is_there = {name: row[name] is not None or name in otherwise for _, name in pairs}
+    both = [(row[plan], name) for plan, name in pairs if row[plan] is not None and is_there[name]]
     if not both:
-        is_planned, is_measured = (any(row[pair[i]] is not None for pair in pairs) for i in (0, 1))
-        return "no plan" if is_measured and not is_planned else "not measured"
+        is_planned = any(row[plan] is not None for plan, _ in pairs)
+        return "no plan" if any(is_there.values()) and not is_planned else "not measured"
     planned, name = both[0]
+    if name in otherwise:
+        return OTHERWISE
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None or high is None:
         return "cannot tell"

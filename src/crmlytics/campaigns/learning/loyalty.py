@@ -11,7 +11,15 @@ import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import check_amount, check_choice, check_fraction
-from crmlytics.campaigns._experiment import CONTROL, CUSTOMER, Experiment, check_columns, read_experiment, word_of
+from crmlytics.campaigns._experiment import (
+    CONTROL,
+    CUSTOMER,
+    Experiment,
+    NoControlError,
+    check_columns,
+    read_experiment,
+    word_of,
+)
 from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
 from crmlytics.exceptions import SchemaError
 from crmlytics.scoring._reading import check_key, with_whole_ids
@@ -173,11 +181,9 @@ def _read(outcomes: Any, needs: list[str], *, control: Any, alone: bool) -> Expe
     if not alone:
         try:
             return read_experiment(outcomes, control=control, needs=needs, caller=CALLER)
-        except SchemaError as error:
-            if "no control group" not in str(error):
-                raise
+        except NoControlError as error:
             told = 'Without one there is against="pre_period", which takes growth and season for the programme.'
-            raise SchemaError(f"{error} {told}") from None
+            raise NoControlError(f"{error} {told}") from None
     plan, engine = enter(outcomes, caller=CALLER)
     check_columns(columns_of(plan), [CUSTOMER, *needs], caller=CALLER)
     plan = with_whole_ids(plan, [CUSTOMER], caller=CALLER)

@@ -77,8 +77,9 @@ def what_worked_table(
     Warns
     -----
     DataQualityWarning
-        When effects without an interval are left out, and when arms of one campaign are put together: they share
-        customers of the control group, so that they count for more than they should.
+        When effects without an interval are left out; when rows say of themselves that they are not comparable, since
+        their groups were not dealt at random; and when arms of one campaign are put together: they share customers of
+        the control group, so that they count for more than they should.
 
     Notes
     -----

@@ -10,7 +10,14 @@ import pandas as pd
 
 from crmlytics._frames import columns_of, enter
 from crmlytics._validation import did_you_mean
-from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, Experiment, check_columns, read_experiment
+from crmlytics.campaigns._experiment import (
+    CAMPAIGN,
+    CUSTOMER,
+    Experiment,
+    NoControlError,
+    check_columns,
+    read_experiment,
+)
 from crmlytics.campaigns.measuring._no_trial import tell_if_no_trial
 from crmlytics.campaigns.uplift._trial import AFTER_CONTACT
 from crmlytics.exceptions import MissingColumnsError, SchemaError
@@ -83,10 +90,8 @@ def read_arms(outcomes: Any, *, control: Any, needs: Sequence[str] = (), caller:
     key = (CAMPAIGN, CUSTOMER) if CAMPAIGN in columns else (CUSTOMER,)
     try:
         experiment = read_experiment(outcomes, key=key, control=control, needs=needs, caller=caller)
-    except SchemaError as error:
-        if "no control group" not in str(error):  # which uplift models need too: these ways are no help there
-            raise
-        raise SchemaError(f"{error} {NO_CONTROL}") from None
+    except NoControlError as error:  # said here, since uplift models need a control group too and have no other way
+        raise NoControlError(f"{error} {NO_CONTROL}") from None
     if CAMPAIGN in experiment.key:
         _check_campaigns(experiment, caller=caller)
     tell_if_no_trial(control, caller=caller)
@@ -159,14 +164,17 @@ def _check_campaigns(experiment: Experiment, *, caller: str) -> None:
     """Refuse campaigns without a control group, and those with nothing else."""
     campaigns = experiment.table[CAMPAIGN]
     lowest = pd.Series(experiment.arm).groupby(campaigns.to_numpy()).agg(["min", "max"])
-    for lacking, words in ((lowest["min"] > 0, "no control group"), (lowest["max"] == 0, "nobody but control")):
+    for lacking, words, error, way_out in (
+        (lowest["min"] > 0, "no control group", NoControlError, f" {NO_CONTROL}"),
+        (lowest["max"] == 0, "nobody but control", SchemaError, ""),
+    ):
         if lacking.any():
             names = lowest.index[lacking].tolist()
             msg = (
                 f"{caller}: {len(names)} of {len(lowest)} campaigns have {words}: {names[:SHOWN]}. Expected the "
-                "control group and another arm in each. Leave these campaigns out"
+                f"control group and another arm in each. Leave these campaigns out.{way_out}"
             )
-            raise SchemaError(msg + f". {NO_CONTROL}" if words == "no control group" else msg + ".")
+            raise error(msg)
 
 
 # -- who is compared -----------------------------------------------------------------------------------------------

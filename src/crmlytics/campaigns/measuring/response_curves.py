@@ -233,7 +233,7 @@ def _curve(treated: Means, other: Means, ends: Days, confidence: float, seed: in
 
 def _decay(by_step: Differences, ends: Days, confidence: float) -> dict[str, Any]:
     """Fit the decay to the mean lift of stretches of equal length; a rest of the curve is left out."""
-    from crmlytics._kernels.decay import half_life
+    from crmlytics._kernels.decay import AT_ONCE, half_life
 
     width, steps = int(ends[0]), len(ends)
     length = -(-steps // FIT_STEPS)
@@ -245,7 +245,7 @@ def _decay(by_step: Differences, ends: Days, confidence: float) -> dict[str, Any
         "half_life_days": found.half_life,
         "half_life_days_low": found.low,
         "half_life_days_high": found.high,
-        "decay_reason": _too_early(width * length) if str(found.reason).startswith("faded") else found.reason,
+        "decay_reason": _too_early(width * length) if found.reason == AT_ONCE else found.reason,
     }
 
 

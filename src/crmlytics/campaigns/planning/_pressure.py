@@ -11,6 +11,7 @@ import narwhals.stable.v2 as nw
 
 from crmlytics._frames import day_number
 from crmlytics._validation import as_days, check_count
+from crmlytics.campaigns._reading import is_contact
 from crmlytics.exceptions import SchemaError
 from crmlytics.snapshots._sources import is_since, per_customer, window_flags
 
@@ -56,11 +57,11 @@ def contact_pressure(
 
 
 def _contacts(contacts: Contacts, *, channel: Any, control: str, caller: str) -> nw.LazyFrame[Any]:
-    """Return the contacts made: those of the control group were none."""
+    """Return the contacts made: those of the control group, and of those added to compare with, were none."""
     roles = [name for name in ("arm", "channel") if contacts.has(name) and (name == "arm" or channel is not None)]
     lines = contacts.need("customer_id", "timestamp", *roles, caller=caller)
     if "arm" in roles:
-        lines = lines.filter((nw.col("arm").cast(nw.String) != control).fill_null(value=True))
+        lines = lines.filter(is_contact(control))
     if channel is not None:
         lines = lines.filter((nw.col("channel") == channel).fill_null(value=False))
     return lines

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect, columns_of, enter
-from crmlytics._validation import check_count, did_you_mean, warn
-from crmlytics.campaigns._experiment import MISSING, words_of
+from crmlytics._validation import check_count, warn
+from crmlytics.campaigns._experiment import CONTROL, MISSING, check_columns, words_of
+from crmlytics.campaigns._rows import kinds_of, refuse_mixed_ids
 from crmlytics.campaigns.planning._dealing import deal, hashes
-from crmlytics.campaigns.planning.sizing import CONTROL, Demand, Rate, check_shares
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.campaigns.planning.sizing import Demand, Rate, check_shares
+from crmlytics.exceptions import SchemaError
 from crmlytics.scoring._reading import with_whole_ids
 from crmlytics.tables import Contacts
 
@@ -154,10 +155,7 @@ def _joined(plan: nw.LazyFrame[Any], engine: Engine, dealt: dict[str, NDArray[An
 
 
 def _check_columns(found: list[str], key: str, strata: Sequence[str], *, caller: str) -> None:
-    missing = [name for name in (key, *strata) if name not in found]
-    if missing:
-        msg = f"{caller} needs {missing}.{did_you_mean(missing[0], found)} Columns: {found}"
-        raise MissingColumnsError(msg)
+    check_columns(found, [key, *strata], caller=caller)
     taken = [name for name in ADDED if name in found]
     if taken:
         msg = (
@@ -226,8 +224,7 @@ def _kept(
     if previous is None:
         return np.full(len(ids), -1)
     rows = _read_previous(previous, campaign_id, engine, key=key, caller=caller)
-    if len(rows) and (rows[key].map(type).iloc[0] is str) != isinstance(ids[0], str):
-        raise SchemaError(f"{caller}: {key!r} is text in one of customers and previous and numbers in the other.")
+    refuse_mixed_ids(key, {"customers": kinds_of(ids[:1]), "previous": kinds_of(rows[key].head(1))}, caller=caller)
     unknown = sorted(set(rows["arm"]) - set(arms))
     if unknown:
         msg = (
@@ -249,9 +246,7 @@ def _read_previous(previous: Any, campaign_id: Any, engine: Engine, *, key: str,
         plan, other = enter(previous, caller=f"{caller}(previous)")
         check_same_kind({"customers": engine, "previous": other}, caller=caller)
     names = columns_of(plan)
-    missing = [name for name in (key, "arm") if name not in names]
-    if missing:
-        raise MissingColumnsError(f"{caller}: previous needs the columns {missing}, got {names}.")
+    check_columns(names, [key, "arm"], caller=f"{caller}(previous)")
     plan = plan.filter(~nw.col(key).is_null(), ~nw.col("arm").is_null())
     plan = with_whole_ids(plan, [key], caller=caller).with_columns(nw.col("arm").cast(nw.String))
     if "campaign_id" in names:

@@ -11,6 +11,8 @@ import narwhals.stable.v2 as nw
 from crmlytics._contract import Contract
 from crmlytics._frames import check_same_kind, columns_of, enter
 from crmlytics._validation import as_moment, check_choice
+from crmlytics.campaigns._experiment import check_columns, word_of
+from crmlytics.campaigns._rows import refuse_mixed_ids
 from crmlytics.campaigns.planning._consent import people_at, statements
 from crmlytics.campaigns.planning._pressure import contact_pressure, read_rules
 from crmlytics.exceptions import MissingColumnsError, SchemaError
@@ -46,8 +48,9 @@ def eligibility_table(
     as_of : date
         The day to contact on; nothing at or after it is read.
     contacts : Contacts or dataframe, optional
-        Past contacts: ``customer_id``, ``timestamp``; ``arm`` (those of the control group were no contacts),
-        ``consent`` (the answer to the contact: a no is an opt-out; missing where nobody answered), ``channel``.
+        Past contacts: ``customer_id``, ``timestamp``; ``arm`` (those of the control group, and of the customers whom
+        :func:`comparison_contacts` adds as ``"not contacted"``, were no contacts), ``consent`` (the answer to the
+        contact: a no is an opt-out; missing where nobody answered), ``channel``.
     channel : str, optional
         Count only contacts of this channel for ``at_most``. An opt-out counts whatever its channel.
     suppress : ids or dataframe, optional
@@ -59,7 +62,8 @@ def eligibility_table(
         ``"recorded"``: contact needs a yes on record; nothing on record is no yes. ``"assured"``: the caller answers
         for consent (another legal basis, say); a no on record is honoured all the same.
     control : str, default "control"
-        The arm that is not contacted: a yes in its rows is no answer, a no counts.
+        The arm that is not contacted, as ``"not contacted"`` is in any case: a yes in its rows is no answer, a no
+        counts.
 
     Returns
     -------
@@ -112,11 +116,13 @@ def eligibility_table(
     check_choice(consent, [RECORDED, ASSURED], name="consent", caller=caller)
     people = Customers.bind(customers)
     log = None if contacts is None else Contacts.bind(contacts)
+    control = word_of(control)
     rules = {} if at_most is None else read_rules(at_most, caller=caller)
     _check_tables(people, log, has_rules=bool(rules), consent=consent, caller=caller)
     log = None if log is None else log.before(moment)
 
-    said = statements(people, log, moment, control=control)
+    on_record = people_at(people, moment, caller=caller)
+    said = statements(people, log, moment, control=control, caller=caller)
     parts = [part for part in (said, _suppressed(suppress, people, caller=caller)) if part is not None]
     tests = _consent_tests(consent, has_dates=said is not None)
     tests += [] if suppress is None else [(~nw.col("_suppressed").is_null(), nw.col("_suppressed"))]
@@ -126,7 +132,7 @@ def eligibility_table(
         counts = {days: nw.col(f"contact_count_{days}d").fill_null(0).cast(nw.Int64) for days in rules}
         tests += [(counts[days] >= most, nw.lit(f"contacted too often in {days}d")) for days, most in rules.items()]
         shown = [*counts.values(), "last_contact_at", *(["eligible_from"] if rules else [])]
-    plan = reduce(lambda one, part: one.join(part, on="customer_id", how="left"), parts, people_at(people, moment))
+    plan = reduce(lambda one, part: one.join(part, on="customer_id", how="left"), parts, on_record)
     plan = plan.with_columns(reason=_first(tests))
     table = plan.select("customer_id", nw.col("reason").is_null().alias("is_eligible"), "reason", *shown)
     return people.to_native(table.sort("customer_id"))
@@ -178,20 +184,14 @@ def _suppressed(suppress: Any, people: Customers, *, caller: str) -> nw.LazyFram
     if isinstance(suppress, Contract):  # under canonical names
         roles = [name for name in ("customer_id", "reason") if suppress.has(name)]
         suppress = suppress.to_native(suppress.need(*roles, caller=caller))
-    plan, engine = enter(suppress, caller=f"{caller}(suppress)")
+    where = f"{caller}(suppress)"
+    plan, engine = enter(suppress, caller=where)
     names = columns_of(plan)
-    if "customer_id" not in names:
-        raise MissingColumnsError(f"{caller}: suppress needs the column 'customer_id', got {names}.")
+    check_columns(names, ["customer_id"], caller=where)
     check_same_kind({"suppress": engine, "customers": people.engine}, caller=caller)
-    plan = with_whole_ids(plan, ["customer_id"], caller=f"{caller}(suppress)")
-    found = "String" if plan.collect_schema()["customer_id"] == nw.String else "Int64"
-    kind = people.id_kind("customer_id")
-    if found != kind:
-        msg = (
-            f"{caller}: customer_id is {found} in suppress and {kind} in customers. Give both the same kind, for "
-            "example with .astype(str) on both sides."
-        )
-        raise SchemaError(msg)
+    plan = with_whole_ids(plan, ["customer_id"], caller=where)
+    kinds = {"suppress": {str(plan.collect_schema()["customer_id"])}, "customers": {people.id_kind("customer_id")}}
+    refuse_mixed_ids("customer_id", kinds, caller=caller)
     words = nw.lit(SUPPRESSED)
     if "reason" in names:
         given = nw.concat_str(nw.lit(f"{SUPPRESSED}: "), nw.col("reason").cast(nw.String))

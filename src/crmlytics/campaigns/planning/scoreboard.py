@@ -14,11 +14,11 @@ import pandas as pd
 from crmlytics._frames import compute, enter
 from crmlytics._validation import as_moment, did_you_mean
 from crmlytics.campaigns._experiment import CAMPAIGN, check_columns, word_of
-from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, table_of
+from crmlytics.campaigns._rows import NUMBER, TEXT, WHOLE, kinds_of, refuse_mixed_ids, table_of
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 CALLER = "scoreboard_table"
 METRIC, OWNER, ACTUAL, MEASURED = "metric", "owner", "actual", "measured_at"
@@ -73,7 +73,8 @@ def scoreboard_table(
         If an objective is not SMART, as far as that can be checked, with the letter that fails: *specific*, it names a
         metric, and each one once; *measurable*, baseline and target are numbers and differ; *assignable*, somebody is
         the ``owner``, if there is such a column; *time-bound*, it has a day on which it is due, not before its start.
-        Whether it is *realistic* no table can tell: see :func:`goal_table` for what it takes.
+        Whether it is *realistic* no table can tell: see :func:`goal_table` for what it takes. If ids of campaigns are
+        numbers here and text there.
 
     Notes
     -----
@@ -100,10 +101,17 @@ def scoreboard_table(
     _refuse_not_smart([*given, *_repeated(given)])
     rows = [one for one in given if isinstance(one, _Objective)]
     measured = _measured(rows, table, actuals)
+    _check_ids(rows, measured if actuals is not None else [])
     rows.sort(key=lambda one: (one.campaign is None, one.campaign or 0, one.metric))
     kinds = {name: kind for name, kind in SCHEMA.items() if name in table.columns or name not in {CAMPAIGN, OWNER}}
     ids = {CAMPAIGN: [one.campaign for one in rows]} if CAMPAIGN in kinds else {}
     return table_of(engine, [_row(one, _latest(one, measured, now), now) for one in rows], kinds, **ids)
+
+
+def _check_ids(rows: list[_Objective], measured: list[_Measurement]) -> None:
+    places: dict[str, Sequence[_Objective | _Measurement]] = {"objectives": rows, "actuals": measured}
+    kinds = {place: kinds_of(one.campaign for one in ones) for place, ones in places.items()}
+    refuse_mixed_ids(CAMPAIGN, kinds, caller=CALLER)
 
 
 # -- what was wanted -----------------------------------------------------------------------------------------------

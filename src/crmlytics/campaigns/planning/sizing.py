@@ -13,13 +13,13 @@ import pandas as pd
 
 from crmlytics._frames import Engine, collect, columns_of, enter
 from crmlytics._lists import table_with_lists
-from crmlytics._validation import check_amount, check_count, check_fraction, did_you_mean, warn
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics._validation import check_amount, check_count, check_fraction, warn
+from crmlytics.campaigns._experiment import CONTROL, check_columns, missing_arms
+from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CONTROL = "control"
 HALVES = {CONTROL: 0.5, "treated": 0.5}
 ROUNDING = 1e-9
 
@@ -345,11 +345,9 @@ def _read_sizes(sizes: Any, *, control: str, caller: str) -> tuple[dict[str, int
 
 def _counted(table: Any, *, caller: str) -> tuple[dict[str, int], Engine]:
     plan, engine = enter(table, caller=caller)
-    names = columns_of(plan)
-    if "arm" not in names:
-        raise MissingColumnsError(f"{caller} needs the column 'arm'.{did_you_mean('arm', names)} Columns: {names}")
+    check_columns(columns_of(plan), ["arm"], caller=caller)
     rows = collect(plan.select(nw.col("arm").cast(nw.String)).group_by("arm").agg(count=nw.len()))
     missing = rows.filter(nw.col("arm").is_null())
     if len(missing):
-        raise SchemaError(f"{caller}: 'arm' is missing in {missing['count'][0]:,} rows. Leave out who was in no arm.")
+        raise SchemaError(missing_arms(int(missing["count"][0]), "rows", caller=caller))
     return dict(zip(rows["arm"].to_list(), map(int, rows["count"].to_list()), strict=True)), engine

@@ -10,12 +10,12 @@ import narwhals.stable.v2 as nw
 import pandas as pd
 
 from crmlytics._segments import label
-from crmlytics._validation import as_moment, as_seconds, did_you_mean, read_length
+from crmlytics._validation import as_moment, as_seconds, read_length
 from crmlytics.campaigns._experiment import word_of
 from crmlytics.campaigns.planning import when
+from crmlytics.campaigns.planning._records import in_force, records_of
 from crmlytics.campaigns.planning._trigger_windows import Window, refuse_unknown, rows_of
-from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.snapshots._customers import _in_force as in_force
+from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Contacts, Customers, Events, Subscriptions, Tickets, Transactions, check_same_ids
 
 if TYPE_CHECKING:
@@ -217,12 +217,7 @@ def _found(trigger: Trigger, tables: Mapping[str, Any], as_of: dt.datetime) -> p
 
 def _who(customers: Customers, column: str, values: Iterable[str], as_of: dt.datetime) -> set[Any]:
     """Return the customers with one of these values of an attribute, as it stood just before ``as_of``."""
-    if not customers.has(column):
-        hint = did_you_mean(column, customers.columns)
-        raise MissingColumnsError(f"{CALLER}: customers has no {column!r}.{hint} Columns: {customers.columns}")
-    validity = [name for name in ("valid_from", "valid_to") if customers.has(name)]
-    lines = customers.need("customer_id", *validity, column, caller=CALLER)
-    lines = in_force(lines, as_of, has_end="valid_to" in validity) if "valid_from" in validity else lines
+    lines = in_force(records_of(customers, column, caller=CALLER), as_of)
     wanted = list(values)
     lines = lines.select("customer_id", label(column, lines.collect_schema()[column]))
     chosen = rows_of(lines.filter(nw.col(column).is_in(wanted)).select("customer_id"))["customer_id"].tolist()

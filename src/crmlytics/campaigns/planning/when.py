@@ -16,10 +16,10 @@ import pandas as pd
 from crmlytics._frames import collect, day_number
 from crmlytics._native import settle_objects
 from crmlytics._orders import ORDER_ROLES, orders_of
-from crmlytics._validation import as_days, as_seconds, check_amount, check_count, did_you_mean, read_length
+from crmlytics._validation import as_days, as_seconds, check_amount, check_count, read_length
+from crmlytics.campaigns.planning._records import in_force, records_of
 from crmlytics.campaigns.planning._trigger_windows import DAY, EPOCH, found, refuse_unknown, rows_of
-from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.snapshots._customers import _in_force as in_force
+from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -366,19 +366,13 @@ def _last(lines: nw.LazyFrame[Any], names: tuple[str, ...], called: str) -> nw.L
 
 def _dates(customers: Customers, column: str, as_of: dt.datetime) -> nw.LazyFrame[Any]:
     """Return one row per customer with a date: ``customer_id`` and ``date``."""
-    if not customers.has(column):
-        hint = did_you_mean(column, customers.columns)
-        raise MissingColumnsError(f"{CALLER}: customers has no {column!r}.{hint} Columns: {customers.columns}")
-    validity = [name for name in ("valid_from", "valid_to") if customers.has(name)]
-    lines = customers.need("customer_id", *validity, column, caller=CALLER)
-    lines = settle_objects(lines, moments=[column], caller=CALLER)
+    lines = settle_objects(records_of(customers, column, caller=CALLER), moments=[column], caller=CALLER)
     kind = lines.collect_schema()[column]
     if not isinstance(kind, (nw.Date, nw.Datetime)):
         msg = f"{CALLER}: {column!r} must hold dates, got {kind}. Convert it first, such as pandas.to_datetime(column)."
         raise SchemaError(msg)
     lines = lines.with_columns(nw.col(column).cast(nw.Datetime("us")))
-    lines = in_force(lines, as_of, has_end="valid_to" in validity) if "valid_from" in validity else lines
-    known = lines.filter(nw.col(column) < as_of)
+    known = in_force(lines, as_of).filter(nw.col(column) < as_of)
     return known.group_by("customer_id").agg(date=nw.col(column).min())
 
 

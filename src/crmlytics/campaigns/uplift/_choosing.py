@@ -89,7 +89,15 @@ class Learnt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
-    """The mean effect, and what learners say of a customer beyond what they say of all, weighted."""
+    """The mean effect, and what learners say of a customer beyond what they say of all, weighted.
+
+    Attributes
+    ----------
+    level : float
+        The mean effect, which is also the mean of what is said of the customers learnt from.
+    members : tuple of (float, Learner, float)
+        The weight of each, and the mean of what it says of them.
+    """
 
     level: float
     members: tuple[tuple[float, Any, float], ...]
@@ -115,26 +123,23 @@ def learn(lesson: Lesson, contest: Contest) -> Learnt:
     losses = {name: float(np.mean((pseudo - scores[name]) ** 2) - np.mean(rest**2)) for name in contest.learners}
     everybody = seen.with_pseudo(pseudo)
 
-    def calibrated(model: Any, score: Vector) -> Calibration:
+    def calibrated(score: Vector, centre: float) -> Calibration:
         whole = pseudo + _weight(lesson) * np.where(lesson.treated, 1, -1) * (lesson.outcome - seen.outcome)
-        centre = float(model.predict(lesson.matrix).mean())
         return Calibration.learn(_beyond_mean(score, fold), whole, group=lesson.group, centre=centre)
 
     if not contest.is_mixed:
         (name,) = contest.learners
-        model = _fit([name], everybody, contest)[name]
-        return Learnt(model, scores, losses, {name: 1.0}, calibrated(model, scores[name]))
+        model, level = _fit([name], everybody, contest)[name]
+        return Learnt(model, scores, losses, {name: 1.0}, calibrated(scores[name], level))
     beyond = np.column_stack([_beyond_mean(scores[name], fold) for name in contest.learners])
     weights = dict(zip(contest.learners, mixing_weights(beyond, rest), strict=True))
-    level = means + np.array([_cut_off(lesson.rows(fold != number), past) for number, past in enumerate(pasts)])
-    scores[CHOSEN] = level[fold] + mixed_by_others(beyond, rest, fold)
+    levels = means + np.array([_cut_off(lesson.rows(fold != number), past) for number, past in enumerate(pasts)])
+    scores[CHOSEN] = levels[fold] + mixed_by_others(beyond, rest, fold)
     fitted = _fit([name for name, weight in weights.items() if weight > 0], everybody, contest)
-    members = tuple(
-        (weights[name], learner, float(learner.predict(seen.matrix).mean())) for name, learner in fitted.items()
-    )
+    members = tuple((weights[name], *found) for name, found in fitted.items())
     mixture = Mixture(float(pseudo.mean()) + _cut_off(lesson, seen), members)
     judged = {name: scores[name] for name in (CHOSEN, RESPONSE)} | scores  # what the verdict is about comes first
-    return Learnt(mixture, judged, losses, weights, calibrated(mixture, scores[CHOSEN]))
+    return Learnt(mixture, judged, losses, weights, calibrated(scores[CHOSEN], mixture.level))
 
 
 def mixing_weights(beyond: Matrix, rest: Vector) -> Vector:
@@ -207,9 +212,14 @@ def _held_out(pasts: list[Lesson], seen: Lesson, fold: NDArray[np.int64], contes
     return scores
 
 
-def _fit(names: list[str], lesson: Lesson, contest: Contest) -> dict[str, Learner]:
-    fitted = _run(lambda name: copy.copy(contest.learners[name]).fit(lesson), names, contest)
-    return dict(zip(names, fitted, strict=True))
+def _fit(names: list[str], lesson: Lesson, contest: Contest) -> dict[str, tuple[Learner, float]]:
+    """Return learners fitted on a lesson, and the mean of what each says of it."""
+
+    def of(name: str) -> tuple[Learner, float]:
+        learner = copy.copy(contest.learners[name]).fit(lesson)
+        return learner, float(learner.predict(lesson.matrix).mean())
+
+    return dict(zip(names, _run(of, names, contest), strict=True))
 
 
 def _cut_off(lesson: Lesson, seen: Lesson) -> float:

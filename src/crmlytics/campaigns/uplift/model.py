@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-import narwhals.stable.v2 as nw
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -26,7 +24,8 @@ from crmlytics.campaigns.uplift._reading import (
     read_lessons,
     read_propensity,
 )
-from crmlytics.campaigns.uplift._trial import RESPONSE, UPLIFT, Trial
+from crmlytics.campaigns.uplift._scorer import Scorer
+from crmlytics.campaigns.uplift._trial import RESPONSE, Trial
 from crmlytics.campaigns.uplift.balance import read_balance
 from crmlytics.campaigns.uplift.evaluation import evaluate_trials, remarks_on
 from crmlytics.exceptions import SchemaError
@@ -39,19 +38,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics.campaigns._experiment import Experiment
-    from crmlytics.campaigns.uplift._calibration import Calibration
     from crmlytics.campaigns.uplift._choosing import Learnt
     from crmlytics.campaigns.uplift.evaluation import UpliftEvaluation
     from crmlytics.scoring._encoding import Encoder
 
     Vector = NDArray[np.float64]
     Matrix = NDArray[np.float64]
-
-ERROR = "_standard_error"
-HINT = (
-    " Fit on features that can be had again: those of Snapshots(...).features_table(day of the contacts), joined to "
-    "the outcomes, and score those of features_table(today)."
-)
 
 
 class UpliftModel(BaseEstimator):  # type: ignore[misc]
@@ -301,15 +293,9 @@ class UpliftModel(BaseEstimator):  # type: ignore[misc]
         with_whole_ids(plan, found, caller=caller)
         if not engine.is_lazy and found == key:
             check_key(plan, key, key, caller=caller)
-        names = [f"{UPLIFT}{arm}{what}" for arm in self.arms_ for what in ("", ERROR)]
-        schema = nw.Schema(
-            {name: nw.Float64() for name in names} | {"best_arm": nw.String(), "best_uplift": nw.Float64()}
-        )
-        task = self._scorer(caller).scores
-        is_ours = isinstance(self.base_model, str)
-        return score_any(
-            X, task, schema, key=key, columns=list(self.feature_names_in_), caller=caller, in_threads=is_ours
-        )
+        scorer = self._scorer(caller)
+        columns, is_ours = list(self.feature_names_in_), isinstance(self.base_model, str)
+        return score_any(X, scorer.scores, scorer.schema, key=key, columns=columns, caller=caller, in_threads=is_ours)
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -373,33 +359,6 @@ class UpliftModel(BaseEstimator):  # type: ignore[misc]
             msg = f"{caller}: the arms {unknown} were not learnt, but {list(self.arms_)}. Leave these rows out."
             raise SchemaError(msg)
 
-    def _scorer(self, caller: str) -> _Scorer:
+    def _scorer(self, caller: str) -> Scorer:
         models = {arm: (learnt.model, learnt.calibration) for arm, learnt in self.learnt_.items()}
-        return _Scorer(self.encoder_, self.columns_, models, tuple(self._key_names()), caller)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scorer:
-    """What it takes to score a batch: small enough to be sent to where the data are."""
-
-    encoder: Encoder
-    columns: Columns
-    models: Mapping[str, tuple[Any, Calibration]]
-    key: tuple[str, ...]
-    caller: str
-
-    def uplift(self, table: Any) -> Matrix:
-        """Return one column an arm."""
-        matrix = self.columns.matrix(self.encoder.design(table, caller=self.caller, hint=HINT))
-        return np.column_stack([model.predict(matrix) for model, _ in self.models.values()])
-
-    def scores(self, table: Any) -> Any:
-        """Return key, uplift of each arm and its standard error, the best arm and its uplift."""
-        said = self.uplift(table)
-        names = np.array(list(self.models), object)
-        best = said.max(axis=1)
-        columns: dict[str, Any] = {}
-        for (arm, (_, calibration)), uplift in zip(self.models.items(), said.T, strict=True):
-            columns |= {UPLIFT + arm: uplift, UPLIFT + arm + ERROR: calibration.standard_error(uplift)}
-        columns["best_arm"] = np.where(best > 0, names[said.argmax(axis=1)], None)
-        return table[list(self.key)].assign(**columns, best_uplift=best)
+        return Scorer(self.encoder_, self.columns_, models, tuple(self._key_names()), caller)

@@ -10,7 +10,7 @@ import numpy as np
 from crmlytics._frames import collect, day_number
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment, check_count, warn
-from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, NOT_CONTACTED, TREATED, words_of
+from crmlytics.campaigns._experiment import CAMPAIGN, CUSTOMER, NOT_CONTACTED, TREATED, missing_arms, words_of
 from crmlytics.campaigns._reading import read_tables
 from crmlytics.decisions._campaign import _shares_of
 from crmlytics.exceptions import SchemaError
@@ -108,7 +108,7 @@ def _contacts(contacts: Contract) -> pd.DataFrame:
     if not len(rows):
         raise SchemaError(f"{CALLER}: no contact lies before as_of.")
     if "arm" in roles and rows["arm"].isna().any():
-        raise SchemaError(f"{CALLER}: arm is missing in {int(rows['arm'].isna().sum()):,} contacts.")
+        raise SchemaError(missing_arms(int(rows["arm"].isna().sum()), "contacts", caller=CALLER))
     rows["arm"] = words_of(rows["arm"]) if "arm" in roles else TREATED
     rows["timestamp"] = rows["timestamp"].astype("datetime64[us]")
     return rows
