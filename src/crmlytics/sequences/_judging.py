@@ -57,15 +57,20 @@ class Contestants:
         return cls(everything, np.arange(len(everything)) >= len(named))
 
 
-def judge(model: NextItemRecommender, split: Split, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit a copy to the history and compare its suggestions with what was bought: per customer, and the others."""
+def fit_copy(model: NextItemRecommender, split: Split) -> NextItemRecommender:
+    """Return a copy that knows what was bought before the cutoff, and nothing else."""
     from sklearn.base import clone
 
+    blank: NextItemRecommender = clone(model)
+    return blank._fit_arrays(split.history, split.moment, split.now, split.horizon)  # noqa: SLF001
+
+
+def judge(fitted: NextItemRecommender, split: Split, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compare suggestions with what was bought: the figures of each customer, and those of nobody in particular."""
     from crmlytics.sequences._allowed import Allowed, is_among
 
     history, now = split.history, split.now
-    fitted = clone(model)._fit_arrays(history, split.moment, now, split.horizon)  # noqa: SLF001
-    ranked: Ranked = fitted._rank(history, now, k, Allowed.of(history, which=model.which))  # noqa: SLF001
+    ranked: Ranked = fitted._rank(history, now, k, Allowed.of(history, which=fitted.which))  # noqa: SLF001
     owner = ranked.owners()
     keys = owner * split.width + ranked.items
     lists = Lists(owner, ranked.ranks(), is_among(keys, split.bought), is_among(keys, split.own()))

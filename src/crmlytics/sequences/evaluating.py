@@ -13,7 +13,7 @@ from crmlytics._kernels.ranking import METRICS, bootstrap
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment, check_choice, check_count
 from crmlytics.exceptions import SchemaError
-from crmlytics.sequences._judging import OTHERS, Contestants, judge, mean_of_known
+from crmlytics.sequences._judging import OTHERS, Contestants, fit_copy, judge, mean_of_known
 from crmlytics.sequences._splits import Split, split_at, split_off_last
 from crmlytics.tables import Transactions
 
@@ -54,6 +54,9 @@ class Evaluation:
         Pooled means of the metrics with intervals, and differences to the best baseline.
     reference : int
         The number of the best baseline among the models, -1 for none.
+    fitted : dict of name to model
+        The models as they were fitted for the latest cutoff, ready for ``recommend_table``: what was judged can be
+        looked into without fitting it again.
     engine : Engine
         The kind of dataframe that came in, and that results go out as.
     """
@@ -68,6 +71,7 @@ class Evaluation:
     others: NDArray[np.float64]
     intervals: Intervals
     reference: int
+    fitted: dict[str, Any]
     engine: Engine
 
     def to_frame(self) -> Any:
@@ -379,7 +383,13 @@ def _evaluation(
     seed = check_count(samples[1], name="random_state", caller=caller, least=0)
     for split in splits:
         _refuse_empty(split, caller=caller)
-    judged = [[judge(model, split, k) for split in splits] for model in compared.models.values()]
+    judged, fitted = [], {}
+    for name, model in compared.models.items():
+        row = []
+        for split in splits:
+            fitted[name] = fit_copy(model, split)
+            row.append(judge(fitted[name], split, k))
+        judged.append(row)
     values = np.array([np.concatenate([found for found, _ in row], axis=1) for row in judged])
     order, reference = _ranked_models(values, compared.is_baseline)
     ids = np.concatenate([split.history.sequence_ids[split.is_judged] for split in splits])
@@ -396,6 +406,7 @@ def _evaluation(
         others=np.array([[others for _, others in judged[number]] for number in order]),
         intervals=bootstrap(values[order], customer, reference, replicates=replicates, seed=seed),
         reference=reference,
+        fitted=fitted,
         engine=engine,
     )
 
