@@ -362,3 +362,29 @@ def test_nothing_to_compare():
     table = many(200)[["customer_id", "segment"]].assign(country="CH")
     with pytest.raises(SchemaError, match=r"profile_table: no column is left to compare segments by \(country: the s"):
         profile_table(table)
+
+
+def test_ids_in_the_index_lists_and_columns_without_a_name():
+    table = many(300)
+    with pytest.raises(MissingColumnsError, match=r"The index is called 'customer_id': type table.reset_index\(\)"):
+        profile_table(table.set_index("customer_id"))
+    with pytest.raises(SchemaError, match=r"profile_table: columns need names, got \[5\]. Type table.columns ="):
+        profile_table(table.rename(columns={"city": 5}))
+    nested = table.assign(tags=[["a"], ["b"], ["a", "b"]] * 100, none=None)
+    left_out = r"leaves out 'tags': neither numbers nor words; 'none': no value in any row"
+    with pytest.warns(DataQualityWarning, match=left_out):
+        found = profile_table(nested)
+    assert "tags" not in set(found["column"])
+    with pytest.raises(SchemaError, match=r"as_levels names \['tags'\], neither numbers nor words"):
+        profile_table(nested, as_levels=["tags"])
+
+
+def test_a_value_that_most_have_far_from_all_others_is_noted():
+    table = many(600)
+    table["days"] = np.where(np.arange(600) % 3 > 0, 999, np.arange(600) % 28)
+    table["visits"] = np.where(np.arange(600) % 3 > 0, 0, np.arange(600) % 28 + 1)  # many zeros are no code
+    found = profile_table(table, least_count=1).set_index("column")["note"]
+    assert found["days"].unique().tolist() == [
+        "most are 999, far from all others: if that is a code for none, make it missing"
+    ]
+    assert not found["visits"].astype("string").str.contains("most are").any()

@@ -80,6 +80,34 @@ def test_never_and_skewed_are_said():
     assert found["finding"].tolist()[0].endswith("; the mean is higher by a few large values: most are lower")
 
 
+def test_columns_that_say_the_same_are_told_once():
+    """Who has no internet has none of three services: four columns, one fact."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"customer_id": range(600), "segment": np.repeat(["gold", "other"], 300)})
+    has = rng.random(600) < np.repeat([0.3, 0.8], 300)
+    table["net"] = np.where(has, "yes", "no")
+    for service in ("music", "films", "games"):
+        table[service] = np.where(has, rng.choice(["yes", "no"], 600), "no internet")
+    found = describe_profiles(profile_table(table), n=9)
+    first = found[found["rank"] == 1]["finding"]
+    assert first.str.contains("net = no and 3 more columns in ").all()
+    assert not found["finding"].str.contains("no internet").any()
+    assert found[found["segment"] == "gold"]["column"].value_counts().max() == 1
+    table = table.drop(columns=["films", "games"])
+    labels = [tick.get_text() for tick in plot_profile(profile_table(table)).get_yticklabels()]
+    assert labels[0] == "net = no and 1 more column"
+    assert "music = no internet" not in labels
+    card = plot_profile_card(profile_table(table), segment="gold")
+    assert card.get_yticklabels()[-1].get_text() == labels[0]
+
+
+def test_a_mean_without_ranks_is_told():
+    table = pd.DataFrame(CUSTOMERS)
+    table["kids"] = [0, 1, 2, 3, 5] * 19 + [4, 0, 0, 0, 0] + [0, 1, 0, 2, 0, 3] * 50
+    found = describe_profiles(profile_table(table, columns=["kids"], least_count=5))
+    assert found["finding"].tolist()[0] == "gold: kids 2.13 on average, 1.282 of all customers"
+
+
 def test_words_and_pictures_need_a_profile():
     for read in (describe_profiles, plot_profile):
         with pytest.raises(MissingColumnsError, match=rf"{read.__name__} reads the result of profile_table"):
@@ -97,6 +125,9 @@ def test_comparison_shows_segments_side_by_side():
     colours = ax.images[0].get_array()
     assert colours[0, 0] > 0 > colours[0, 1]
     assert len(plot_profile(profile(), most=1).get_yticklabels()) == 1
+    long = profile().replace({"segment": {"gold": "high visits, plan for a whole calendar year"}})
+    names = [tick.get_text() for tick in plot_profile(long).get_xticklabels()]
+    assert names == ["high visits,\nplan for a whole ca…", "other"]
 
 
 def test_comparison_says_what_is_hidden():

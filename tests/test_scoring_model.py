@@ -206,7 +206,7 @@ def test_columns_become_features_or_say_why_not():
     assert encoder.left_out == {
         "amount_as_text": "the same in every row",
         "constant": "the same in every row",
-        "empty": "the same in every row",
+        "empty": "no value in any row",
         "name": "different in nearly every row, as names and ids are",
         "joined": "a date or duration: give the days from it to the cutoff as a number",
     }

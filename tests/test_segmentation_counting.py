@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 from sklearn.metrics import silhouette_score
 
 from crmlytics._kernels.cluster_counts import one_cloud
+from crmlytics._kernels.valleys import highest_valley
 from crmlytics.exceptions import SchemaError
 from crmlytics.segmentation.counting import segment_count_table
 from crmlytics.segmentation.segmenter import CustomerSegmenter
@@ -29,10 +31,11 @@ def test_four_groups_are_counted_and_the_columns_are_what_they_say():
     table = segment_count_table(customers, counts=[3, 4, 5])
     assert suggested(table) == 4
     assert table["segment_count"].tolist() == [1, 3, 4, 5]
-    assert table["verdict"].tolist()[::2] == ["more than one cloud", "clearest of the stable"]
+    assert table["verdict"].tolist()[::2] == ["more than one cloud", "the most that stand apart"]
     best = table[table["suggested"]].iloc[0]
     assert best["lowest_jaccard"] > 0.95
     assert best["adjusted_rand_low"] > 0.9
+    assert best["highest_valley"] < 0.3
     assert best["smallest_share"] == pytest.approx(0.25, abs=0.02)
     model = CustomerSegmenter(segments=4).fit(customers)
     matrix = model.encoding_.matrix(customers, caller="test")
@@ -60,6 +63,83 @@ def test_one_cloud_has_no_segments(kind):
     table = segment_count_table(customers, counts=range(2, 6), replicates=10)
     assert suggested(table) == 1
     assert table["verdict"][0] == "one cloud: no segments"
+
+
+def one_factor(rng, n):
+    return rng.gamma(1.0, 1.0, n)
+
+
+def rfm(rng, n):
+    count = rng.poisson(one_factor(rng, n) * 7) + 1
+    recency = (365 * (1 - rng.beta(count, 1))).round() + 1
+    return {"recency_days": recency, "order_count": count, "total_amount": (count * rng.lognormal(3, 0.8, n)).round(2)}
+
+
+def noisy(rng, n):
+    points = CORNERS[np.repeat(range(4), n // 4)][:, [0, 1, 0]] + rng.normal(size=(n, 3))
+    return dict(zip("abcdef", np.column_stack([points, rng.normal(size=(n, 3))]).T, strict=True))
+
+
+def unequal(rng, n):
+    group = np.repeat(range(4), [n // 2, n // 4, n // 8, n // 8])
+    return dict(zip("ab", (CORNERS[group] + rng.normal(size=(n, 2))).T, strict=True))
+
+
+WORLDS = {  # how many there are, and how often out of three that must be found
+    "orders": (1, rfm),
+    "counts": (
+        1,
+        lambda rng, n: dict(zip("abcd", rng.poisson(one_factor(rng, n) * [[0.5], [1], [3], [8]]), strict=True)),
+    ),
+    "shares": (1, lambda rng, n: dict(zip("abcd", rng.dirichlet([1] * 4, n).T, strict=True))),
+    "four corners, three columns of noise": (4, noisy),
+    "large and small": (4, unequal),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_clouds_of_any_shape_are_one_and_islands_are_counted(world):
+    expected, make = WORLDS[world]
+    options = {"counts": [2, 3, 4, 5], "replicates": 10, "references": 5, "sample_rows": 600}
+    tables = [pd.DataFrame(make(np.random.default_rng(seed), 600)) for seed in (11, 12, 13)]
+    found = [suggested(segment_count_table(table, **options)) for table in tables]
+    assert found.count(expected) >= 2, found
+
+
+def test_the_most_that_stand_apart_not_the_clearest():
+    rng = np.random.default_rng(0)
+    points = np.repeat([0.0, 5.0, 40.0, 45.0], 100) + rng.normal(size=400)  # two pairs: two are clearer, four are there
+    table = segment_count_table(pd.DataFrame({"a": points}), counts=[2, 4], replicates=5, references=3)
+    assert table["silhouette"][1] > table["silhouette"][2]
+    assert suggested(table) == 4
+    assert table["verdict"][1] == "apart, and more are"
+
+
+def test_neighbours_that_noise_blurs_are_told_from_islands():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame(rng.normal(size=(600, 12))).add_prefix("x")
+    table["x0"] += np.repeat([0, 8], 300)
+    table["x1"] += np.repeat([0, 8], 300)
+    found = segment_count_table(table, counts=[2], replicates=5, references=5)
+    assert found["silhouette"][1] < 0.25
+    assert found["verdict"][1] == "neighbours, no islands"
+
+
+def test_valleys_by_hand():
+    """Two normal groups at -3 and 3 beside a wide one: between normals at distance d the valley is known."""
+    even = special.ndtri((np.arange(4000) + 0.5) / 4000)
+    points = np.concatenate([even, even + 4])[:, None]
+    labels = np.repeat([0, 1], 4000)
+    valley = highest_valley(points, labels, np.array([[0.0], [4.0]]))
+    width = 1 + (0.54 * 8000**-0.2) ** 2 * 5  # variance of a peak and of its kernel: 5 is that of both groups
+    by_hand = 2 * np.exp(-(2**2) / 2 / width) / (1 + np.exp(-(4**2) / 2 / width))
+    assert valley == pytest.approx(by_hand, rel=0.01)
+    halves = (even > 0).astype(np.int64)
+    assert highest_valley(even[:, None], halves, np.array([[-0.8], [0.8]])) > 0.95  # one peak cut in the middle
+    third = np.concatenate([points, even[:, None] + 30])
+    labels = np.repeat([0, 1, 2], 4000)
+    centres = np.array([[0.0], [4.0], [30.0]])
+    assert highest_valley(third, labels, centres) == pytest.approx(valley)  # of the pair that is least apart
 
 
 def test_gap_of_one_group_by_hand():

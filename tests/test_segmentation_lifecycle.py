@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 import pytest
@@ -270,6 +271,27 @@ def test_moves_and_values_know_no_future_and_no_order_of_rows():
         expected = records(table(sales, **options))
         assert records(table(pd.concat([poison, sales]).sample(frac=1, random_state=0), **options)) == expected
         assert records(table(make_frame(orders(DAYS), "duckdb"), **options)) == expected
+
+
+SQL = ["duckdb", pytest.param("pyspark", marks=[pytest.mark.spark, pytest.mark.xdist_group("spark")])]
+
+
+@pytest.mark.parametrize("kind", SQL, indirect=True)
+def test_order_lines_stay_where_they_are(frame, monkeypatch):
+    collected, collect = [], nw.LazyFrame.collect
+
+    def counted(plan, *args, **options):
+        found = collect(plan, *args, **options)
+        collected.append(len(found))
+        return found
+
+    sales = frame(orders(DAYS))
+    monkeypatch.setattr(nw.LazyFrame, "collect", counted)
+    table = lifecycle_table(sales, as_of=day(300), window="60d")
+    assert type(table) is type(sales)
+    assert collected == []  # still a plan
+    lifecycle_transition_table(sales, as_of=day(300), step="60d", step_count=1, window="60d")
+    assert 0 < max(collected) <= len(DAYS)  # a row per customer, of 190 lines
 
 
 def test_real_shop_everybody_who_bought_has_a_stage(shared_data):

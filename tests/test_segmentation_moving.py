@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.metrics import population_stability_index
 from crmlytics.rfm import RFMSegmenter
 from crmlytics.segmentation.moving import segment_drift_table, segment_migration_table
@@ -53,13 +53,18 @@ def test_summary_goes_from_the_largest_segment_and_the_largest_difference_and_ha
     assert sorted(found["standardised_difference"].abs()) == pytest.approx(sorted(np.abs(model.differences_).ravel()))
 
 
-def test_segments_of_any_origin_and_customers_of_both_tables_only():
+def test_segments_of_any_origin_and_who_is_in_one_table_only_is_counted():
     measures = pd.DataFrame({
         "customer_id": [1, 2, 3, 4], "recency_days": [5, 40, 200, 300], "order_count": [9, 2, 1, 1],
         "total_amount": [900.0, 80.0, 100.0, 50.0],
     })  # fmt: skip
     scores = RFMSegmenter(n_bins=3).fit(measures).score_table(measures)
-    found = segment_summary_table(measures, scores[scores["customer_id"] < 4], features=["order_count"])
+    segments = scores[scores["customer_id"] < 4]
+    with pytest.warns(
+        DataQualityWarning,
+        match=r"segment_summary_table: 1 of 4 customers of X are not in segments \(such as 4\) and are left out. Give",
+    ):
+        found = segment_summary_table(measures, segments, features=["order_count"])
     assert found.drop_duplicates("segment")["customer_count"].sum() == 3
 
 
@@ -179,7 +184,12 @@ def test_an_empty_segment_has_no_distance_and_a_finite_index():
 def test_value_and_needs_by_hand(kind):
     values = make_frame({"customer_id": [1, 2, 3, 4, 5], "worth": [100.0, 60.0, 60.0, 20.0, 10.0]}, kind)
     needs = make_frame({"customer_id": [1, 2, 3, 4, 9], "segment": ["f", "f", "g", "g", "g"]}, kind)
-    found = value_needs_table(values, needs, value="worth", tiers={"top": 0.5, "rest": 0.5})
+    with pytest.warns(
+        DataQualityWarning,
+        match=r"value_needs_table: 1 of 5 customers of values are not in needs \(such as 5\), "
+        r"1 of 5 customers of needs are not in values \(such as 9\) and are left out",
+    ):
+        found = value_needs_table(values, needs, value="worth", tiers={"top": 0.5, "rest": 0.5})
     assert type(found) is type(values)
     # 60 and 60 are equal: both in the top half, three of four
     assert records(found) == [

@@ -112,6 +112,22 @@ def test_one_cloud_is_one_segment_and_says_so():
     assert first[4:] == (1.0, None, None)
 
 
+def test_fewer_segments_than_asked_for_are_said():
+    rng = np.random.default_rng(196)
+    words = {name: rng.choice(list("xyz"), 40, p=[0.8, 0.1, 0.1]) for name in "uvwxy"}
+    same_levels = pd.DataFrame({"customer_id": range(40), **words})
+    with pytest.warns(
+        DataQualityWarning,
+        match=r"2 segments were looked for and 1 found: nobody would be in another one \(method='k-prototypes'\). "
+        r'Type segments=1, or take method="k-means"',
+    ):
+        assert CustomerSegmenter(segments=2).fit(same_levels).segment_count_ == 1
+    assert CustomerSegmenter(segments=2, method="k-means").fit(same_levels).segment_count_ == 2  # as the warning says
+    rare = pd.DataFrame({"customer_id": range(40_000), "a": [1] + [0] * 39_999, "b": [0] * 39_999 + [1]})
+    with pytest.warns(DataQualityWarning, match=r"begins with 3,000 of 40,000 customers and may miss rare ones"):
+        CustomerSegmenter(segments=3, method="hierarchical").fit(rare)
+
+
 def test_a_mixture_finds_long_groups_that_k_means_cuts():
     rng = np.random.default_rng(0)
     group = np.repeat([0, 1], 300)
@@ -159,7 +175,10 @@ def test_a_large_table_ends_on_all_rows():
 
 
 def test_names_by_hand():
-    parts = [("orders", None), ("days", None), ("channel", "web"), ("channel", "shop")]
+    parts = [
+        ("orders", "low orders", "high orders"), ("days", "low days", "high days"),
+        ("channel", None, "channel web"), ("channel", None, "channel shop"),
+    ]  # fmt: skip
     differences = np.array([[1.2, -0.9, 0.1, -0.1], [-0.2, 0.2, 0.0, 0.0], [-1.0, 0.2, 0.8, -0.8]])
     assert names_by_difference(differences, parts) == [
         "high orders, low days", "average", "low orders, channel web",
@@ -167,10 +186,21 @@ def test_names_by_hand():
     assert names_by_difference(differences[:1], parts) == ["everybody"]
     rare = np.array([[0.1, 0.1, -0.9, 0.5], [0.1, 0.1, 0.4, -0.2]])  # what is rare follows from what is frequent
     assert names_by_difference(rare, parts) == ["channel shop", "channel web"]
+    both = np.array([[0.5, 0.1, 0.9, 0.7], [-0.5, -0.1, 0.1, -0.2]])
+    assert names_by_difference(both, parts) == ["channel web or shop", "low orders"]
+
+
+def test_flags_are_named_by_their_values():
+    table = pd.DataFrame({"late": [True] * 6 + [False] * 6, "accepted": [0, 1] * 6, "visits": range(12)})
+    phrases = learn_encoding(table, list(table), caller="test").phrases()
+    assert phrases == [
+        ("late", "late False", "late True"), ("accepted", "accepted 0", "accepted 1"),
+        ("visits", "low visits", "high visits"),
+    ]  # fmt: skip
 
 
 def test_segments_that_would_share_a_name_get_more_words_or_a_number():
-    parts = [("a", None), ("b", None), ("c", None)]
+    parts = [(name, f"low {name}", f"high {name}") for name in "abc"]
     assert names_by_difference(np.array([[2, 1, 0.5], [2, 1, -0.5]]), parts) == [
         "high a, high b, high c", "high a, high b, low c",
     ]  # fmt: skip
@@ -292,8 +322,16 @@ def test_refusals():
 
 def test_bad_tables_are_refused_with_reasons():
     constant = pd.DataFrame({"customer_id": range(5), "a": [1.0] * 5, "b": [None] * 5})
-    with pytest.raises(SchemaError, match=r"no column is left to learn from \(a: the same in every row; b: the same"):
+    with pytest.raises(
+        SchemaError, match=r"no column is left to learn from \(a: the same in every row; b: no value in any row\)"
+    ):
         CustomerSegmenter(segments=2).fit(constant)
+    with pytest.raises(SchemaError, match=r"'a' holds numbers beyond 1e\+100 in 4 rows. Give it in another unit"):
+        CustomerSegmenter(segments=2).fit(pd.DataFrame({"customer_id": range(5), "a": np.arange(5) * 1e300}))
+    nested = pd.DataFrame({"customer_id": range(4), "a": [1.0, 2.0, 3.0, 4.0], "b": [[1], [2], [1, 2], None]})
+    for kind in ("pandas", "polars", "pyarrow", "duckdb"):
+        model = CustomerSegmenter(segments=2).fit(make_frame(nested.to_dict("list"), kind))
+        assert model.left_out_ == {"b": "neither numbers nor words"}
     few = pd.DataFrame({"customer_id": range(5), "a": [1.0, 1.0, 2.0, 2.0, 2.0]})
     with pytest.raises(SchemaError, match=r"segments=3 needs 3 different customers, and the 5 rows hold 2"):
         CustomerSegmenter(segments=3).fit(few)
@@ -302,7 +340,20 @@ def test_bad_tables_are_refused_with_reasons():
     with pytest.warns(DataQualityWarning, match=r"If 'household_id' is the customer, type key='household_id'"):
         CustomerSegmenter(segments=2).fit(few.rename(columns={"customer_id": "household_id"}))
     one_column = CustomerSegmenter(segments=2).fit(few)
-    assert one_column.segment_names_ == ["high a", "low a"]
+    assert one_column.segment_names_ == ["a 2", "a 1"]
+
+
+def test_ids_in_the_index_are_not_lost():
+    lines = pd.DataFrame({"customer_id": [1, 1, 2, 3], "amount": [1.0, 2.0, 3.0, 9.0]})
+    grouped = lines.groupby("customer_id").agg(amount=("amount", "sum"), lines=("amount", "size"))
+    said = r"'customer_id' is the index of the table, no column: type table.reset_index\(\)"
+    with pytest.raises(SchemaError, match=r"CustomerSegmenter.fit: " + said):
+        CustomerSegmenter(segments=2).fit(grouped)
+    model = CustomerSegmenter(segments=2).fit(grouped.reset_index())
+    with pytest.raises(SchemaError, match=r"score_table: " + said):
+        model.score_table(grouped)
+    with pytest.raises(SchemaError, match=r"segment_summary_table: " + said):
+        segment_summary_table(grouped.reset_index(), model.score_table(grouped.reset_index()).set_index("customer_id"))
 
 
 # -- real customers ------------------------------------------------------------------------------------------------

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from crmlytics._frames import to_pandas
+from crmlytics.exceptions import MissingColumnsError, SchemaError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from numpy.typing import ArrayLike
 
 # Okabe & Ito (2008), "Color universal design", without black: blue, orange, green, vermilion, purple, sky, yellow
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442"]
 INK, MUTED, RULE = "#222222", "#6B6B6B", "#DDDDDD"
+MORE, LESS = PALETTE[0], PALETTE[1]  # than the others, in every picture: blue and orange
+DARK = 0.55  # of the full blue: white text from here on
 
 
 def axes(ax: Axes | None = None, *, size: tuple[float, float] = (8, 4.5)) -> Axes:
@@ -20,6 +31,19 @@ def axes(ax: Axes | None = None, *, size: tuple[float, float] = (8, 4.5)) -> Axe
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def rows_of(table: Any, needed: Iterable[str], *, maker: str, caller: str) -> pd.DataFrame:
+    """Return the rows to draw; refuse a table without these columns, or without rows, and name who makes it."""
+    rows: pd.DataFrame = to_pandas(table, caller=caller)
+    missing = [name for name in needed if name not in rows.columns]
+    if missing:
+        msg = f"{caller} draws the result of {maker}(...): no columns {missing} in {list(rows.columns)}."
+        raise MissingColumnsError(msg)
+    if rows.empty:
+        msg = f"{caller}: the table has no rows. Keep at least one of {maker}(...)."
+        raise SchemaError(msg)
+    return rows
 
 
 def tidy(ax: Axes, *, grid: str | None = "y") -> Axes:
@@ -33,6 +57,19 @@ def tidy(ax: Axes, *, grid: str | None = "y") -> Axes:
     if grid is not None:
         ax.grid(visible=True, axis=grid, color=RULE, linewidth=0.8)  # type: ignore[arg-type]
     return ax
+
+
+def draw_differences(ax: Axes, values: ArrayLike, texts: ArrayLike, *, full: float) -> None:
+    """Draw a table of differences: blue is more, orange less, full from ``full`` on, grey is missing."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("less to more", [LESS, "white", MORE])
+    cells = np.asarray(values, np.float64)
+    ax.set_facecolor(RULE)
+    ax.imshow(np.ma.masked_invalid(cells), cmap=colours, vmin=-full, vmax=full, aspect="auto")
+    for (row, column), text in np.ndenumerate(np.asarray(texts, object)):
+        ink = "white" if cells[row, column] > DARK * full else INK
+        ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
 
 
 def percent_axis(axis: Axis, *, decimals: int | None = None) -> None:

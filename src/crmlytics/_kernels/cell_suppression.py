@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Cells = list[tuple[int, int]]
 
 
+UNKNOWN = 4  # counts: three equations are solved by three
+NARROW = 2.0  # customers
+
+
 def hidden_cells(counts: Counts, least: int) -> NDArray[np.bool_]:
     """Mark the cells from 1 to ``least - 1``, and those that must go with them.
 
@@ -33,8 +37,47 @@ def hidden_cells(counts: Counts, least: int) -> NDArray[np.bool_]:
     -------
     bool array, shape (rows, columns)
         For each hidden cell there is another table of counts with the same sums, the same cells in sight, and another
-        number in it.
+        number in it. The same cells whichever side is called rows: who sees the table from both sides learns no more.
     """
+    return _one_way(counts, least) | _one_way(counts.T, least).T
+
+
+def moments_tell(values: NDArray[np.float64], counts: Counts, least: int) -> bool:
+    """Whether the number, the mean and the spread of some values tell how many are one of the rare ones.
+
+    Parameters
+    ----------
+    values : float64 array, shape (values,)
+        The different ones.
+    counts : int64 array, shape (values,)
+        How often each occurs.
+    least : int
+        Counts from 1 to ``least - 1`` must not be told.
+
+    Returns
+    -------
+    bool
+        True if, for who knows the three, one of them is certain to ``NARROW`` customers: by linear programming.
+    """
+    from scipy.optimize import linprog
+
+    rare = np.flatnonzero((counts > 0) & (counts < least))
+    if not len(rare) or len(values) < UNKNOWN:
+        return len(rare) > 0
+    scaled = (values - values.mean()) / values.std()
+    moments = np.vander(scaled, 3).T
+    for goal in np.eye(len(values))[rare]:
+        low, high = (linprog(sign * goal, A_eq=moments, b_eq=moments @ counts).fun for sign in (1, -1))
+        if low is None or high is None or -high - low < NARROW:
+            return True
+    return False
+
+
+# -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _one_way(counts: Counts, least: int) -> NDArray[np.bool_]:
+    """Hide small cells, the smallest first, each with a cycle; which one may hang on what is called rows."""
     hidden = (counts > 0) & (counts < least)
     small = np.argwhere(hidden)
     for row, column in small[np.argsort(counts[hidden], kind="stable")]:

@@ -1,4 +1,4 @@
-"""How many groups there are: found again in other samples, tighter than in one cloud, apart from each other.
+"""How many groups there are: found again in other samples, tighter than in one cloud, with valleys between them.
 
 References
 ----------
@@ -19,6 +19,7 @@ from sklearn.metrics import silhouette_samples
 
 from crmlytics._kernels.clusters import find_clusters
 from crmlytics._kernels.partitions import adjusted_rand, best_jaccard, contingency
+from crmlytics._kernels.valleys import highest_valley
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ class Evidence:
     rand : float64 array, shape (replicates,)
         How far the whole partition agrees with that of a bootstrap sample.
     silhouette : float64 array, shape (rows,)
+    valley : float
+        The highest one between two neighbouring groups.
     sizes : int64 array, shape (groups,)
     log_dispersion : float
         Of the rows about their centres.
@@ -52,6 +55,7 @@ class Evidence:
     jaccard: Floats
     rand: Floats
     silhouette: Floats
+    valley: float
     sizes: NDArray[np.int64]
     log_dispersion: float
 
@@ -66,7 +70,7 @@ def evidence_for(
     dispersion = log_dispersion(found, matrix)
     if (sizes > 0).sum() == 1:
         none = np.full((0, 1), np.nan)
-        return Evidence(none, none[:, 0], none[:, 0], sizes, dispersion)
+        return Evidence(none, none[:, 0], none[:, 0], np.nan, sizes, dispersion)
     random = np.random.default_rng(seed)
     jaccard, rand = [], []
     for replicate in range(replicates):
@@ -76,7 +80,8 @@ def evidence_for(
         counts = contingency(labels[seen], again.labels(matrix[seen]), (len(sizes), len(again.centres)))
         jaccard.append(best_jaccard(counts))
         rand.append(adjusted_rand(counts))
-    return Evidence(np.array(jaccard), np.array(rand), silhouette_samples(matrix, labels), sizes, dispersion)
+    silhouette, valley = silhouette_samples(matrix, labels), highest_valley(matrix, labels, found.centres)
+    return Evidence(np.array(jaccard), np.array(rand), silhouette, valley, sizes, dispersion)
 
 
 def log_dispersion(found: Clusters, matrix: Floats) -> float:

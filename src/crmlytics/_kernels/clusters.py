@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,7 @@ def find_clusters(
         few = matrix[np.sort(random.permutation(len(matrix))[: MOST_ROWS[method]])]
     count = min(count, len(np.unique(few, axis=0)))
     mixture = None
-    with threadpool_limits(1), warnings.catch_warnings():  # threads add up in another order every time
+    with _threads().limit(limits=1), warnings.catch_warnings():  # threads add up in another order every time
         warnings.simplefilter("ignore", ConvergenceWarning)
         if method == MIXTURE:
             mixture = _mixture(few, count, blocks, seed, starts)
@@ -108,6 +109,12 @@ def find_clusters(
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _threads() -> Any:
+    """Return what limits threads: to look for the libraries that have any takes longer than to group a small table."""
+    return ThreadpoolController()
 
 
 def _squares(matrix: Floats, centres: Floats) -> Floats:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+FEW_VALUES = 10
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Levels:
@@ -44,10 +46,19 @@ class Numbers:
     summary : NumberSummary
         Of the known ones.
     missing : int64 array, shape (segments,)
+    values : float64 array, shape (values,)
+        The different ones where they are at most ``FEW_VALUES``: mean and spread of so few may be solved for how many
+        have which. Else none.
+    cells : int64 array, shape (segments, values)
+    far_value : float or None
+        The value that more than half have, if it lies far from all others: likely a code for "unknown" or "never".
     """
 
     summary: NumberSummary
     missing: NDArray[np.int64]
+    values: Floats
+    cells: NDArray[np.int64]
+    far_value: float | None
 
 
 def count_column(population: Population, feature: Feature, least: int, *, caller: str) -> Levels | Numbers | None:
@@ -118,7 +129,27 @@ def _numbers(values: Floats, population: Population) -> Numbers:
 
     known = ~np.isnan(values)
     code, groups = population.code, len(population.segments)
-    if known.all():
-        return Numbers(summarise_numbers(values, code, groups), np.zeros(groups, np.int64))
     missing = np.bincount(code[~known], minlength=groups)
-    return Numbers(summarise_numbers(values[known], code[known], groups), missing)
+    if missing.any():
+        values, code = values[known], code[known]
+    summary = summarise_numbers(values, code, groups)
+    return Numbers(summary, missing, *_cells(values, code, groups), _far_value(values, summary.overall_median))
+
+
+def _far_value(values: Floats, median: float) -> float | None:
+    """Return the median if more than half have it, and the others lie closer to each other than to it on one side."""
+    others = values[values != median]
+    if not 0 < len(others) < len(values) / 2:
+        return None
+    low, high = float(others.min()), float(others.max())
+    return median if max(low - median, median - high) > high - low > 0 else None
+
+
+def _cells(values: Floats, code: NDArray[np.int32], groups: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Count each value in each segment, if there are few different ones."""
+    if len(np.unique(values[: 10 * FEW_VALUES])) <= FEW_VALUES:  # the first rows spare most columns the rest
+        different, place = np.unique(values, return_inverse=True)
+        if len(different) <= FEW_VALUES:
+            cells = np.bincount(code * np.int64(len(different)) + place, minlength=groups * len(different))
+            return different, cells.reshape(groups, len(different))
+    return np.empty(0), np.empty((groups, 0), np.int64)

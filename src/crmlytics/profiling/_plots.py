@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._plots import INK, MUTED, PALETTE, RULE, axes, short_number, tidy
+from crmlytics._plots import INK, LESS, MORE, MUTED, axes, draw_differences, short_number, tidy
 from crmlytics._validation import check_count, did_you_mean
 from crmlytics.exceptions import SchemaError
 from crmlytics.profiling._reading_profiles import in_words, is_mean, percent, read_profile, strongest_of_each_column
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LARGE = 0.8  # Cohen's "large": the full colour
-DARK = 0.55  # of the full blue: white text from here on
 LONG = 10_000  # a mean beyond is written in thousands
-LONGEST = 36  # characters of a label
+LONGEST = 44  # characters of a label
+LONGEST_LINE = 20  # of the name of a segment
 
 
 def plot_profile(profile: Any, *, most: int = 15, ax: Axes | None = None) -> Axes:
@@ -40,8 +40,6 @@ def plot_profile(profile: Any, *, most: int = 15, ax: Axes | None = None) -> Axe
         Blue is more or higher than among all other customers, orange less or lower, full at an effect of .8. The text
         is the share of the segment with the level, or its mean. Grey was hidden.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
     caller = "plot_profile"
     most = check_count(most, name="most", caller=caller)
     rows = read_profile(profile, caller=caller)
@@ -50,14 +48,11 @@ def plot_profile(profile: Any, *, most: int = 15, ax: Axes | None = None) -> Axe
     chosen, segments = _comparison(rows, most), list(dict.fromkeys(rows["segment"]))
     effects = _grid(rows, "effect_size", chosen, segments).astype(np.float64)
     texts = _grid(rows, "text", chosen, segments)
-    ax = axes(ax, size=(max(6.4, 3.2 + 1.1 * len(segments)), 1.4 + 0.34 * len(chosen)))
-    ax.set_facecolor(RULE)
-    colours = LinearSegmentedColormap.from_list("less to more", [PALETTE[1], "white", PALETTE[0]])
-    ax.imshow(np.ma.masked_invalid(effects), cmap=colours, vmin=-LARGE, vmax=LARGE, aspect="auto")
-    for (row, column), text in np.ndenumerate(texts):
-        colour = "white" if effects[row, column] > DARK * LARGE else INK
-        ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
-    ax.set_xticks(range(len(segments)), [_cut(name, 14) for name in segments])
+    names = [_in_lines(name) for name in segments]
+    widest = max(len(line) for name in names for line in name.split("\n"))
+    ax = axes(ax, size=(max(6.4, 3.2 + max(1.1, 0.085 * widest) * len(segments)), 1.4 + 0.34 * len(chosen)))
+    draw_differences(ax, effects, texts, full=LARGE)
+    ax.set_xticks(range(len(segments)), names)
     ax.set_yticks(range(len(chosen)), [_cut(label) for label in chosen])
     ax.set_xlabel("share or mean of the segment\nblue: more than all others, orange: less", fontsize=9)
     ax.xaxis.tick_top()
@@ -103,7 +98,7 @@ def plot_profile_card(profile: Any, *, segment: str, most: int = 10, ax: Axes | 
     ax = tidy(axes(ax, size=(8, 1.2 + 0.4 * len(rows))), grid="x")
     effect = rows["effect_size"].to_numpy()
     reach = np.abs(rows[["effect_low", "effect_high"]].to_numpy().T - effect)
-    colours = [PALETTE[0] if value > 0 else PALETTE[1] for value in effect]
+    colours = [MORE if value > 0 else LESS for value in effect]
     ax.barh(np.arange(len(rows)), effect, color=colours, height=0.65)
     ax.errorbar(effect, np.arange(len(rows)), xerr=np.nan_to_num(reach), fmt="none", ecolor=INK, elinewidth=1)
     ax.axvline(0, color=MUTED, linewidth=0.8)
@@ -143,6 +138,11 @@ def _value(row: Any, *, of_all: bool = False) -> str:
     if not is_mean(row):
         return percent(value)
     return short(value) if abs(value) < LONG else short_number(value)
+
+
+def _in_lines(name: str) -> str:
+    """Write each difference that a segment is named by on a line of its own."""
+    return ",\n".join(_cut(part, LONGEST_LINE) for part in name.split(", "))
 
 
 def _cut(text: str, longest: int = LONGEST) -> str:

@@ -11,8 +11,8 @@ from crmlytics._frames import collect, columns_of, enter
 from crmlytics._segments import label
 from crmlytics._validation import did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.scoring._encoding import Feature, _feature, _levels, _words
-from crmlytics.scoring._reading import _check_ids, with_whole_ids
+from crmlytics.scoring._encoding import Feature, _feature, _levels, _words, is_neither
+from crmlytics.scoring._reading import _check_ids, _check_names, with_whole_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,8 @@ class Population:
 def read_population(table: Any, asked: Asked, *, caller: str) -> Population:
     """Compute the columns asked for once; customers without a segment, or in one too small, are left out."""
     plan, engine = enter(table, caller=caller)
-    names = _names(columns_of(plan), asked, caller=caller)
+    _check_names(plan, caller=caller)
+    names = _names(columns_of(plan), asked, index=_index_names(table), caller=caller)
     keys = [] if asked.key is None else [asked.key]
     wanted = plan.select(*keys, *names, label(asked.segment, plan.collect_schema()[asked.segment]))
     rows = collect(with_whole_ids(wanted, keys, caller=caller)).to_pandas()
@@ -106,6 +107,10 @@ def read_population(table: Any, asked: Asked, *, caller: str) -> Population:
 def _with_text_codes(rows: Any, as_levels: Sequence[str], names: list[str], *, caller: str) -> Any:
     """Make codes text: 3, not 3.0, for numbers that came as floats since some are missing."""
     check_columns(as_levels, names, what="as_levels", caller=caller)
+    nested = [name for name in as_levels if is_neither(rows[name])]
+    if nested:
+        msg = f"{caller}: as_levels names {nested}, neither numbers nor words. Give a column for each property."
+        raise SchemaError(msg)
     return rows.assign(**{name: _words(rows[name]).str.replace(r"\.0$", "", regex=True) for name in as_levels})
 
 
@@ -137,11 +142,18 @@ def report_left_out(left_out: dict[str, str], *, chosen: bool, caller: str) -> N
     warn(f"{caller} leaves out {listed}{more}.")
 
 
-def _names(known: list[str], asked: Asked, *, caller: str) -> list[str]:
+def _index_names(table: Any) -> list[Any]:
+    """Return what the index of a pandas table is called: no columns, though they look like it."""
+    return list(getattr(getattr(table, "index", None), "names", ()))
+
+
+def _names(known: list[str], asked: Asked, *, index: list[Any], caller: str) -> list[str]:
     """Return the columns to profile."""
     for what, name in (("segment", asked.segment), ("key", asked.key)):
         if name is not None and name not in known:
             none = " key=None if the table has one row per customer and no key." if what == "key" else ""
+            if name in index:
+                none = f" The index is called {name!r}: type table.reset_index()."
             msg = (
                 f"{caller} needs the column {what}={name!r}, no such column.{did_you_mean(name, known)} "
                 f"Columns: {known}.{none}"

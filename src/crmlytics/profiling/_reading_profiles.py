@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crmlytics._frames import to_pandas
 from crmlytics.exceptions import MissingColumnsError
 
@@ -29,7 +31,7 @@ def read_profile(profile: Any, *, caller: str) -> pd.DataFrame:
         rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
     for name in set(NEEDED) - {*WORDS}:
         rows[name] = rows[name].astype("float64")
-    return rows.sort_values(["segment", "rank"], kind="stable").reset_index(drop=True)
+    return _without_twins(rows.sort_values(["segment", "rank"], kind="stable").reset_index(drop=True))
 
 
 def is_mean(row: Any) -> bool:
@@ -39,7 +41,10 @@ def is_mean(row: Any) -> bool:
 
 def in_words(row: Any) -> str:
     """Return what a row is about."""
-    return str(row["column"]) if is_mean(row) else f"{row['column']} = {row['level']}"
+    if is_mean(row):
+        return str(row["column"])
+    more = f" and {row['twins']} more column{'s' * (row['twins'] > 1)}" if row["twins"] else ""
+    return f"{row['column']} = {row['level']}{more}"
 
 
 def percent(share: float) -> str:
@@ -56,3 +61,25 @@ def strongest_of_each_column(rows: pd.DataFrame) -> pd.DataFrame:
     ordered = rows.assign(_size=-rows["effect_size"].abs().round(9))
     ordered = ordered.sort_values(["_size", "share_overall", "rank"], kind="stable").drop_duplicates("column")
     return ordered.drop(columns="_size")
+
+
+# -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _without_twins(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep one of the levels that equally many of each segment have, such as "none" of every service; the shortest.
+
+    Adds ``twins``: of how many other columns a level has been left out.
+    """
+    shares = rows[rows["level"].notna()].groupby(["column", "level"], sort=False)[["share_in_segment", "share_overall"]]
+    cells = {name: tuple(found.to_numpy().ravel()) for name, found in shares}
+    names: dict[tuple[float, ...], list[tuple[str, str]]] = {}
+    for name in sorted(cells, key=lambda one: (len(one[0]) + len(one[1]), one)):
+        if not np.isnan(cells[name]).any():
+            alike = names.setdefault(cells[name], [])
+            alike += [name] if name[0] not in {column for column, _ in alike} else []
+    twins = {alike[0]: len(alike) - 1 for alike in names.values()}
+    left_out = {name for alike in names.values() for name in alike[1:]}
+    of_row = list(zip(rows["column"], rows["level"], strict=True))
+    rows = rows.assign(twins=[twins.get(name, 0) for name in of_row])
+    return rows[[name not in left_out for name in of_row]].reset_index(drop=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics.profiling._counting import Levels, Numbers
-from crmlytics.scoring._encoding import MISSING
+from crmlytics.profiling._rounding import rounded_summary
+from crmlytics.scoring._encoding import MISSING, short
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
     Columns = dict[str, NDArray[Any]]
 
+RANKS = ("superiority_probability", "median_overall")  # of all customers: exact, or not at all
 SURE = 1.96  # of a v-test: 5 % by chance
 FORMED = "it formed the segments: no test"
-COUNT_HIDDEN = "count hidden: how many are missing could be told"
 LARGE_VALUES = "the mean is higher by a few large values: most are lower"
 SMALL_VALUES = "the mean is lower by a few small values: most are higher"
+HIDDEN, ROUNDED, NO_RANKS = "hidden", "rounded", "no ranks"
+NO_SPREADS = "mean only, as_levels shows more"
+FAR_VALUE = "most are {}, far from all others: if that is a code for none, make it missing"
 LEVEL_FIGURES = ("count", "share_in_segment", "share_overall", "share_of_level", "lift")
 NUMBER_FIGURES = (
     "mean", "mean_overall", "median", "median_overall", "standard_deviation", "standard_deviation_overall",
@@ -29,6 +33,7 @@ NUMBER_FIGURES = (
 )  # fmt: skip
 EFFECTS = ("effect_size", "effect_low", "effect_high")
 TESTS = ("v_test", "p_value")
+SPREADS = ("standard_deviation", "standard_deviation_overall", *EFFECTS, *TESTS)  # what one may follow from
 FIGURES = (*LEVEL_FIGURES, *NUMBER_FIGURES, *EFFECTS, *TESTS)
 
 
@@ -49,10 +54,9 @@ class Setting:
     least: int
     confidence: float
 
-    @property
-    def hidden_note(self) -> str:
-        """Why figures are missing."""
-        return f"hidden: a count below {self.least} could be told"
+    def note(self, what: str) -> str:
+        """Say why figures are missing or not exact."""
+        return f"{what}: a count below {self.least} could be told"
 
 
 def rows_of(counted: Levels | Numbers, setting: Setting, *, formed: bool) -> Columns:
@@ -72,7 +76,9 @@ def _of_levels(levels: Levels, setting: Setting) -> Columns:
     rows = _level_figures(levels.count, setting) | _empty(NUMBER_FIGURES, segments * kinds)
     rows["segment"] = np.repeat(np.arange(segments), kinds)
     rows["level"] = np.array(levels.labels * segments, object)
-    return _hide(rows, hidden_cells(levels.count, setting.least).ravel(), setting)
+    order = np.argsort(levels.labels)  # as segments are: of two equal cells the same one goes from either side
+    hidden = hidden_cells(levels.count[:, order], setting.least)[:, np.argsort(order)]
+    return _hide(rows, hidden.ravel(), setting)
 
 
 def _level_figures(count: NDArray[np.int64], setting: Setting) -> Columns:
@@ -97,7 +103,7 @@ def _of_numbers(numbers: Numbers, setting: Setting) -> Columns:
         hidden = np.ones(cells.shape, bool)
     else:
         hidden = hidden_cells(cells, setting.least) if lacks else np.zeros(cells.shape, bool)
-    rows = _number_rows(numbers.summary, hidden[:, 0], setting)
+    rows = _number_rows(numbers, hidden[:, 0], setting)
     if lacks < setting.least:
         return rows
     missing = _of_levels(Levels(["known", MISSING], cells), setting)
@@ -105,17 +111,37 @@ def _of_numbers(numbers: Numbers, setting: Setting) -> Columns:
     return {name: np.concatenate([rows[name], missing[name][told]]) for name in rows}
 
 
-def _number_rows(summary: NumberSummary, hidden: NDArray[np.bool_], setting: Setting) -> Columns:
-    """Return a row per segment; a mean of few is not shown, and a count not where it would tell who is missing."""
-    figures = _number_figures(summary, setting)
-    segments = len(summary.count)
+def _number_rows(numbers: Numbers, hidden: NDArray[np.bool_], setting: Setting) -> Columns:
+    """Return a row per segment; of few nothing is shown, and nothing that would tell who is missing or has what."""
+    summary, segments = numbers.summary, len(numbers.missing)
+    few = summary.count < setting.least
+    rare = hidden | ((numbers.cells > 0) & (numbers.cells < setting.least)).any(axis=1)
+    solved = _solved(numbers, setting) & ~few
+    rounded = hidden | solved
+    shown = summary
+    if rounded.any() and not few.all():
+        shown = rounded_summary(summary, rounded=rounded, hidden=hidden, size=setting.size, least=setting.least)
+    figures = _number_figures(shown, setting)
+    skewed = _skew_notes(figures, summary)
+    figures |= _empty((RANKS if rare.any() else ()) + (SPREADS if solved.any() else ()), segments)
+    figures["median"] = np.where(rare, np.nan, figures["median"])
     rows = _empty(LEVEL_FIGURES, segments) | figures | {"segment": np.arange(segments)}
     rows["count"] = np.where(hidden, np.nan, summary.count)
     rows["level"] = np.full(segments, None, object)
-    rows = _hide(rows, summary.count < setting.least, setting)
-    counts = [COUNT_HIDDEN if is_hidden else None for is_hidden in hidden]
-    notes = zip(rows["note"], _skew_notes(figures, summary), counts, strict=True)
-    return rows | {"note": np.array([gone or skewed or count for gone, skewed, count in notes], object)}
+    rows = _hide(rows, few, setting)
+    why = [ROUNDED if one else NO_RANKS for one in rounded] if rare.any() else []
+    why = [NO_SPREADS] * segments if solved.any() else why
+    safe = [setting.note(one) for one in why] if why else [None] * segments
+    far = None if numbers.far_value is None else FAR_VALUE.format(short(numbers.far_value))
+    notes = [hid or one or far or skew for hid, skew, one in zip(rows["note"], skewed, safe, strict=True)]
+    return rows | {"note": np.array(notes, object)}
+
+
+def _solved(numbers: Numbers, setting: Setting) -> NDArray[np.bool_]:
+    """Whether count, mean and spread of a segment tell how many have a rare value."""
+    from crmlytics._kernels.cell_suppression import moments_tell
+
+    return np.array([moments_tell(numbers.values, cells, setting.least) for cells in numbers.cells])
 
 
 def _number_figures(summary: NumberSummary, setting: Setting) -> Columns:
@@ -149,7 +175,7 @@ def _hide(rows: Columns, hidden: NDArray[np.bool_], setting: Setting) -> Columns
     """Leave out the figures of some rows, and say so."""
     shown = {name: np.where(hidden, np.nan, rows[name]) for name in FIGURES}
     note = np.full(len(hidden), None, object)
-    note[hidden] = setting.hidden_note
+    note[hidden] = setting.note(HIDDEN)
     return rows | shown | {"note": note}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
+import numpy as np
 
 from crmlytics._frames import enter
 from crmlytics._validation import check_count
@@ -102,9 +103,8 @@ def _level_in_words(row: pd.Series[Any]) -> str:
 
 def _mean_in_words(row: pd.Series[Any]) -> str:
     is_higher = row["effect_size"] > 0
+    words = f"{row['column']} {short(row['mean'])} on average, {short(row['mean_overall'])} of all customers"
     share = row["superiority_probability"] if is_higher else 1 - row["superiority_probability"]
-    words = (
-        f"{row['column']} {short(row['mean'])} on average, {short(row['mean_overall'])} of all customers "
-        f"({'higher' if is_higher else 'lower'} than others in {percent(share)} of comparisons)"
-    )
+    if not np.isnan(share):
+        words = f"{words} ({'higher' if is_higher else 'lower'} than others in {percent(share)} of comparisons)"
     return f"{words}; {row['note']}" if row["note"] in {LARGE_VALUES, SMALL_VALUES} else words

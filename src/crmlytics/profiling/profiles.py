@@ -87,7 +87,8 @@ def profile_table(
         segment against all others, and its interval: .2 is small, .5 medium, .8 large);
         ``v_test`` (Float64, by how many standard errors the segment differs from a random draw of as many customers;
         beyond 2 either way is rare), ``p_value``, ``adjusted_p_value`` (Float64);
-        ``note`` (String, why figures are missing, or that mean and ranks disagree).
+        ``note`` (String, why figures are missing or rounded, that mean and ranks disagree, or that most have one value
+        far from all others, such as 999 days for "never").
         What does not apply to a row is null.
 
     Raises
@@ -110,8 +111,13 @@ def profile_table(
 
     Numbers with two different values are read as levels: their mean would tell how many have which.
 
-    Hiding protects the counts of levels in this one table; two profiles of nearly the same customers can be
-    subtracted, and means and quantiles of small differences give something away too.
+    *Hiding* protects counts of levels, of missing numbers, and of numbers with at most ten different values, in this
+    table and in that of the same customers with segment and column exchanged. Where the count of known numbers is
+    hidden, mean and standard deviation are rounded to what ``least_count`` customers move, effects and tests follow
+    from the rounded figures as if as large a share were missing in each of these segments, and ranks are left out.
+    Where number, mean and standard deviation can be solved for how many have a rare value, only means are shown.
+    A range is not hidden: of some hidden cells one can tell that they are small. And two profiles of nearly the same
+    customers can be subtracted.
 
     References
     ----------

@@ -22,6 +22,7 @@ FEW_LEVELS = 10
 RARE = 20  # rows: a level with fewer says nothing by itself
 DIGITS = 2.0**30
 LARGE = 10_000
+LARGEST = 1e100  # squares of larger numbers, added up, have no end
 MOSTLY = 0.9  # of the words of a column: then the others are slips
 NO_NUMBER = {"n/a", "na", "nan", "null", "none", "?", "-", "unknown", "missing"}
 DECIMAL_COMMA = r"[-+]?\d+,\d+"
@@ -153,19 +154,27 @@ def learn_encoder(table: Any, names: Sequence[str], *, caller: str) -> Encoder:
 
 def _feature(name: str, values: Any, caller: str) -> Feature | str:
     """Return the feature that a column is, or why it is none."""
-    import pandas as pd
-
+    if values.isna().all():
+        return "no value in any row"
+    if is_neither(values):
+        return "neither numbers nor words"
     if _is_time(values):
         return "a date or duration: give the days from it to the cutoff as a number"
     if looks_like_id(name):
         return "an id by its name"
-    if pd.api.types.infer_dtype(values, skipna=True) == "mixed":
-        return "neither numbers nor words"
     if _is_numeric(values):
         known = _numbers(values, name, caller)
         known = known[~np.isnan(known)]
         return Feature(name) if len(known) and known.min() < known.max() else "the same in every row"
     return _levels(name, _words(values))
+
+
+def is_neither(values: Any) -> bool:
+    """Whether a column holds lists or the like."""
+    import pandas as pd
+
+    nested = str(values.dtype).startswith(("list", "large_list", "fixed_size_list", "struct", "map"))
+    return nested or pd.api.types.infer_dtype(values, skipna=True) == "mixed"
 
 
 def _levels(name: str, words: Any) -> Feature | str:
@@ -283,5 +292,9 @@ def _finite(values: NDArray[np.float64], name: str, caller: str) -> NDArray[np.f
     infinite = int(np.isinf(values).sum())
     if infinite:
         msg = f"{caller}: column {name!r} holds infinite values in {infinite:,} rows. Make them missing, or cap them."
+        raise SchemaError(msg)
+    huge = int((np.abs(values) > LARGEST).sum())
+    if huge:
+        msg = f"{caller}: column {name!r} holds numbers beyond {LARGEST:g} in {huge:,} rows. Give it in another unit."
         raise SchemaError(msg)
     return values

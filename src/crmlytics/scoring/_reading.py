@@ -59,6 +59,7 @@ def read_rows(X: Any, *, key: Sequence[str], caller: str) -> Rows:
     plan, engine = enter(X, caller=caller)
     _check_names(plan, caller=caller)
     found = [name for name in key if name in columns_of(plan)]
+    refuse_ids_in_index(X, key, found, caller=caller)
     if found:
         table = collect(with_whole_ids(plan, found, caller=caller)).to_pandas()
         table = table.sort_values(found, kind="stable").reset_index(drop=True)
@@ -73,6 +74,15 @@ def read_rows(X: Any, *, key: Sequence[str], caller: str) -> Rows:
     return Rows(table, engine, tuple(found))
 
 
+def refuse_ids_in_index(table: Any, key: Sequence[str], found: Sequence[str], *, caller: str) -> None:
+    """Refuse a pandas table whose ids are its index, as after groupby: without a word they would be lost."""
+    there = getattr(getattr(table, "index", None), "names", ())
+    lost = [name for name in key if name not in found and name in there]
+    if lost:
+        msg = f"{caller}: {lost[0]!r} is the index of the table, no column: type table.reset_index()."
+        raise SchemaError(msg)
+
+
 def with_whole_ids(plan: nw.LazyFrame[Any], names: Iterable[str], *, caller: str) -> nw.LazyFrame[Any]:
     """Read ids as Int64 or String; whole numbers that came as floats are ids, 1.5 is none. Moments stay."""
     import narwhals.stable.v2 as nw
@@ -81,6 +91,7 @@ def with_whole_ids(plan: nw.LazyFrame[Any], names: Iterable[str], *, caller: str
     names = [name for name in names if not schema[name].is_temporal()]
     floats = [name for name in names if schema[name].is_float()]
     for name in floats:
+        _refuse_missing(plan, name, caller=caller)
         strange = collect(plan.filter(nw.col(name) != nw.col(name).floor()).select(name).head(1))[name].to_list()
         if strange:
             msg = f"{caller}: ids must be whole numbers or text, got {strange[0]} in {name!r}. Is this the key?"
@@ -90,6 +101,22 @@ def with_whole_ids(plan: nw.LazyFrame[Any], names: Iterable[str], *, caller: str
         for name in names
     ]
     return plan.with_columns(*ids) if ids else plan
+
+
+def _refuse_missing(plan: nw.LazyFrame[Any], name: str, *, caller: str) -> None:
+    import narwhals.stable.v2 as nw
+
+    lacks = (nw.col(name).is_null() | nw.col(name).is_nan()).cast(nw.Int64)
+    missing = int(collect(plan.select(_missing=lacks.sum()))["_missing"][0] or 0)
+    if missing:
+        raise SchemaError(_missing_in_words([name], missing, caller=caller))
+
+
+def _missing_in_words(names: Sequence[str], missing: int, *, caller: str) -> str:
+    return (
+        f"{caller}: {' or '.join(names)} is missing in {missing:,} rows. Leave these out, such as by "
+        f'table[table["{names[0]}"].notna()].'
+    )
 
 
 def check_key(plan: nw.LazyFrame[Any], found: list[str], key: Sequence[str], *, caller: str) -> None:
@@ -238,8 +265,7 @@ def _whole_period(
 def _check_ids(table: Any, found: list[str], key: Sequence[str], *, caller: str) -> None:
     missing = int(table[found].isna().any(axis=1).sum())
     if missing:
-        msg = f"{caller}: {' or '.join(found)} is missing in {missing:,} rows. Leave these out."
-        raise SchemaError(msg)
+        raise SchemaError(_missing_in_words(found, missing, caller=caller))
     repeated = table[found][table.duplicated(found)].drop_duplicates()
     if len(repeated):
         shown = repeated.head(3).astype(str).agg(", ".join, axis=1).tolist()

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 STABLE = 0.75  # Hennig (2007): from here on a group is found again; below 0.6 it is not
 Z = 1.959963984540054
 ENDS = ("", "_low", "_high")
+APART = 0.55  # of the lower peak: the highest valley between two neighbours is lower than that
+ISLANDS_FROM = 0.25  # silhouette (Rousseeuw 1987): below it there is no substantial structure
 ERRORS = 2.0  # that a gap must lie above that of one cloud: several numbers are tried
 ONE_CLOUD, SEVERAL = "one cloud: no segments", "more than one cloud"
 NOT_TIGHTER, STABLE_ONLY = "no tighter than one cloud", "stable, no tighter than one cloud"
-UNSTABLE = "not found again"
-CLEAREST, LESS_CLEAR = "clearest of the stable", "stable, less clear"
+UNSTABLE, NO_VALLEY = "not found again", "found again, no valley between"
+ISLANDS, NEIGHBOURS, FEWER = "the most that stand apart", "neighbours, no islands", "apart, and more are"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def _row(one: Evidence) -> dict[str, float]:
     """Summarise the evidence for one number of segments."""
     if not len(one.silhouette):
         names = [f"{name}{end}" for name in ("lowest_jaccard", "adjusted_rand", "silhouette") for end in ENDS]
-        return dict.fromkeys(names, np.nan) | {"smallest_share": 1.0}
+        return dict.fromkeys(names, np.nan) | {"highest_valley": np.nan, "smallest_share": 1.0}
     weakest = one.jaccard[:, [int(np.nanmean(one.jaccard, axis=0).argmin())]]
     error = Z * one.silhouette.std() / np.sqrt(len(one.silhouette))
     middle = one.silhouette.mean()
@@ -75,7 +77,7 @@ def _row(one: Evidence) -> dict[str, float]:
         _with_bounds("lowest_jaccard", weakest[:, 0])
         | _with_bounds("adjusted_rand", one.rand)
         | {"silhouette": middle, "silhouette_low": middle - error, "silhouette_high": middle + error}
-        | {"smallest_share": float(one.sizes.min() / one.sizes.sum())}
+        | {"highest_valley": one.valley, "smallest_share": float(one.sizes.min() / one.sizes.sum())}
     )
 
 
@@ -89,12 +91,13 @@ def _judged(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     gap, error = columns["gap"], columns["gap_error"]
     tighter = gap - ERRORS * error > gap[0]
     stable = np.nan_to_num(columns["lowest_jaccard"], nan=0.0) >= STABLE
-    good = tighter & stable
-    chosen = int(np.where(good, columns["silhouette"], -np.inf).argmax()) if good.any() else 0
+    apart = np.nan_to_num(columns["highest_valley"], nan=1.0) < APART
+    good = tighter & stable & apart
+    chosen = int(np.flatnonzero(good).max(initial=0))
     loose = np.where(stable, STABLE_ONLY, NOT_TIGHTER)
-    words = np.where(~tighter, loose, np.where(stable, LESS_CLEAR, UNSTABLE)).astype(object)
+    words = np.select([~tighter, ~stable, ~apart], [loose, UNSTABLE, NO_VALLEY], FEWER).astype(object)
     words[0] = ONE_CLOUD if chosen == 0 else SEVERAL
     if chosen:
-        words[chosen] = CLEAREST
+        words[chosen] = ISLANDS if columns["silhouette"][chosen] >= ISLANDS_FROM else NEIGHBOURS
     suggested = np.arange(len(gap)) == chosen
     return {"suggested": suggested, "verdict": words}

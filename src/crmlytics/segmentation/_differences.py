@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
+    Phrase = tuple[str, str | None, str]
 
 LEAST = 0.3  # standard deviations: less is no difference that anybody sees
 WORDS, MOST_WORDS = 2, 4  # differences in a name
@@ -32,11 +33,14 @@ def standardised_differences(matrix: Vector, labels: NDArray[Any], count: int) -
         return np.where(spread > 0, difference / spread, 0.0) * np.where(sizes > 0, 1.0, np.nan)[:, None]
 
 
-def names_by_difference(differences: Vector, parts: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Name segments by their largest differences, such as "high order_count, low recency_days"; no name comes twice."""
+def names_by_difference(differences: Vector, phrases: Sequence[Phrase]) -> list[str]:
+    """Name segments by their largest differences, such as "high order_count, low recency_days"; no name comes twice.
+
+    ``phrases`` are, for each column, its feature, and what is said where a segment has less (None: nothing) and more.
+    """
     if len(differences) == 1:
         return [EVERYBODY]
-    words = [_in_words(row, parts) for row in differences]
+    words = [_in_words(row, phrases) for row in differences]
     used = [WORDS] * len(words)
     names = _joined(words, used)
     for _ in range(WORDS, MOST_WORDS):
@@ -51,18 +55,23 @@ def names_by_difference(differences: Vector, parts: Sequence[tuple[str, str | No
     return names
 
 
-def _joined(words: list[list[str]], used: list[int]) -> list[str]:
-    return [", ".join(found[:n]) or AVERAGE for found, n in zip(words, used, strict=True)]
+def _joined(words: list[list[tuple[str, str]]], used: list[int]) -> list[str]:
+    """Join the first words of each segment; of two levels of a feature a customer has one or the other."""
+    names = []
+    for found, n in zip(words, used, strict=True):
+        parts: dict[str, str] = {}
+        for feature, phrase in found[:n]:
+            parts[feature] = f"{parts[feature]} or {phrase.removeprefix(f'{feature} ')}" if feature in parts else phrase
+        names.append(", ".join(parts.values()) or AVERAGE)
+    return names
 
 
-def _in_words(row: Vector, parts: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Say what is high, low or frequent, the largest difference first; what is rare follows from what is frequent."""
-    order = np.argsort(-np.abs(np.nan_to_num(row)), kind="stable")
+def _in_words(row: Vector, phrases: Sequence[Phrase]) -> list[tuple[str, str]]:
+    """Return the features that differ and what to say of them, the largest difference first."""
     found = []
-    for place in order:
-        name, level = parts[place]
-        if abs(row[place]) >= LEAST and level is None:
-            found.append(f"{'high' if row[place] > 0 else 'low'} {name}")
-        elif row[place] >= LEAST:
-            found.append(f"{name} {level}")
+    for place in np.argsort(-np.abs(np.nan_to_num(row)), kind="stable"):
+        feature, less, more = phrases[place]
+        phrase = more if row[place] > 0 else less
+        if abs(row[place]) >= LEAST and phrase is not None:
+            found.append((feature, phrase))
     return found

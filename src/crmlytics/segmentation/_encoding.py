@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from crmlytics.scoring._encoding import MISSING, learn_encoder
+from crmlytics.scoring._encoding import MISSING, learn_encoder, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ LEAST_VARIANCE = 0.09  # of a flag whose rarer value one in ten has: rarer ones 
 class Numbers:
     """How a column of numbers is read: the logarithm where the tail is heavy, cut at both ends, variance 1.
 
-    ``unit`` is what counts as one where the logarithm is taken, else None.
+    ``unit`` is what counts as one where the logarithm is taken, else None; ``values`` are the two of a flag, as words.
     """
 
     unit: float | None
@@ -39,9 +39,10 @@ class Numbers:
     high: float
     middle: float
     spread: float
+    values: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, values: Vector) -> Self:
+    def of(cls, values: Vector, *, is_boolean: bool = False) -> Self:
         """Learn how to read values, of which at least two differ; NaN is missing."""
         known = values[~np.isnan(values)]
         unit = _unit(known)
@@ -52,12 +53,19 @@ class Numbers:
         spread = float(np.clip(read, low, high).std())
         if upper == lower:
             spread = max(spread, float(np.sqrt(LEAST_VARIANCE)) * (high - low))
-        return cls(unit, low, high, float(middle), spread)
+        words = ("False", "True") if is_boolean else (short(float(known.min())), short(float(known.max())))
+        return cls(unit, low, high, float(middle), spread, words if _is_flag(known) else None)
 
     @property
     def width(self) -> int:
         """How many columns it becomes."""
         return 1
+
+    def in_words(self, name: str) -> tuple[str, str]:
+        """Return what to say of a segment that has less, and of one that has more."""
+        if self.values is None:
+            return f"low {name}", f"high {name}"
+        return f"{name} {self.values[0]}", f"{name} {self.values[1]}"
 
     def place(self, values: Vector) -> Vector:
         """Return the column, 0 being the median and what is missing."""
@@ -132,6 +140,16 @@ class Encoding:
             found += [(name, level) for level in levels]
         return found
 
+    def phrases(self) -> list[tuple[str, str | None, str]]:
+        """Return the feature of each column of the matrix, and what to say where it is less and where it is more."""
+        found: list[tuple[str, str | None, str]] = []
+        for name, column in zip(self.names, self.columns, strict=True):
+            if isinstance(column, Words):  # what is rare follows from what is frequent
+                found += [(name, None, f"{name} {level}") for level in column.levels]
+            else:
+                found.append((name, *column.in_words(name)))
+        return found
+
     def matrix(self, table: Any, *, caller: str) -> Vector:
         """Encode a pandas table."""
         design = self.encoder.design(table, caller=caller).matrix
@@ -144,7 +162,9 @@ def learn_encoding(table: Any, names: Sequence[str], *, caller: str) -> Encoding
     encoder = learn_encoder(table, names, caller=caller)
     design = encoder.design(table, caller=caller)
     columns = tuple(
-        Numbers.of(values) if feature.levels is None else Words.of(values, feature.levels)
+        Words.of(values, feature.levels)
+        if feature.levels is not None
+        else Numbers.of(values, is_boolean=str(table[feature.name].dtype).startswith("bool"))
         for feature, values in zip(design.features, design.matrix.T, strict=True)
     )
     return Encoding(encoder, columns)
@@ -155,12 +175,15 @@ def learn_encoding(table: Any, names: Sequence[str], *, caller: str) -> Encoding
 
 def _unit(known: Vector) -> float | None:
     """Return the unit of the logarithm that makes both tails most alike; None where they are, and for flags."""
-    is_flag = not ((known != known.min()) & (known != known.max())).any()
-    if is_flag or _unevenness(known) <= np.log(TAIL):
+    if _is_flag(known) or _unevenness(known) <= np.log(TAIL):
         return None
     size = np.abs(known[known != 0])
     units = [float(np.quantile(size, share)) for share in UNITS]
     return min(units, key=lambda unit: _unevenness(_signed_log(known, unit)))
+
+
+def _is_flag(known: Vector) -> bool:
+    return not ((known != known.min()) & (known != known.max())).any()
 
 
 def _unevenness(values: Vector) -> float:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._frames import to_pandas
-from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, tidy
+from crmlytics._plots import DARK, INK, MUTED, PALETTE, draw_differences, percent_axis, rows_of, tidy
 from crmlytics._plots import axes as new_axes
-from crmlytics.exceptions import MissingColumnsError
-from crmlytics.segmentation._counting import ENDS, STABLE, Z
+from crmlytics.segmentation._counting import APART, ENDS, STABLE, Z
 from crmlytics.segmentation.lifecycle import STAGES
 
 if TYPE_CHECKING:
@@ -20,13 +19,16 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = PALETTE[:6]
 STAGE_COLOURS = dict(zip(STAGES, (SKY, GREEN, BLUE, PURPLE, ORANGE, "#8C8C8C"), strict=True))
-LARGE = 1.5  # standard deviations: the darkest colour
+LARGE = 1.5  # standard deviations: the full colour
 MOST_FEATURES = 20
-DARK = 0.55  # from here on text is white
+MOVES = {  # what moves: who makes the table, the column of counts, what is counted
+    "segment": ("segment_migration_table", "customer_count", "customers"),
+    "stage": ("lifecycle_transition_table", "transition_count", "customers times steps"),
+}
 
 
 def plot_segment_count(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw the evidence for each number of segments: stability and silhouette, and the gap above them.
+    """Draw the evidence for each number of segments: stability, silhouette and valleys, and the gap above them.
 
     Parameters
     ----------
@@ -38,9 +40,10 @@ def plot_segment_count(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Of stability and silhouette; the gap is in an inset above 1.
+        Of stability, silhouette and the highest valley; dotted is what stability must lie above, and the valley below.
+        The gap is in an inset above 1.
     """
-    needed = ["segment_count", "gap", "gap_error", "suggested"]
+    needed = ["segment_count", "highest_valley", "gap", "gap_error", "suggested"]
     needed += [f"{name}{end}" for name in ("lowest_jaccard", "adjusted_rand", "silhouette") for end in ENDS]
     rows = _read(table, needed, "segment_count_table", caller="plot_segment_count")
     ax = new_axes(ax, size=(8, 5.5))
@@ -54,8 +57,11 @@ def plot_segment_count(table: Any, *, ax: Axes | None = None) -> Axes:
         ax.plot(count, rows[name].astype(float), "o-", color=colour, label=label, markersize=4)
         low, high = (rows[f"{name}_{end}"].astype(float) for end in ("low", "high"))
         ax.fill_between(count, low, high, color=colour, alpha=0.12, linewidth=0)
-    ax.axhline(STABLE, color=MUTED, linewidth=0.8, linestyle=":")
-    ax.text(count[-1], STABLE, " stable", color=MUTED, fontsize=8, va="center")
+    valleys = rows["highest_valley"].astype(float)
+    ax.plot(count, valleys, "s--", color=PURPLE, label="highest valley between neighbours", markersize=3, linewidth=1)
+    for height, words in ((STABLE, " stable above"), (APART, " apart below")):
+        ax.axhline(height, color=MUTED, linewidth=0.8, linestyle=":")
+        ax.text(count[-1], height, words, color=MUTED, fontsize=8, va="center")
     suggested = count[rows["suggested"].astype(bool).to_numpy()][0]
     gap = ax.inset_axes((0, 0.7, 1, 0.3), sharex=ax)
     gap.errorbar(count, rows["gap"].astype(float), yerr=Z * rows["gap_error"].astype(float), color=INK, fmt="o-", ms=4)
@@ -72,7 +78,7 @@ def plot_segment_count(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(lowest, lowest + (1.05 - lowest) / 0.66)  # above 1 is the inset
     ax.set_yticks(np.arange(6) / 5)
     ax.set_ylabel("found again, apart", loc="bottom")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3, fontsize=8)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2, fontsize=8)
     return ax
 
 
@@ -89,7 +95,8 @@ def plot_segments(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Differences in standard deviations; of more than 20 features, those that differ most.
+        Differences in standard deviations, blue where the segment has more than everybody and orange where it has less,
+        full at 1.5; of more than 20 features, those that differ most.
     """
     needed = ["segment", "customer_share", "feature", "level", "standardised_difference"]
     rows = _read(table, needed, "segment_summary_table", caller="plot_segments")
@@ -101,15 +108,13 @@ def plot_segments(table: Any, *, ax: Axes | None = None) -> Axes:
     shares = rows.drop_duplicates("segment").set_index("segment")["customer_share"]
     ax = new_axes(ax, size=(3 + _widest(segments) * len(segments), 1.8 + 0.34 * len(cells)))
     values = cells.to_numpy(float)
-    ax.imshow(values, cmap="RdBu_r", aspect="auto", vmin=-LARGE, vmax=LARGE)
-    for i, j in np.ndindex(values.shape):
-        colour = "white" if abs(values[i, j]) > DARK * LARGE else INK
-        ax.text(j, i, f"{values[i, j].round(1) + 0.0:+.1f}", ha="center", va="center", fontsize=8, color=colour)
+    texts = [["" if np.isnan(one) else f"{one.round(1) + 0.0:+.1f}" for one in row] for row in values]
+    draw_differences(ax, values, texts, full=LARGE)
     ax.set_yticks(range(len(cells)), cells.index)
     ax.set_xticks(range(len(segments)), [f"{_lines(name)}\n{shares[name]:.0%}" for name in segments], fontsize=8)
     ax.xaxis.tick_top()
     _frame_cells(ax, *values.shape)
-    ax.set_xlabel("difference from everybody, in standard deviations", color=MUTED)
+    ax.set_xlabel("difference from everybody, in standard deviations\nblue: more, orange: less", color=MUTED)
     return ax
 
 
@@ -156,11 +161,13 @@ def plot_migration(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+        Beside each row how many began there: customers, or with stages customers times steps.
     """
     frame = to_pandas(table, caller="plot_migration")
-    what, count = ("stage", "transition_count") if "from_stage" in frame else ("segment", "customer_count")
+    what = "stage" if "from_stage" in frame else "segment"
+    source, count, counted = MOVES[what]
     needed = [f"from_{what}", f"to_{what}", count, "transition_probability"]
-    moves = _read(frame, needed, "segment_migration_table", caller="plot_migration")
+    moves = _read(frame, needed, source, caller="plot_migration")
     rows, columns = (list(dict.fromkeys(moves[f"{side}_{what}"])) for side in ("from", "to"))
     columns = [name for name in rows if name in columns] + [name for name in columns if name not in rows]
     shares = moves.pivot_table(index=f"from_{what}", columns=f"to_{what}", values="transition_probability")
@@ -177,7 +184,7 @@ def plot_migration(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_label_position("top")
     _frame_cells(ax, *values.shape)
     ax.set_xlabel("after", loc="left", color=MUTED)
-    ax.set_ylabel("before (customers)", loc="top", color=MUTED)
+    ax.set_ylabel(f"before ({counted})", loc="top", color=MUTED)
     return ax
 
 
@@ -185,12 +192,7 @@ def plot_migration(table: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def _read(table: Any, needed: Sequence[str], source: str, *, caller: str) -> Any:
-    frame = to_pandas(table, caller=caller)
-    missing = [name for name in needed if name not in frame.columns]
-    if missing:
-        msg = f"{caller} draws the result of crm.segmentation.{source}(...): no columns {missing} in {list(frame)}."
-        raise MissingColumnsError(msg)
-    return frame
+    return rows_of(table, needed, maker=f"crm.segmentation.{source}", caller=caller)
 
 
 def _lines(name: Any) -> str:

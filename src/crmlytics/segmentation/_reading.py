@@ -12,7 +12,7 @@ from crmlytics._frames import columns_of, enter
 from crmlytics._validation import check_choice, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.scoring._encoding import looks_like_id
-from crmlytics.scoring._reading import read_rows
+from crmlytics.scoring._reading import read_rows, refuse_ids_in_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,7 @@ def read_customers(X: Any, *, key: str, caller: str) -> Rows:
         msg = f'{caller}: key must be the name of a column such as key="customer_id", got {key!r}.'
         raise SchemaError(msg)
     names = columns_of(enter(X, caller=caller)[0])
+    refuse_ids_in_index(X, [key], names, caller=caller)
     if key not in names and key != KEY:
         msg = f"{caller}: key names {key!r}, no such column.{did_you_mean(key, names)} Columns: {names}"
         raise MissingColumnsError(msg)
@@ -48,6 +49,7 @@ def read_customers(X: Any, *, key: str, caller: str) -> Rows:
 def read_keyed(table: Any, *, key: str, columns: Sequence[str], what: str, caller: str) -> Rows:
     """Compute a table of customers that must have its key and some columns."""
     names = columns_of(enter(table, caller=caller)[0])
+    refuse_ids_in_index(table, [key], names, caller=caller)
     missing = [name for name in (key, *columns) if name not in names]
     if missing:
         msg = f"{caller}: {what} needs the columns {[key, *columns]}, got {names}. One row per customer."
@@ -73,6 +75,19 @@ def check_same_ids(one: Rows, other: Rows, *, names: tuple[str, str], caller: st
             "Give both the same kind, for example with .astype(str) on both sides."
         )
         raise SchemaError(msg)
+
+
+def say_left_out(one: Rows, other: Rows, *, names: tuple[str, str], caller: str) -> None:
+    """Warn of customers who are in one of two tables only, and are left out."""
+    parts = []
+    for rows, others, (name, other_name) in ((one, other, names), (other, one, names[::-1])):
+        key = rows.key[0]
+        lone = rows.table[key][~rows.table[key].isin(others.table[key].tolist()).to_numpy(dtype=bool)]
+        if len(lone):
+            which = f"{len(lone):,} of {len(rows.table):,} customers of {name}"
+            parts.append(f"{which} are not in {other_name} (such as {lone.tolist()[0]!r})")
+    if parts:
+        warn(f"{caller}: {', '.join(parts)} and are left out. Give both tables the same customers to keep them.")
 
 
 def id_schema(rows: Rows) -> Any:

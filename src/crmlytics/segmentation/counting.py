@@ -51,10 +51,11 @@ def segment_count_table(
         found again in a bootstrap sample, on average), ``lowest_jaccard_low``, ``lowest_jaccard_high`` (the middle 95 %
         of samples); ``adjusted_rand`` (Float64, agreement of the whole partition: 1 complete, 0 chance) with ``_low``
         and ``_high`` likewise; ``silhouette`` (Float64, -1 to 1: how much closer customers are to their own segment
-        than to the next) with ``_low`` and ``_high`` (95 % interval of the mean); ``smallest_share`` (Float64, of the
-        customers); ``gap`` (Float64, how much tighter, in logarithms, than tables without segments) and ``gap_error``
-        (Float64, its simulation error); ``suggested`` (Boolean, true once); ``verdict`` (String). Stability and
-        silhouette are null for one segment.
+        than to the next) with ``_low`` and ``_high`` (95 % interval of the mean); ``highest_valley`` (Float64, 0 to 1:
+        of neighbouring segments that are least apart, the density between over that of the lower peak; 0 is an empty
+        valley, 1 none); ``smallest_share`` (Float64, of the customers); ``gap`` (Float64, how much tighter, in
+        logarithms, than tables without segments) and ``gap_error`` (Float64, its simulation error); ``suggested``
+        (Boolean, true once); ``verdict`` (String). Stability, silhouette and valley are null for one segment.
 
     Raises
     ------
@@ -63,18 +64,24 @@ def segment_count_table(
 
     Notes
     -----
-    *Suggested.* Of the numbers whose segments are stable and tighter than one cloud, the one of the highest silhouette;
-    one segment where there is none. Stable is a ``lowest_jaccard`` of 0.75 or more: below 0.6 a segment is not found
-    again (Hennig 2007). Tighter than one cloud is ``gap(k) - 2 gap_error(k) > gap(1)``; Tibshirani et al. (2001), who
-    compare k with k + 1 only and by one error, miss four groups that no single cut parts. Where several rows are
-    close, the one that the business can act on is as good.
+    *Suggested.* The largest number whose segments are stable, tighter than one cloud and apart; one segment where there
+    is none. Stable is a ``lowest_jaccard`` of 0.75 or more: below 0.6 a segment is not found again (Hennig 2007).
+    Tighter than one cloud is ``gap(k) - 2 gap_error(k) > gap(1)``; Tibshirani et al. (2001), who compare k with k + 1
+    only and by one error, miss four groups that no single cut parts. Apart is a ``highest_valley`` below 0.55: each
+    segment and its three nearest are looked at along the line of their centres, both weighing the same, by a kernel
+    density of bandwidth ``0.54 n^(-1/5)`` standard deviations.
+
+    *"neighbours, no islands"* is suggested where the silhouette is below 0.25: segments stand apart along a line, and
+    not by far; noise in other features does that too.
 
     *"stable, no tighter than one cloud"*: cuts through a long cloud are found again, too; but so are groups that only a
     few columns part, while the others, all of the same weight, blur them. Ask again with fewer ``features``.
 
     *Gap.* Reference tables have numbers spread evenly in the box along their principal axes; words, and numbers of at
-    most ten different values, are dealt out anew, each column for itself. It is one cloud against segments: heavy
-    corners of a curved cloud look like segments, too, so look at the profile before believing them.
+    most ten different values, are dealt out anew, each column for itself.
+
+    *What is still cut.* Flags and ordered words that hang together, shares that are mostly 0 or 1, and rings have empty
+    places between their corners and are cut into groups that are no islands: look at the profile before believing them.
 
     References
     ----------
@@ -97,7 +104,7 @@ def segment_count_table(
        segment_count  lowest_jaccard  suggested                            verdict
     0              1             NaN      False                more than one cloud
     1              2             0.8      False  stable, no tighter than one cloud
-    2              3             1.0       True             clearest of the stable
+    2              3             1.0       True          the most that stand apart
     3              4             0.7      False                    not found again
     """
     caller = "segment_count_table"

@@ -9,7 +9,7 @@ import numpy as np
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_tiers
 from crmlytics.exceptions import SchemaError
-from crmlytics.segmentation._reading import KEY, SEGMENT, check_same_ids, read_keyed, segment_labels
+from crmlytics.segmentation._reading import KEY, SEGMENT, check_same_ids, read_keyed, say_left_out, segment_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,10 +53,14 @@ def value_needs_table(
     SchemaError
         When no customer is in both tables, values are missing or infinite, or shares do not add up to 1.
 
+    Warns
+    -----
+    DataQualityWarning
+        When customers are in one of the tables only: they are left out.
+
     Notes
     -----
-    Equal values are in the same tier, the higher one, so that tiers may differ from their shares. Customers in one of
-    the tables only are left out.
+    Equal values are in the same tier, the higher one, so that tiers may differ from their shares.
 
     Peppers and Rogers (2016), "Managing customer experience and relationships", chapters 5 and 6: value says how much
     to spend on a customer, needs say on what.
@@ -86,6 +90,7 @@ def value_needs_table(
     if not both.any():
         msg = f"{caller}: no customer of values is in needs. Check key={key!r} in both tables."
         raise SchemaError(msg)
+    say_left_out(worth, wanted, names=("values", "needs"), caller=caller)
     segment = np.array([found[one] for one in worth.table[key][both]], dtype=object)
     return table_with_lists(worth.engine, _columns(amounts[both], segment, shares))
 

@@ -12,14 +12,28 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
 from crmlytics._frames import columns_of, enter, to_pandas
-from crmlytics._kernels.clusters import METHODS, find_clusters
+from crmlytics._kernels.clusters import K_MEANS, METHODS, MOST_ROWS, find_clusters
 from crmlytics._validation import warn
 from crmlytics.scoring._batches import score_any
-from crmlytics.scoring._reading import ROW, check_key, feature_names, read_rows, with_whole_ids
+from crmlytics.scoring._reading import (
+    ROW,
+    check_key,
+    feature_names,
+    read_rows,
+    refuse_ids_in_index,
+    with_whole_ids,
+)
 from crmlytics.segmentation._counting import Plan, count_columns
 from crmlytics.segmentation._differences import names_by_difference, standardised_differences
 from crmlytics.segmentation._encoding import learn_encoding
-from crmlytics.segmentation._reading import KEY, SEGMENT, check_enough, check_method, check_segments, read_customers
+from crmlytics.segmentation._reading import (
+    KEY,
+    SEGMENT,
+    check_enough,
+    check_method,
+    check_segments,
+    read_customers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +101,8 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     Warns
     -----
     DataQualityWarning
-        With ``segments="auto"``, when the data are one cloud: there is one segment, "everybody".
+        With ``segments="auto"``, when the data are one cloud: there is one segment, "everybody". When fewer segments
+        are found than were looked for.
 
     Notes
     -----
@@ -101,7 +116,7 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     in ten have weighs less than 1. Columns that say the same twice weigh twice: leave one out.
 
     *Names* have the two largest differences from everybody of at least 0.3 standard deviations on this scale, more
-    where two segments would be called the same.
+    where two segments would be called the same. "channel shop or web": both levels are more frequent than usual.
 
     *Membership.* ``distance`` is the one to the centre of the own segment in the space of the encoding, in standard
     deviations of one feature. ``membership_probability`` is that of the mixture; with the other methods it supposes
@@ -172,6 +187,8 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         if count is None:
             count = self._suggested(matrix, encoding, method, caller)
         clusters = find_clusters(matrix, count, method, encoding.blocks, seed=self.random_state)
+        if len(clusters.centres) < count:
+            _say_fewer(len(clusters.centres), count, method, len(matrix), caller=caller)
         self._keep(encoding, clusters, matrix, method)
         return self
 
@@ -211,6 +228,7 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "clusters_")
         caller = "CustomerSegmenter.score_table"
         plan, engine = enter(X, caller=caller)
+        refuse_ids_in_index(X, [self.key], columns_of(plan), caller=caller)
         placer = Placer(self.encoding_, self.clusters_, tuple(self.segment_names_), self.key, caller)
         if self.key not in columns_of(plan):
             rows = read_rows(X, key=(), caller=caller)
@@ -232,9 +250,9 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         count = int(columns["segment_count"][columns["suggested"]][0])
         if count == 1:
             warn(
-                f"{caller}: no number of segments is both tighter than one cloud and found again in other samples, so "
-                "everybody is one segment. segments=4 cuts the cloud in four all the same; segment_count_table shows "
-                "the evidence."
+                f"{caller}: no number of segments is tighter than one cloud, found again in other samples and parted "
+                "by valleys, so everybody is one segment. segments=4 cuts the cloud in four all the same; "
+                "segment_count_table shows the evidence."
             )
         return count
 
@@ -244,7 +262,7 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         own = distances[np.arange(len(labels)), labels]
         self.encoding_, self.clusters_, self.method_ = encoding, clusters, method
         self.differences_ = standardised_differences(matrix, labels, count)
-        self.segment_names_ = names_by_difference(self.differences_, encoding.parts())
+        self.segment_names_ = names_by_difference(self.differences_, encoding.phrases())
         self.segment_count_ = count
         self.sizes_ = np.bincount(labels, minlength=count)
         self.segment_shares_ = self.sizes_ / len(labels)
@@ -257,6 +275,17 @@ class CustomerSegmenter(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     def _matrix(self, X: Any, caller: str) -> NDArray[np.float64]:
         check_is_fitted(self, "clusters_")
         return self.encoding_.matrix(to_pandas(X, caller=caller), caller=caller)
+
+
+def _say_fewer(found: int, wanted: int, method: str, rows: int, *, caller: str) -> None:
+    """Warn that nobody belongs to some of the segments that were looked for, and say why that may be."""
+    few = MOST_ROWS[method]
+    began = f", which begins with {few:,} of {rows:,} customers and may miss rare ones" if rows > few else ""
+    other = f', or take method="{K_MEANS}"' if method != K_MEANS else ""
+    warn(
+        f"{caller}: {wanted} segments were looked for and {found} found: nobody would be in another one "
+        f"(method={method!r}{began}). Type segments={found}{other}."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from crmlytics.segmentation._reading import (
     check_same_ids,
     read_customers,
     read_keyed,
+    say_left_out,
     segment_labels,
 )
 
@@ -40,7 +41,7 @@ def segment_summary_table(X: Any, segments: Any, *, features: Sequence[str] | No
         What the segments were made from, or anything else that is known of the customers.
     segments : dataframe, one row per customer
         Needs ``key`` and ``segment``, as :meth:`CustomerSegmenter.score_table` makes them; segments of any origin will
-        do. Customers who are in one of the tables only are left out.
+        do. Customers who are in one of the tables only are left out, with a warning.
     features : sequence of str, optional
         The columns to describe. Default: all but the key and ``segment``; ids, dates, constants and names are left out.
     key : str, default "customer_id"
@@ -60,6 +61,11 @@ def segment_summary_table(X: Any, segments: Any, *, features: Sequence[str] | No
         When no customer is in both tables, or ids are numbers in one and text in the other.
     MissingColumnsError
         For a column that a table lacks.
+
+    Warns
+    -----
+    DataQualityWarning
+        When customers are in one of the tables only.
 
     Notes
     -----
@@ -93,6 +99,7 @@ def segment_summary_table(X: Any, segments: Any, *, features: Sequence[str] | No
     if not len(table):
         msg = f"{caller}: no customer of X is in segments. Check key={key!r} in both tables."
         raise SchemaError(msg)
+    say_left_out(rows, placed, names=("X", "segments"), caller=caller)
     groups = _Groups.of(np.array([found[one] for one in table[key]], dtype=object))
     encoding = learn_encoding(table, names, caller=caller)
     return table_with_lists(rows.engine, _columns(table, encoding, groups, caller))

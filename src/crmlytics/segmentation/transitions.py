@@ -164,11 +164,9 @@ def lifecycle_value_table(
     rate = check_amount(annual_discount_rate, name="annual_discount_rate", caller=caller)
     rules = read_rules(window, at_risk_factor, lapsed_factor, caller=caller)
     seen = _read_steps(table, looks, rules, caller=caller, with_amounts=True)
-    now = collect(stage_plan(table, looks.moments[-1], rules, caller=caller).select("stage"))["stage"].to_list()
-    count = np.array([now.count(stage) for stage in STAGES], np.int64)
     per_step = (1 + rate) ** (looks.days / YEAR_DAYS) - 1
-    columns = {"stage": np.array(STAGES, dtype=object), "customer_count": count}
-    return table_with_lists(table.engine, columns | _value_columns(seen, count, horizon, per_step, random_state))
+    columns = {"stage": np.array(STAGES, dtype=object), "customer_count": seen.now}
+    return table_with_lists(table.engine, columns | _value_columns(seen, horizon, per_step, random_state))
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -184,12 +182,16 @@ class _Looks:
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """One entry per customer and step: who, the stages before and after as codes, and the amount in between."""
+    """One entry per customer and step: who, the stages before and after as codes, and the amount in between.
+
+    ``now`` is how many customers are in each stage at the last look.
+    """
 
     customer: NDArray[np.int64]
     origin: NDArray[np.int64]
     destination: NDArray[np.int64]
     amount: Vector
+    now: NDArray[np.int64]
 
     @cached_property
     def move(self) -> NDArray[np.int64]:
@@ -232,9 +234,13 @@ def _read_steps(table: Transactions, looks: _Looks, rules: Rules, *, caller: str
         raise SchemaError(msg)
     steps = steps.sort_values(CUSTOMER, kind="stable")  # or samples of customers would hang on the order of rows
     code = {stage: number for number, stage in enumerate(STAGES)}
-    origin, destination = (steps[f"stage_{side}"].map(code).to_numpy(np.int64) for side in ("before", "after"))
+    origin, destination, last = (
+        stages.map(code).to_numpy(np.int64)
+        for stages in (steps["stage_before"], steps["stage_after"], seen[-1]["stage"])
+    )
     customer = pd.factorize(steps[CUSTOMER])[0].astype(np.int64)
-    return _Steps(customer, origin, destination, steps["amount"].to_numpy(np.float64))
+    now = np.bincount(last, minlength=len(STAGES))
+    return _Steps(customer, origin, destination, steps["amount"].to_numpy(np.float64), now)
 
 
 def _known_moments(table: Transactions, looks: _Looks, rules: Rules, *, caller: str) -> list[dt.datetime]:
@@ -266,9 +272,7 @@ def _amounts_between(table: Transactions, start: dt.datetime, end: dt.datetime, 
     return dict(zip(found[CUSTOMER], found["amount"].to_numpy(np.float64).round(6), strict=True))
 
 
-def _value_columns(
-    seen: _Steps, count: NDArray[np.int64], horizon: int, rate: float, seed: int
-) -> dict[str, NDArray[Any]]:
+def _value_columns(seen: _Steps, horizon: int, rate: float, seed: int) -> dict[str, NDArray[Any]]:
     """Return the value of each stage, and how much it varies between samples of customers."""
     from crmlytics._kernels.draws import Draws, bounds
 
@@ -281,7 +285,7 @@ def _value_columns(
         "observed_count": seen.counts().sum(axis=1),
         "next_amount": reward, "next_amount_low": next_low, "next_amount_high": next_high,
         "expected_amount": value, "expected_amount_low": low, "expected_amount_high": high,
-        "total_expected_amount": np.where(count > 0, count * value, 0.0),
+        "total_expected_amount": np.where(seen.now > 0, seen.now * value, 0.0),
     }  # fmt: skip
 
 
