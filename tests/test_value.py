@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import narwhals.stable.v2 as nw
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crmlytics import Transactions
@@ -110,6 +110,13 @@ def test_an_order_cancelled_under_its_own_number_is_none_and_a_free_order_is_one
         "amount": [10.0, -10.0, 0.0],
     }
     assert rows(value_table(pd.DataFrame(sales), as_of=AS_OF), "customer_id", "order_count") == [("a", 0), ("b", 1)]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas-pyarrow", "pyarrow", "polars-lazy", "duckdb"])
+def test_a_last_bit_ranks_nobody_on_any_engine(kind):
+    amounts = [31.919999999999998, 31.92]
+    sales = {"customer_id": ["a", "b"], "order_id": [1, 2], "timestamp": [DAY] * 2, "amount": amounts}
+    assert rows(value_table(make_frame(sales, kind), as_of=AS_OF), "customer_id", "rank") == [("a", 1), ("b", 2)]
 
 
 def test_shares_of_nothing_are_null(frame):
@@ -312,6 +319,7 @@ def test_recency_counts_from_the_last_order_that_value_tells(drawn, kind):
     moments = [DAY + dt.timedelta(hours=7 * line[2]) for line in drawn]  # orders straddle midnights
     sales = make_frame(as_columns(drawn) | {"timestamp": moments}, kind)
     as_of = DAY + dt.timedelta(days=30)
+    assume(min(moments) < as_of)
     told = rows(value_table(sales, as_of=as_of), "customer_id", "order_count", "first_order_at", "last_order_at")
     counted = rows(rfm_table(sales, as_of=as_of), "customer_id", "order_count", "recency_days")
     assert [row[:2] for row in told] == [row[:2] for row in counted]
@@ -395,8 +403,11 @@ def test_weeks_are_told_how_to_be_written():
 
 
 def test_an_as_of_before_the_data_is_refused(frame):
-    with pytest.raises(SchemaError, match=r"kpi_table: no line lies before as_of=2023-01-01 00:00"):
-        kpi_table(frame(PLAIN), as_of="2023-01-01")
+    for build in (value_table, concentration_table, gini, kpi_table):
+        with pytest.raises(
+            SchemaError, match=rf"{build.__name__}: no line lies before as_of=2023-01-01 00:00. Check as"
+        ):
+            build(frame(PLAIN), as_of="2023-01-01")
 
 
 @pytest.mark.parametrize("build", [value_table, concentration_table, gini, kpi_table])
@@ -434,6 +445,15 @@ def test_plot_concentration_has_a_bar_per_share():
     ax = plot_concentration(table)
     assert [bar.get_width() for bar in ax.containers[0]] == table["amount_share"].tolist()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Top 25% (1)", "Top 50% (2)"]
+
+
+def test_plot_concentration_of_many_shares_is_a_curve():
+    table = concentration_table(pd.DataFrame(PLAIN), as_of=AS_OF, top_shares=[n / 20 for n in range(1, 21)])
+    ax = plot_concentration(table.iloc[::-1])
+    assert not ax.containers
+    assert ax.lines[0].get_xdata().tolist() == [0.0, *table["top_share"]]
+    assert ax.lines[0].get_ydata().tolist() == [0.0, *table["amount_share"]]
+    assert [text.get_text() for text in ax.texts] == [f"Top 20%: {table['amount_share'].iloc[3]:.0%}"]
 
 
 @pytest.mark.parametrize("kpi", ["total_amount", "customer_count", "repeat_share", "days_between_orders"])

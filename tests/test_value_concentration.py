@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmlytics import Transactions
-from crmlytics._kernels.top_shares import bias_corrected, drawn_top_shares
+from crmlytics._kernels.top_shares import bias_corrected, drawn_ginis, drawn_top_shares, hill_index
 from crmlytics.exceptions import SchemaError
 from crmlytics.testing import make_frame, records
-from crmlytics.value import concentration_table
+from crmlytics.value import concentration_table, gini
 from crmlytics.value.concentration import (
     concentration_interval_table,
     concentration_window_table,
@@ -97,6 +97,30 @@ def test_samples_agree_with_sorting_each(amounts, share, seed):
             assert np.isnan(value)
 
 
+@settings(max_examples=25)
+@given(amounts=st.lists(st.integers(-20, 100), min_size=1, max_size=12), seed=st.integers(0, 99))
+def test_ginis_of_samples_are_mean_differences_between_all_pairs(amounts, seed):
+    amounts = np.sort(np.array(amounts, float))[::-1]
+    weights = np.random.default_rng(seed).integers(0, 3, (5, len(amounts))).astype(float)
+    for row, value in zip(weights, drawn_ginis(amounts, np.arange(len(amounts)), weights), strict=True):
+        sample = np.repeat(amounts, row.astype(int))
+        if sample.sum() > 0:
+            apart = np.abs(sample[:, None] - sample[None, :]).mean()
+            assert value == pytest.approx(apart / (2 * sample.mean()), abs=1e-9)
+        else:
+            assert np.isnan(value)
+
+
+def test_hill_by_hand():
+    assert hill_index(np.array([8.0, 4.0, 2.0, 1.0])) == pytest.approx(
+        2 / np.log(4 * 2)
+    )  # the two largest over the third
+    assert np.isnan(hill_index(np.ones(9)))
+    assert np.isnan(hill_index(np.ones(1)))
+    many = np.sort(1 / np.random.default_rng(0).random(40_000) ** (1 / 1.5))[::-1]
+    assert hill_index(many) == pytest.approx(1.5, abs=0.25)  # deviation 1.5 / sqrt(200)
+
+
 def test_bias_correction_moves_the_bounds_and_does_nothing_without_bias():
     drawn = np.arange(1.0, 1_000)
     assert bias_corrected(drawn, 500.0) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
@@ -110,6 +134,8 @@ def test_intervals_hold_the_shares_of_concentration_table(kind):
     sales = make_frame(SALES, kind)
     table = records(concentration_interval_table(sales, as_of=AS_OF, top_shares=[0.25, 0.5], replicates=50))
     plain = records(concentration_table(sales, as_of=AS_OF, top_shares=[0.25, 0.5]))
+    assert [row[5] for row in table] == [pytest.approx(gini(sales, as_of=AS_OF))] * 2
+    assert all(row[6] < row[5] < row[7] for row in table)
     assert [row[:3] for row in table] == [(row[0], row[1], row[3]) for row in plain] == [(0.25, 1, 0.4), (0.5, 2, 0.6)]
     for row in table:
         assert row[3] <= row[2] <= row[4]
@@ -137,7 +163,7 @@ def test_the_same_draws_whatever_the_order_of_rows_and_others_for_another_seed()
     ("amounts", "verdict", "needed"),
     [
         ([1.0] * 100, "less concentrated", 0.8),
-        ([1000.0] * 10 + [1.0] * 90, "more concentrated", 0.09),
+        ([1000.0] * 10 + [1.0] * 90, "more concentrated", 0.09),  # a heavy tail, whose interval is too low
         ([100.0 / n**1.25 for n in range(1, 101)], "compatible", 0.2),
     ],
 )
@@ -148,6 +174,41 @@ def test_verdict_and_words(amounts, verdict, needed):
     assert verdict in row["finding"]
     assert f"{row['amount_share']:.0%} of revenue ({row['amount_share_low']:.0%} to" in row["finding"]
     assert (row["amount_share_low"] <= 0.8 <= row["amount_share_high"]) == (verdict == "compatible")
+
+
+@pytest.mark.parametrize("amounts", [[1.0] * 99, [1.0, 1.0], [900.0] + [1.0] * 40, [1.0] * 99 + [0.0, -0.5]])
+def test_fewer_than_a_hundred_who_brought_anything_tell_nothing(amounts):
+    row = pareto_test_table(customers(amounts), as_of=AS_OF).iloc[0]
+    assert row["verdict"] == "not known"
+    earning = sum(amount > 0 for amount in amounts)
+    assert row["finding"].endswith(f"is not known: it takes 100 customers, and there are {earning}.")
+
+
+def test_less_is_not_said_of_a_heavy_tail():
+    pareto = [n ** (-1 / 1.5) for n in range(1, 401)]
+    row = pareto_test_table(customers(pareto), as_of=AS_OF).iloc[0]
+    assert row["amount_share_high"] < 0.8
+    assert row["tail_index"] < 2
+    assert row["verdict"] == "not known"
+    assert (
+        f"so large (tail index {row['tail_index']:.2g}, below 2) that such intervals come out too low."
+        in row["finding"]
+    )
+    light = [1 / (1 + n / 100) for n in range(400)]
+    row = pareto_test_table(customers(light), as_of=AS_OF).iloc[0]
+    assert row["tail_index"] > 2
+    assert row["verdict"] == "less concentrated"
+
+
+def test_bases_that_keep_the_law_are_seldom_called_less_concentrated():
+    """80/20 is exactly true of Pareto amounts with exponent 1.161; without the tail half of these are "less"."""
+    said = []
+    for seed in range(30):
+        amounts = (1 - np.random.default_rng(seed).random(500)) ** (-1 / 1.161)
+        row = pareto_test_table(customers(amounts), as_of=AS_OF, replicates=100).iloc[0]
+        said.append((row["verdict"] == "less concentrated", row["amount_share_high"] < 0.8))
+    assert np.sum(said, axis=0)[0] <= 2
+    assert np.sum(said, axis=0)[1] >= 10
 
 
 def test_one_customer_is_no_test():
@@ -169,7 +230,7 @@ def test_the_future_changes_nothing():
     [
         (
             lambda: pareto_test_table(customers([-1.0, -2.0]), as_of=AS_OF),
-            "-3.00 in all before 2024-03-31; shares need",
+            r"-3.00 in all before 2024-03-31; shares need .* set returns aside: Transactions\(..., returns='set_aside'",
         ),
         (lambda: pareto_test_table(customers([1.0]), as_of="2020-01-01"), "no line lies before as_of=2020-01-01"),
         (lambda: pareto_test_table(customers([1.0]), as_of=AS_OF, top_share=1), "top_share must be a fraction"),
@@ -193,7 +254,7 @@ def test_refusals_say_what_to_type(call, said):
         call()
 
 
-def test_online_retail_is_less_concentrated_than_the_law(shared_data):
+def test_of_online_retail_less_than_the_law_is_not_said(shared_data):
     raw = pd.read_parquet(shared_data / "online_retail.parquet")
     with pytest.warns(match="set aside"):
         tx = Transactions(raw, customer_id="CustomerID", order_id="InvoiceNo", timestamp="InvoiceDate",
@@ -201,7 +262,9 @@ def test_online_retail_is_less_concentrated_than_the_law(shared_data):
     row = pareto_test_table(tx, as_of="2011-12-10", replicates=200).iloc[0]
     assert row["customer_count"] == 4371
     assert row["amount_share"] == pytest.approx(0.7385, abs=1e-4)  # as docs/value.md says
-    assert row["verdict"] == "less concentrated"
+    assert row["amount_share_high"] < 0.8
+    assert row["tail_index"] == pytest.approx(1.2, abs=0.1)
+    assert row["verdict"] == "not known"
 
 
 def test_revenue_near_nought_is_told_from_one_customer():

@@ -5,7 +5,7 @@ import datetime as dt
 import narwhals.stable.v2 as nw
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crmlytics import Contacts, Transactions
@@ -138,6 +138,7 @@ def test_parts_add_up_to_the_whole_and_to_the_lines(lines, asked):
     }  # fmt: skip
     tickets = {"ticket_id": range(len(asked)), "customer_id": asked, "opened_at": [start] * len(asked)}
     tickets = pd.DataFrame(tickets).astype({"customer_id": "str", "opened_at": "datetime64[us]"})
+    assume(asked or min(sales["timestamp"]) < AS_OF)
     table = contribution_table(pd.DataFrame(sales), as_of=AS_OF, costs=COSTS, tickets=tickets if asked else None)
     known = [place for place, days in enumerate(day) if start + dt.timedelta(days=days) < AS_OF]
     assert round(table["total_amount"].sum(), 2) == sum(cents[place] for place in known) / 100
@@ -177,6 +178,14 @@ def test_the_future_of_no_table_changes_anything():
         ({"costs": {}, "contacts": pd.DataFrame(CONTACTS).drop(columns="cost")}, "contacts came without"),
         ({"costs": {}, "since": "2024-03-20"}, "since must lie before as_of, got since=2024-03-20"),
         (
+            {"costs": {}, "as_of": "2020-01-01"},
+            "contribution_table: no line lies before as_of=2020-01-01 00:00. Check as",
+        ),
+        (
+            {"costs": {}, "since": "2019-01-01", "as_of": "2020-01-01"},
+            "no line lies from since=2019-01-01 00:00 to as_of",
+        ),
+        (
             {"costs": COSTS, "tickets": make_frame(TICKETS, "polars")},
             "transactions is a pandas table and tickets a Polars",
         ),
@@ -184,7 +193,7 @@ def test_the_future_of_no_table_changes_anything():
 )
 def test_refusals_say_what_to_type(more, said):
     with pytest.raises(SchemaError, match=said):
-        contribution_table(pd.DataFrame(SALES), as_of=AS_OF, **more)
+        contribution_table(pd.DataFrame(SALES), **{"as_of": AS_OF} | more)
 
 
 def test_ids_of_another_kind_and_missing_roles_are_refused():
@@ -200,6 +209,22 @@ def test_contacts_bound_by_name_and_one_customer():
     sales = pd.DataFrame({name: values[:1] for name, values in PLAIN.items()})
     table = contribution_table(sales, as_of=AS_OF, costs=COSTS, contacts=contacts)
     assert rows(table, "customer_id", "contribution_amount", "rank") == [("a", 25.0, 1)]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "duckdb"])
+def test_there_is_no_ratio_to_a_last_bit_of_revenue(kind):
+    sales = {"customer_id": ["a"] * 3, "order_id": [1, 2, 3], "timestamp": [dt.datetime(2024, 1, 1)] * 3,
+             "amount": [0.1, 0.2, -0.3]}  # fmt: skip
+    table = contribution_table(make_frame(sales, kind), as_of=AS_OF, costs={"order": 4.5, "return": 8.0})
+    assert rows(table, "contribution_amount", "contribution_ratio") == [(pytest.approx(-17.0), None)]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pyarrow", "duckdb"])
+def test_a_last_bit_ranks_nobody_on_any_engine(kind):
+    sales = {"customer_id": ["a", "b"], "order_id": [1, 2], "timestamp": [dt.datetime(2024, 1, 1)] * 2,
+             "amount": [31.919999999999998, 31.92]}  # fmt: skip
+    table = contribution_table(make_frame(sales, kind), as_of=AS_OF, costs={})
+    assert rows(table, "customer_id", "rank") == [("a", 1), ("b", 2)]
 
 
 # -- real data -----------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from crmlytics._kernels.net_scores import net_score_interval
 from crmlytics._kernels.proportion_tests import difference_interval
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
-from crmlytics.value.loyalty import loyalty_measure_table, nps_table
-from crmlytics.value.service_profit import service_profit_table
+from crmlytics.value.loyalty import _ratio, loyalty_measure_table, nps_table
+from crmlytics.value.service_profit import _bringing, service_profit_table
 
 AS_OF = dt.datetime(2024, 3, 31)
 QUICK = ["pandas", "pandas-nullable", "pyarrow", "polars", "polars-lazy", "duckdb"]
@@ -90,6 +90,15 @@ def test_nps_refusals(answers, more, error, said):
         nps_table(pd.DataFrame(answers), **more)
 
 
+def test_a_scale_from_one_to_five_is_told():
+    with pytest.warns(
+        DataQualityWarning, match="no answer in 'satisfaction' is above 5. On a scale from 1 to 5 nobody"
+    ):
+        nps_table(pd.DataFrame({"satisfaction": [5, 4, 3, 5, 1]}), rating="satisfaction")
+    nps_table(pd.DataFrame({"rating": [5, 4, 3, 5, 6]}))
+    nps_table(pd.DataFrame({"rating": [5, 4, 3, 5, None]}))  # four may all be detractors
+
+
 # -- measures side by side -----------------------------------------------------------------------------------------
 
 # a: three orders; b: one, long ago; c: one and a return; d: only a return, no customer yet; periods of 30 days
@@ -110,9 +119,9 @@ WALLET = {"customer_id": ["a", "b", "c", "x"], "wallet_amount": [60.0, 100.0, No
 @pytest.mark.parametrize("kind", QUICK)
 def test_measures_by_hand(kind):
     sales = make_frame(SALES, kind)
-    table = loyalty_measure_table(
-        sales, as_of=AS_OF, period="30d", survey=make_frame(SURVEY, kind), wallet=make_frame(WALLET, kind)
-    )
+    survey, wallet = make_frame(SURVEY, kind), make_frame(WALLET, kind)
+    with pytest.warns(DataQualityWarning, match="1 of 3 customers of wallet had not ordered before as_of, left out"):
+        table = loyalty_measure_table(sales, as_of=AS_OF, period="30d", survey=survey, wallet=wallet)
     assert type(table) is type(sales)
     found = {row[0]: row for row in records(table)}
     assert {name: (row[1], row[4]) for name, row in found.items()} == {
@@ -123,11 +132,16 @@ def test_measures_by_hand(kind):
         "wallet_share": (30 / 160, 2),
         "nps_score": (pytest.approx(100 / 3), 3),
     }
-    for _, value, low, high, *_ in found.values():
-        assert low < value < high
+    reach = 12.706 * np.std([90, 31, 1], ddof=1)  # more than Student's t could be: the data are skewed
+    assert found["tenure_days"][2] >= 0
+    assert found["tenure_days"][3] < 122 / 3 + reach
+    assert found["wallet_share"][2:4] == (None, None)  # of two wallets, one empty here: anything
+    for name, (_, value, low, high, *_) in found.items():
+        assert name == "wallet_share" or low < value < high
     assert found["repeat_customer_share"][2:4] == pytest.approx((0.0614919, 0.7923404))  # Wilson, 1 of 3
 
 
+@pytest.mark.filterwarnings("ignore:.*Below 30 customers")
 def test_measures_and_the_chain_on_spark_too(frame):
     sales, survey = frame(SALES), frame(SURVEY)
     assert records(loyalty_measure_table(sales, as_of=AS_OF, period="30d", survey=survey))[-1][4] == 3
@@ -166,8 +180,16 @@ def test_wallets_that_cannot_be_one():
 
 def test_refusals_say_what_to_type():
     sales = pd.DataFrame(SALES)
-    with pytest.raises(SchemaError, match="nobody ordered before as_of=2020-01-01"):
+    with pytest.raises(SchemaError, match="loyalty_measure_table: no line lies before as_of=2020-01-01 00:00"):
         loyalty_measure_table(sales, as_of="2020-01-01")
+    with pytest.raises(SchemaError, match=r"nobody ordered before as_of=2024-03-31\. Check the sign of amount"):
+        loyalty_measure_table(sales.assign(amount=-1.0), as_of=AS_OF)
+    without = pd.DataFrame(SURVEY).drop(columns="timestamp")
+    with pytest.raises(
+        MissingColumnsError,
+        match=r"loyalty_measure_table\(survey=...\) needs \['timestamp'\].*Events\(data, timestamp='<your column>'\)",
+    ):
+        loyalty_measure_table(sales, as_of=AS_OF, survey=without)
     with pytest.raises(SchemaError, match="transactions is a pandas table and survey a Polars table"):
         loyalty_measure_table(sales, as_of=AS_OF, survey=make_frame(SURVEY, "polars"))
     with pytest.raises(SchemaError, match="customer_id is String in Transactions, Int64 in Events"):
@@ -183,7 +205,8 @@ def test_refusals_say_what_to_type():
 def test_the_chain_by_hand(kind):
     sales = make_frame(SALES, kind)
     survey = Events(make_frame(SURVEY, kind))
-    table = service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d")
+    with pytest.warns(DataQualityWarning, match="there are 1 detractors and 1 promoters. Below 30 customers intervals"):
+        table = service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d")
     assert type(table) is type(sales)
     detractors, passives, promoters = records(table)  # c answered within the horizon
     assert detractors[:4] == ("detractors", 1, 1, 1.0)  # a, by the last answer
@@ -229,11 +252,46 @@ def test_words_follow_the_interval_and_claim_no_cause(stay, words):
 def test_amount_intervals_are_those_of_means():
     sales, survey = base(0.5, 0.5)
     row = service_profit_table(sales, survey=survey, as_of=AS_OF, horizon="30d").iloc[2]
-    reach = Z * 10 / np.sqrt(200)  # amounts of 0 and 20, half and half
+    reach = 1.972 * 10 / np.sqrt(199)  # amounts of 0 and 20, half and half: no skewness; Student's t of 199
     found = row[["average_amount_low", "average_amount_high"]].to_numpy(dtype=float)
-    assert found == pytest.approx([10 - reach, 10 + reach], abs=0.25)
+    assert found == pytest.approx([10 - reach, 10 + reach], abs=1e-3)
+    reach *= np.sqrt(2) * 1.966 / 1.972  # of two such means, with 398 degrees
+    found = row[["average_amount_difference_low", "average_amount_difference_high"]].to_numpy(dtype=float)
+    assert found == pytest.approx([-reach, reach], abs=1e-3)
 
 
+def test_intervals_of_averages_hold_the_truth_in_small_groups():
+    """Of 12 customers each, half of whom are worth nothing; plain percentiles of samples hold it in 74 %."""
+    random, truth = np.random.default_rng(0), 0.5 * np.exp(0.72)
+    group, held = np.repeat([0, 1, 2], 12), 0
+    for _ in range(300):
+        amount = np.exp(random.normal(0, 1.2, 36)) * (random.random(36) < 0.5)
+        found = _bringing(group, amount, amount)
+        held += ((found["average_amount_low"] <= truth) & (truth <= found["average_amount_high"])).sum()
+    assert held / 900 > 0.88
+
+
+def test_a_ratio_has_the_interval_of_fieller():
+    """All ``q`` at which the mean of ``above - q below`` is not told from 0, found by trying."""
+    random = np.random.default_rng(1)
+    below = np.exp(random.normal(0, 0.5, 20))
+    above = below * random.random(20)
+    _, value, low, high, *_ = _ratio("wallet_share", above, below, "")
+    tried = np.linspace(0, 1.5, 30_001)
+    left = above[:, None] - tried * below[:, None]
+    inside = tried[np.abs(left.mean(axis=0)) <= 2.093 * left.std(axis=0, ddof=1) / np.sqrt(20)]
+    assert (low, high) == pytest.approx((inside[0], inside[-1]), abs=2e-4)
+    assert low < value == above.sum() / below.sum() < high
+
+
+@pytest.mark.parametrize("kind", ["pandas", "duckdb"])
+def test_a_wallet_of_a_customer_twice_is_refused(kind):
+    wallet = make_frame({"customer_id": ["a", "a"], "wallet_amount": [60.0, 60.0]}, kind)
+    with pytest.raises(SchemaError, match=r"\['a'\] appear more than once"):
+        loyalty_measure_table(make_frame(SALES, kind), as_of=AS_OF, wallet=wallet)
+
+
+@pytest.mark.filterwarnings("ignore:.*Below 30 customers")
 @settings(max_examples=10)
 @given(seed=st.integers(0, 99))
 def test_the_order_of_rows_changes_nothing(seed):
@@ -248,6 +306,7 @@ def test_the_order_of_rows_changes_nothing(seed):
     pd.testing.assert_frame_equal(one, two)
 
 
+@pytest.mark.filterwarnings("ignore:.*Below 30 customers")
 def test_the_future_changes_nothing():
     sales, survey = pd.DataFrame(SALES), pd.DataFrame(SURVEY)
     poisoned = sales.assign(amount=sales["amount"].where(sales["timestamp"] < AS_OF, -1e9))
@@ -261,9 +320,13 @@ def test_the_future_changes_nothing():
     pd.testing.assert_frame_equal(one, two)
 
 
+@pytest.mark.filterwarnings("ignore:.*Below 30 customers")
 def test_who_answered_before_ever_ordering_is_not_followed():
     survey = pd.DataFrame({"customer_id": ["a", "c"], "timestamp": [ago(40), ago(40)], "rating": [9, 9]})
-    table = service_profit_table(pd.DataFrame(SALES), survey=survey, as_of=AS_OF, horizon="30d")
+    with pytest.warns(
+        DataQualityWarning, match="1 of 2 customers who answered had not ordered before 2024-03-01, left out"
+    ):
+        table = service_profit_table(pd.DataFrame(SALES), survey=survey, as_of=AS_OF, horizon="30d")
     assert table["customer_count"].tolist() == [0, 0, 1]  # a; the first order of c lies within the horizon
 
 

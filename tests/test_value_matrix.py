@@ -54,6 +54,13 @@ def test_groups_add_up_and_are_there_when_empty(kind):
     ]
 
 
+def test_a_last_bit_is_neither_worth_nor_growth():
+    crumb = 0.1 + 0.2 - 0.3
+    values = pd.DataFrame({"customer_id": ["a", "b"], "year": [crumb, -crumb], "wallet": [0.0, -crumb]})
+    matrix = value_matrix_table(values, current="year", potential="wallet")
+    assert matrix["value_group"].tolist() == ["low maintenance"] * 2
+
+
 AMOUNT = st.integers(-100, 100)
 
 

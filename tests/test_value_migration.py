@@ -1,6 +1,7 @@
 """What value migration promises: moves by hand, the revenue of both periods to the cent, nobody lost."""
 
 import datetime as dt
+import re
 
 import narwhals.stable.v2 as nw
 import pandas as pd
@@ -58,6 +59,17 @@ def test_equals_are_in_one_tier_and_a_single_tier_holds_all():
     assert table["from_tier"].tolist() == ["all"]
 
 
+@pytest.mark.parametrize("order", [[0.1, 0.2, -0.3], [-0.3, 0.2, 0.1], [0.0]])
+def test_a_last_bit_is_nothing_whatever_the_order_of_the_lines(order):
+    lines = [("a", ago(15), 9.0), *[("b", ago(15), amount) for amount in order], *[("a", ago(5), n) for n in order]]
+    customer, timestamp, amount = map(list, zip(*lines, strict=True))
+    sales = pd.DataFrame({
+        "customer_id": customer, "order_id": range(len(lines)), "timestamp": timestamp, "amount": amount,
+    })  # fmt: skip
+    table = value_migration_table(sales, as_of=AS_OF, period="10d", tiers={"all": 1})
+    assert table[["from_tier", "to_tier"]].to_numpy().tolist() == [["all", "(nothing)"], ["(nothing)", "(gone)"]]
+
+
 LINE = st.tuples(st.sampled_from("abcde"), st.integers(0, 29), st.integers(-300, 1_000))
 
 
@@ -91,7 +103,18 @@ def test_the_future_changes_nothing():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"period": "60d"}, 'nobody brought anything from 2023-12-02 to 2024-01-31.*period="30d"'),
+        (
+            {"period": "60d"},
+            'nobody brought anything from 2023-12-02 to 2024-01-31.*first of all is of 2024-03-10.*="11d"',
+        ),
+        (
+            {"as_of": ago(30)},
+            "value_migration_table: no line lies before as_of=2024-03-01 00:00. Check as_of and the data",
+        ),
+        (
+            {"as_of": ago(20.5), "period": "1d"},
+            "it has no line, and the first of all.* That is one period, and no other",
+        ),
         ({"period": "year"}, "period must be a duration in days or weeks"),
         ({"tiers": {"high": 0.2}}, "tiers must map names to shares that add up to 1"),
         ({"tiers": 3}, "tiers must map names to shares that add up to 1.*got 3"),
@@ -99,7 +122,31 @@ def test_the_future_changes_nothing():
 )
 def test_refusals_say_what_to_type(more, said):
     with pytest.raises(SchemaError, match=said):
-        value_migration_table(pd.DataFrame(SALES), as_of=AS_OF, **more)
+        value_migration_table(pd.DataFrame(SALES), **{"as_of": AS_OF} | more)
+
+
+def test_a_period_of_returns_only_is_no_matter_of_its_length():
+    lost = pd.DataFrame(SALES).assign(amount=-1.0)
+    with pytest.raises(
+        SchemaError, match=r"add up to nothing or less\. Check the sign of amount, or set returns aside"
+    ):
+        value_migration_table(lost, as_of=AS_OF, period="10d")
+
+
+@given(days=st.lists(st.integers(1, 40), min_size=1, max_size=4), period=st.integers(1, 30))
+def test_the_period_that_is_typed_works(days, period):
+    sales = pd.DataFrame({
+        "customer_id": range(len(days)), "order_id": range(len(days)), "timestamp": [ago(day) for day in days],
+        "amount": 5.0,
+    })  # fmt: skip
+    try:
+        value_migration_table(sales, as_of=AS_OF, period=f"{period}d")
+    except SchemaError as refused:
+        typed = re.search(r'period="(\d+d)"', str(refused))
+        if typed:
+            assert len(value_migration_table(sales, as_of=AS_OF, period=typed[1]))
+        else:
+            assert max(days) == 1
 
 
 def test_online_retail_moves_add_up_to_the_cent(shared_data):

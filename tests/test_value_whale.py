@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crmlytics._frames import to_pandas
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 from crmlytics.value.whale import value_decile_table, whale_curve_table, whale_summary_table
@@ -84,6 +85,36 @@ def test_tenths_by_hand(kind):
     assert table[0] == (1, 1, 10.0, 10.0, 10.0, 10.0, 10 / 55, 10 / 55)
     assert table[-1] == (10, 2, 1.0, 0.5, 1.0, 0.0, 1 / 55, 1.0)
     assert len(table) == 10
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_tenths_tell_orders_and_margins_where_these_are_known(kind):
+    values = {
+        "customer_id": range(20), "total_amount": [100.0 - n for n in range(20)], "order_count": [2] * 20,
+        "margin_amount": [10.0] * 18 + [None, 10.0], "contribution_amount": [0.0] * 2 + [-5.0] * 18,
+    }  # fmt: skip
+    table = to_pandas(value_decile_table(make_frame(values, kind), amount="total_amount"))
+    assert list(table.columns[8:]) == ["order_count", "average_order_amount", "margin_share", "contribution_share"]
+    assert table["order_count"].tolist() == [4] * 10
+    assert table["average_order_amount"].iloc[0] == (100 + 99) / 4
+    assert table["margin_share"].iloc[0] == 20 / (100 + 99)
+    assert table["margin_share"].isna().tolist() == [False] * 9 + [True]
+    assert table["contribution_share"].iloc[:2].tolist() == [0.0, -10 / (98 + 97)]
+
+
+CRUMB = 0.1 + 0.2 - 0.3  # not 0 by its last bit
+
+
+@pytest.mark.parametrize("crumb", [CRUMB, -CRUMB, 0.0])
+def test_a_last_bit_is_neither_gain_nor_loss(crumb):
+    left = pd.DataFrame({"customer_id": ["a", "b", "c"], "contribution_amount": [5.0, crumb, -2.0]})
+    assert whale_curve_table(left)["is_peak"].tolist() == [True, False, False]
+    assert whale_summary_table(left)["customer_count"].tolist() == [1, 1, 1]
+
+
+def test_shares_of_a_last_bit_are_missing():
+    left = pd.DataFrame({"customer_id": ["a", "b", "c"], "contribution_amount": [0.1, 0.2, -0.3]})
+    assert whale_curve_table(left)["cumulative_contribution_share"].isna().all()
 
 
 def test_the_unknown_are_left_out_and_told_of():

@@ -1,4 +1,4 @@
-"""What the best customers make of the whole, in samples of the customers."""
+"""How unequal amounts are: what the best customers make, the Gini coefficient, the tail; in samples of customers."""
 
 from __future__ import annotations
 
@@ -69,3 +69,37 @@ def drawn_top_shares(amounts: Vector, bundle: NDArray[np.int64], weights: Vector
                 break
         shares[replicate] = best / whole
     return shares
+
+
+@compiled
+def drawn_ginis(amounts: Vector, bundle: NDArray[np.int64], weights: Vector) -> Vector:
+    """Return the Gini coefficient of every sample; NaN where the whole is not above 0.
+
+    ``(n + 1) / n - 2 sum(r x_r) / (n sum(x_r))`` with ranks r, 1 the largest; arrays as of :func:`drawn_top_shares`.
+    """
+    ginis = np.full(len(weights), np.nan)
+    for replicate in range(len(weights)):
+        drawn, whole, ranked = 0.0, 0.0, 0.0
+        for place in range(len(amounts)):
+            times = weights[replicate, bundle[place]]
+            ranked += amounts[place] * times * (drawn + (times + 1) / 2)
+            drawn += times
+            whole += times * amounts[place]
+        if whole > 0:
+            ginis[replicate] = (drawn + 1) / drawn - 2 * ranked / (drawn * whole)
+    return ginis
+
+
+def hill_index(amounts: Vector) -> float:
+    """Return the index of the tail after Hill (1975), from the largest: as many as the root of their number.
+
+    Parameters
+    ----------
+    amounts : float64 array, shape (customers,)
+        Above zero, the largest first. NaN where the largest are alike, or there is one.
+    """
+    largest = int(np.ceil(np.sqrt(len(amounts))))
+    if largest >= len(amounts):
+        return np.nan
+    excess = float(np.log(amounts[:largest] / amounts[largest]).sum())
+    return largest / excess if excess > 0 else np.nan

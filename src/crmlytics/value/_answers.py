@@ -10,6 +10,7 @@ import numpy as np
 
 from crmlytics._frames import check_same_kind, collect, days_between
 from crmlytics._orders import ORDER_ROLES, orders_of
+from crmlytics._validation import warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Events, Transactions, check_same_ids
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 GROUPS = ("detractors", "passives", "promoters")
 LOWEST, PASSIVE, PROMOTER, HIGHEST = 0, 7, 9, 10  # Reichheld (2003)
 INTERVAL = 0.95
+MANY, MIDDLE = 5, 5  # so many answers, of which none is above the middle, are of another scale
 
 
 def check_ratings(values: Any, *, name: str, caller: str) -> Vector:
@@ -39,6 +41,11 @@ def check_ratings(values: Any, *, name: str, caller: str) -> Vector:
             f"{unfit[0]:g} ({len(unfit):,} of {len(ratings):,} answers). Another scale has other promoters."
         )
         raise SchemaError(msg)
+    if (~np.isnan(ratings)).sum() >= MANY and not (ratings > MIDDLE).any():
+        warn(
+            f"{caller}: no answer in {name!r} is above {MIDDLE}. On a scale from 1 to 5 nobody can be a promoter (9 or "
+            "10), and a net promoter score says nothing: it takes answers from 0 to 10."
+        )
     return ratings
 
 
@@ -51,7 +58,9 @@ def last_answers(survey: Any, table: Transactions, *, before: dt.datetime, calle
     """Return the last answer of each customer before a moment; of answers at the same moment the lowest."""
     answers = Events.bind(survey)
     joinable(table, answers, name="survey", caller=caller)
-    rows = collect(answers.before(before).need("customer_id", "timestamp", "rating", caller=caller)).to_pandas()
+    needed = "customer_id", "timestamp", "rating"
+    answers.need(*needed, caller=f"{caller}(survey=...)")  # before() needs a timestamp, too, and would not say for what
+    rows = collect(answers.before(before).need(*needed, caller=caller)).to_pandas()
     rows["rating"] = check_ratings(rows["rating"], name="rating", caller=caller)
     rows = rows[rows["rating"].notna()].sort_values(
         ["customer_id", "timestamp", "rating"], ascending=[True, True, False]
@@ -95,6 +104,12 @@ def joinable(table: Transactions, other: Contract, *, name: str, caller: str) ->
     """Refuse tables of two libraries, and whole numbers that would have to meet text."""
     check_same_kind({"transactions": table.engine, name: other.engine}, caller=caller)
     check_same_ids([table, other], role="customer_id", caller=caller)
+
+
+def tell_unmatched(customers: int, total: int, who: str, *, caller: str) -> None:
+    """Warn how many customers of one table have no match in the other, if any."""
+    if customers:
+        warn(f"{caller}: {customers:,} of {total:,} customers {who}, left out. Check customer_id in both tables.")
 
 
 def numbers_of(rows: pd.DataFrame, *names: str) -> Vector:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crmlytics._frames import to_pandas
 from crmlytics._periods import draw_bars, label_periods
-from crmlytics._plots import INK, MUTED, PALETTE, RULE, percent_axis, thousands_axis, tidy
+from crmlytics._plots import INK, MUTED, PALETTE, RULE, percent_axis, rows_of, thousands_axis, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_choice
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKED_SHARE = 0.2  # the point of the Pareto curve that everybody asks for
+MOST_BARS = 12  # beyond, labels run into each other
 KPI_TITLES = {
     "total_amount": "Revenue",
     "customer_count": "Active customers",
@@ -44,7 +44,8 @@ def plot_value(table: Any, *, ax: Axes | None = None) -> Axes:
     matplotlib Axes
         The dashed line is what it would be if all customers were worth the same.
     """
-    rows = to_pandas(table, caller="plot_value").sort_values("rank")
+    needed = ["rank", "cumulative_customer_share", "cumulative_amount_share"]
+    rows = rows_of(table, needed, maker="value_table", caller="plot_value").sort_values("rank")
     ax = tidy(new_axes(ax), grid="both")
     customers = [0.0, *rows["cumulative_customer_share"].astype(float)]
     amounts = [0.0, *rows["cumulative_amount_share"].astype(float)]
@@ -66,7 +67,7 @@ def plot_value(table: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_concentration(table: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw how much of revenue the best customers make, one bar per top share.
+    """Draw how much of revenue the best customers make: a bar per top share, or a curve through more than twelve.
 
     Parameters
     ----------
@@ -78,9 +79,34 @@ def plot_concentration(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
-        The pale bar behind each one is the share of customers, the length it would have if all were worth the same.
+        The pale bar behind each one, or the dashed line, is the share of customers: what it would be if all were worth
+        the same.
     """
-    rows = to_pandas(table, caller="plot_concentration")
+    needed = ["top_share", "customer_count", "amount_share"]
+    rows = rows_of(table, needed, maker="concentration_table", caller="plot_concentration").sort_values("top_share")
+    ax = _shares_as_curve(rows, ax) if len(rows) > MOST_BARS else _shares_as_bars(rows, ax)
+    percent_axis(ax.xaxis, decimals=0)
+    ax.set_title("What the best customers make of revenue", loc="left")
+    return ax
+
+
+def _shares_as_curve(rows: Any, ax: Axes | None) -> Axes:
+    ax = tidy(new_axes(ax), grid="both")
+    customers, amounts = ([0.0, *rows[name].astype(float)] for name in ("top_share", "amount_share"))
+    ax.fill_between(customers, amounts, customers, color=PALETTE[0], alpha=0.12, linewidth=0)
+    ax.plot(customers, amounts, color=PALETTE[0], linewidth=2.2)
+    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle="--")
+    mark = max(place for place, share in enumerate(customers) if share <= MARKED_SHARE + 1e-9)
+    ax.plot(customers[mark], amounts[mark], "o", color=PALETTE[0], markeredgecolor="white", markersize=9)
+    text = f"Top {100 * customers[mark]:.3g}%: {amounts[mark]:.0%}"
+    ax.annotate(text, (customers[mark], amounts[mark]), (12, -6), textcoords="offset points", va="top", color=INK)
+    ax.set(xlim=(0, 1), xlabel="Share of customers, best first", ylabel="Share of revenue")
+    ax.set_ylim(bottom=0)
+    percent_axis(ax.yaxis, decimals=0)
+    return ax
+
+
+def _shares_as_bars(rows: Any, ax: Axes | None) -> Axes:
     ax = tidy(new_axes(ax, size=(8, 1.4 + 0.5 * len(rows))), grid=None)
     places = range(len(rows))
     ax.barh(places, rows["amount_share"].astype(float), color=PALETTE[0], height=0.62, label="Share of revenue")
@@ -93,9 +119,7 @@ def plot_concentration(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(places, names)
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.0, 1.1 * float(rows["amount_share"].max())))
-    percent_axis(ax.xaxis, decimals=0)
     ax.legend(frameon=False, loc="upper right", fontsize=9)
-    ax.set_title("What the best customers make of revenue", loc="left")
     return ax
 
 
@@ -117,7 +141,8 @@ def plot_kpis(table: Any, *, kpi: str = "total_amount", ax: Axes | None = None) 
         Bars, pale for periods that are not complete.
     """
     check_choice(kpi, KPI_TITLES, name="kpi", caller="plot_kpis")
-    rows = to_pandas(table, caller="plot_kpis")
+    drawn = ["new_customer_count", "returning_customer_count"] if kpi == "customer_count" else [kpi]
+    rows = rows_of(table, ["period_start", "is_complete", *drawn], maker="kpi_table", caller="plot_kpis")
     ax = tidy(new_axes(ax))
     if kpi == "customer_count":
         returning = rows["returning_customer_count"].astype(float)

@@ -41,9 +41,9 @@ class Amounts:
     ids: NDArray[Any]
     columns: dict[str, Vector]
 
-    def known(self, *, what: str, caller: str) -> Amounts:
-        """Leave out customers of whom an amount is unknown, and say how many these are."""
-        is_known = ~np.isnan(np.array(list(self.columns.values()))).any(axis=0)
+    def known(self, *, what: str, caller: str, names: Sequence[str] | None = None) -> Amounts:
+        """Leave out customers of whom an amount, or one of these, is unknown, and say how many these are."""
+        is_known = ~np.isnan(np.array([self.columns[name] for name in names or self.columns])).any(axis=0)
         if not is_known.any():
             msg = f"{caller}: {what} is missing for all {len(self.ids):,} customers. Give it for some at least."
             raise SchemaError(msg)
@@ -70,15 +70,26 @@ def read_amounts(table: Any, columns: Sequence[str], *, key: str, name: str, cal
     return Amounts(engine, ids, found)
 
 
+def settled(amounts: Any) -> Any:
+    """Round amounts before their sign or their order decides anything: 0.1 + 0.2 - 0.3 is nobody's gain."""
+    return np.round(amounts, TIE_DECIMALS)
+
+
 def best_first(amounts: Vector) -> NDArray[np.int64]:
     """Return the places of the amounts, the largest first; equals stay in the order of their ids."""
-    order: NDArray[np.int64] = np.argsort(-np.round(amounts, TIE_DECIMALS), kind="stable")
+    order: NDArray[np.int64] = np.argsort(-settled(amounts), kind="stable")
     return order
 
 
 def over(amounts: NDArray[Any], whole: float) -> Vector:
     """Return shares of a whole; missing where that is not above zero: a share of nothing says nothing."""
-    return amounts / whole if whole > 0 else np.full(len(amounts), np.nan)
+    return amounts / whole if settled(whole) > 0 else np.full(len(amounts), np.nan)
+
+
+def over_each(above: NDArray[Any], below: NDArray[Any]) -> Vector:
+    """Return one by the other, row by row; missing where the lower one is not above zero."""
+    found: Vector = np.divide(above, below, out=np.full(len(below), np.nan), where=settled(below) > 0)
+    return found
 
 
 def least_of_tiers(amounts: Vector, tiers: Mapping[str, float]) -> Vector:

@@ -11,8 +11,8 @@ from crmlytics._frames import collect, days_between
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._periods import customer_periods, filled, first_active_period, opened, ratio
 from crmlytics._validation import as_moment
-from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
+from crmlytics.value._checks import check_top_shares, is_empty, no_line, no_total
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -48,6 +48,11 @@ def value_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.d
         With the role ``cost`` also ``contribution_amount`` (Float64, sum of ``amount - cost``; null when a line of the
         customer has no cost, since an unknown cost is not zero).
 
+    Raises
+    ------
+    SchemaError
+        When no line lies before ``as_of``; even a lazy engine is asked for that at once, and for nothing else.
+
     Notes
     -----
     An order is an ``order_id`` of one customer whose lines add up to more than zero, or are free without any of them a
@@ -75,6 +80,8 @@ def value_table(transactions: Transactions | Any, *, as_of: str | dt.date | dt.d
     table = Transactions.bind(transactions).before(as_of)
     with_cost = table.has("cost")
     lines = table.need(*ORDER_ROLES, *(["cost"] if with_cost else []), caller=caller)
+    if is_empty(lines):
+        raise no_line(as_of, caller=caller)
     customers = _ranked(_customers(lines, with_cost=with_cost)).select(
         "customer_id",
         "total_amount",
@@ -120,7 +127,7 @@ def concentration_table(
     Raises
     ------
     SchemaError
-        When all customers together brought in nothing or less.
+        When no line lies before ``as_of``, or all customers together brought in nothing or less.
 
     Notes
     -----
@@ -141,7 +148,7 @@ def concentration_table(
     1        0.5               2          95.0          0.95          15.0
     """
     caller = "concentration_table"
-    shares = _check_top_shares(top_shares, caller=caller)
+    shares = check_top_shares(top_shares, caller=caller)
     table, ranked, customer_count, total = _measured(transactions, as_of, caller=caller)
     wanted = {share: math.ceil(share * customer_count - 1e-9) for share in shares}  # 0.07 x 100 is not above 7
     rows = collect(ranked.filter(nw.col("rank").is_in(sorted(set(wanted.values())))))
@@ -175,7 +182,7 @@ def gini(transactions: Transactions | Any, *, as_of: str | dt.date | dt.datetime
     Raises
     ------
     SchemaError
-        When all customers together brought in nothing or less.
+        When no line lies before ``as_of``, or all customers together brought in nothing or less.
 
     Notes
     -----
@@ -316,11 +323,16 @@ def _customers(lines: nw.LazyFrame[Any], *, with_cost: bool) -> nw.LazyFrame[Any
     )
 
 
+def in_ties(amount: nw.Expr) -> nw.Expr:
+    """Turn amounts into whole numbers for ranks: PyArrow leaves the last bit when it rounds to decimals."""
+    return (amount * 10.0**TIE_DECIMALS).round(0)
+
+
 def _ranked(customers: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Add ``rank`` and, for shares, ``_cumulative``, ``_all`` and ``_customers``."""
     best_first = ["_order", "customer_id"]  # 0 - x, not -x: pandas fails to sort 0.0 beside -0.0 in Arrow columns
     return (
-        customers.with_columns(_order=0.0 - nw.col("total_amount").round(TIE_DECIMALS), _one=nw.lit(1).cast(nw.Int64))
+        customers.with_columns(_order=0.0 - in_ties(nw.col("total_amount")), _one=nw.lit(1).cast(nw.Int64))
         .with_columns(
             rank=nw.col("_one").cum_sum().over(order_by=best_first),
             _cumulative=nw.col("total_amount").cum_sum().over(order_by=best_first),
@@ -344,21 +356,11 @@ def _measured(
     table = Transactions.bind(transactions).before(as_of)
     customers = collect(_customers(table.need(*ORDER_ROLES, caller=caller), with_cost=False))
     total = float(customers["total_amount"].sum())
+    if not len(customers):
+        raise no_line(as_of, caller=caller)
     if not total > 0:
-        msg = (
-            f"{caller}: customers brought in {total:,.2f} in all before {as_of:%Y-%m-%d}; shares need a total above "
-            "zero. Check as_of and the sign of amount, or set returns aside: Transactions(..., returns='set_aside')."
-        )
-        raise SchemaError(msg)
+        raise no_total(total, as_of, caller=caller)
     return table, _ranked(customers.lazy()), len(customers), total
-
-
-def _check_top_shares(top_shares: Iterable[float], *, caller: str) -> list[float]:
-    shares = sorted({float(share) for share in top_shares})
-    if not shares or not all(0 < share <= 1 for share in shares):
-        msg = f"{caller}: top_shares must be fractions above 0 and up to 1, such as [0.01, 0.2], got {shares}."
-        raise SchemaError(msg)
-    return shares
 
 
 def _period_sums(periods: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

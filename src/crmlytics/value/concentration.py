@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import collect, day_number
-from crmlytics._kernels.draws import Draws
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment, check_count, check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
-from crmlytics.value._reading import best_first
-from crmlytics.value._tables import TOP_SHARES, _check_top_shares
+from crmlytics.value._checks import check_top_shares, no_line, no_total
+from crmlytics.value._reading import settled
+from crmlytics.value._spread import Spread, three
+from crmlytics.value._tables import TOP_SHARES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 WINDOWS = ("30d", "90d", "365d")
 EPOCH = dt.date(1970, 1, 1).toordinal()
-WHOLE = 1e-9  # 0.07 x 100 is not above 7
+FEW = 100  # customers with revenue: of fewer, samples say little about the largest
+HEAVY = 2.0  # index of the tail: below it amounts have no variance, and the bootstrap of them does not hold
+LESS, MORE, COMPATIBLE, UNKNOWN, ONE = (
+    "less concentrated", "more concentrated", "compatible", "not known", "one customer"
+)  # fmt: skip
 
 
 def concentration_interval_table(
@@ -59,12 +63,13 @@ def concentration_interval_table(
     dataframe of the kind that came in, one row per top share, sorted by it
         ``top_share`` (Float64), ``customer_count`` (Int64, the smallest number of customers that is at least this
         share), ``amount_share`` (Float64, of all revenue), ``amount_share_low``, ``amount_share_high`` (Float64, the
-        95 % interval; null with one customer).
+        95 % interval; null with one customer), ``gini``, ``gini_low``, ``gini_high`` (Float64, the coefficient of
+        :func:`gini` and its interval, the same in every row).
 
     Raises
     ------
     SchemaError
-        When all customers together brought in nothing or less.
+        When no line lies before ``as_of``, or all customers together brought in nothing or less.
 
     Notes
     -----
@@ -72,9 +77,17 @@ def concentration_interval_table(
     tells how much the figure would vary with other customers of the same kind, not how the next year differs from this
     one. Where a handful of customers make most of revenue it is too short and too low, since no sample holds a customer
     larger than the largest seen (Davidson and Flachaire 2007, "Asymptotic and bootstrap inference for inequality and
-    poverty measures", Journal of Econometrics 141). Measured, 300 times each: of lognormal amounts with deviation 1.5
-    the 95 % interval of the top 20 % held the truth in 93 % of samples of 1,000 customers and 84 % of samples of 100;
-    of Pareto amounts with exponent 1.5 in 77 % and 67 %. The truth was nearly always above.
+    poverty measures", Journal of Econometrics 141). How often 95 % intervals held the truth, in 60 to 300 samples:
+
+    ==================== ============================ ============================== ===========================
+    amounts              top 20 %, 100; 1,000         top 1 %, 1,000; 8,000          Gini, 100; 1,000
+    ==================== ============================ ============================== ===========================
+    gamma, shape 0.3     94 %, 95 %                   88 %, 92 %                     93 %, 94 %
+    lognormal, 1.5       84 %, 91 %                   79 %, 87 %                     78 %, 90 %
+    Pareto, 1.5          63 %, 80 %                   67 %, 73 %                     65 %, 75 %
+    ==================== ============================ ============================== ===========================
+
+    The truth was nearly always above: what the top 1 % make is more than it looks like.
 
     Examples
     --------
@@ -90,7 +103,7 @@ def concentration_interval_table(
     1        0.2          0.69              0.56               0.79
     """
     caller = "concentration_interval_table"
-    wanted = _check_top_shares(top_shares, caller=caller)
+    wanted = check_top_shares(top_shares, caller=caller)
     check_count(replicates, name="replicates", caller=caller, least=2)
     table, rows = _totals(transactions, as_of, (), caller=caller)
     spread = Spread.of(_revenue(rows["total"], as_of, caller=caller), replicates=replicates, seed=random_state)
@@ -98,7 +111,8 @@ def concentration_interval_table(
     columns = {
         "top_share": np.array(wanted),
         "customer_count": np.array([spread.customers(share) for share in wanted], np.int64),
-        **_three(found, "amount_share"),
+        **three(found, "amount_share"),
+        **three([spread.gini()] * len(wanted), "gini"),
     }
     return table_with_lists(table.engine, columns)
 
@@ -155,8 +169,8 @@ def concentration_window_table(
     rise with the window: compare windows of equal length only, and bases of the same kind.
 
     Known customers who came late could not order all along, and some have left: part of what remains of the
-    concentration of a long window is age. The paper's correction by the NBD model supposes that nobody comes or goes;
-    it is not made here.
+    concentration of a long window is age. The paper's correction by the NBD model supposes that nobody comes or goes:
+    :func:`order_concentration_table` makes it, for orders.
 
     Examples
     --------
@@ -174,7 +188,7 @@ def concentration_window_table(
     caller = "concentration_window_table"
     top = check_fraction(top_share, name="top_share", caller=caller)
     check_count(replicates, name="replicates", caller=caller, least=2)
-    lengths = _check_windows(windows, caller=caller)
+    lengths = check_windows(windows, caller=caller)
     table, rows = _totals(transactions, as_of, lengths, caller=caller)
     plan = {"replicates": replicates, "seed": random_state}
     amounts = [rows[f"amount {days}"] for days in lengths]
@@ -186,9 +200,9 @@ def concentration_window_table(
         "is_complete": np.array([rows["first day"].min() <= _day(start) for start in starts]),
         "total_amount": np.array([float(brought.sum()) for brought in amounts]),
         "known_customer_count": np.array([len(brought) for brought in amounts], np.int64),
-        **_three([Spread.of(brought, **plan).top(top) for brought in amounts], "known_amount_share"),
+        **three([Spread.of(brought, **plan).top(top) for brought in amounts], "known_amount_share"),
         "active_customer_count": np.array([len(brought) for brought in active], np.int64),
-        **_three([Spread.of(brought, **plan).top(top) for brought in active], "active_amount_share"),
+        **three([Spread.of(brought, **plan).top(top) for brought in active], "active_amount_share"),
     }
     return table_with_lists(table.engine, columns)
 
@@ -202,7 +216,7 @@ def pareto_test_table(
     replicates: int = 1_000,
     random_state: int = 0,
 ) -> Any:
-    """Test "20 % of the customers make 80 % of revenue", or any other such law, in words.
+    r"""Test "20 % of the customers make 80 % of revenue", or any other such law, in words.
 
     Parameters
     ----------
@@ -225,29 +239,43 @@ def pareto_test_table(
         ``top_share``, ``expected_share`` (Float64, as asked), ``customer_count`` (Int64, all customers),
         ``amount_share``, ``amount_share_low``, ``amount_share_high`` (Float64, what the best make, and its 95 %
         interval), ``needed_customer_share`` (Float64, the smallest share of the customers that makes the
-        expected share), ``verdict`` (String: "more concentrated", "less concentrated", "compatible" where the expected
-        share lies in the interval, or "one customer"), ``finding`` (String, all of it in a sentence).
+        expected share), ``tail_index`` (Float64, of the largest customers, see Notes; null where they are all alike),
+        ``verdict`` (String: "more concentrated", "less concentrated", "compatible" where the expected share lies in
+        the interval, "not known" where the interval is no good, or "one customer"), ``finding`` (String, all of it in
+        a sentence).
 
     Raises
     ------
     SchemaError
-        When all customers together brought in nothing or less.
+        When no line lies before ``as_of``, or all customers together brought in nothing or less.
 
     Notes
     -----
-    As :func:`concentration_interval_table`, and with the same limits. "Compatible" is no proof of a law: with few
-    customers the interval is wide and holds many. Nothing follows from 80/20 for what to do; see the window
-    (:func:`concentration_window_table`) and the costs (:func:`whale_curve_table`) first.
+    As :func:`concentration_interval_table`, and with the same limits. "Compatible" is no proof of a law: it holds many
+    others. Nothing follows from 80/20 for what to do; see the window (:func:`concentration_window_table`) and the costs
+    (:func:`whale_curve_table`) first.
+
+    The verdict is "not known" with fewer than 100 customers who brought in anything, and where the interval says "less
+    concentrated" and the tail is heavy. Such intervals lie too low, so that "more concentrated" stands. How heavy the
+    tail is tells the index of Hill (1975), "A simple general approach to inference about the tail of a distribution",
+    Annals of Statistics 3(5), of the largest :math:`k = \sqrt{n}` customers,
+
+    .. math:: \hat\alpha = k \Big/ \sum_{i \le k} \ln (x_i / x_{k+1})
+
+    and heavy is below 2, where amounts have no variance. Measured where 80/20 is exactly true: of lognormal bases of
+    100, 1,000 and 8,000 customers 5 %, 1 % and 2 % were called less concentrated (18 %, 9 % and 6 % without this rule),
+    of Pareto bases 6 %, 0 and 0 (59 %, 57 % and 64 %), and with tails as that of the Online Retail data none of 50 (16
+    to 36 %). The price: of lognormal bases with a true share of 74 % most are "not known".
 
     Examples
     --------
     >>> import pandas as pd
     >>> orders = pd.DataFrame({
     ...     "customer_id": range(100), "order_id": range(100), "timestamp": pd.Timestamp("2024-01-01"),
-    ...     "amount": [100.0] * 10 + [10.0] * 90,
+    ...     "amount": [float(n) for n in range(1, 101)],
     ... })
     >>> pareto_test_table(orders, as_of="2024-02-01")["finding"].iloc[0]
-    'The top 20% of 100 customers make 58% of revenue (45% to 67%): less concentrated than 80%, which takes 62%.'
+    'The top 20% of 100 customers make 36% of revenue (33% to 39%): less concentrated than 80%, which takes 56%.'
     """
     caller = "pareto_test_table"
     top = check_fraction(top_share, name="top_share", caller=caller)
@@ -260,87 +288,54 @@ def pareto_test_table(
         "top_share": np.array([top]),
         "expected_share": np.array([law]),
         "customer_count": np.array([len(spread.amounts)], np.int64),
-        **_three([measured], "amount_share"),
+        **three([measured], "amount_share"),
         "needed_customer_share": np.array([spread.needed(law)]),
-        "verdict": np.array([_verdict(measured, law, len(spread.amounts))], object),
+        "tail_index": np.array([spread.tail_index()]),
+        "verdict": np.array([_verdict(spread, measured, law)], object),
         "finding": np.array([_finding(spread, measured, top, law)], object),
     }
     return table_with_lists(table.engine, columns)
 
 
-# -- shares of the best, in samples --------------------------------------------------------------------------------
+# -- in words ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Spread:
-    """Amounts of customers, the largest first, and samples of these customers.
-
-    Attributes
-    ----------
-    amounts : float64 array, shape (customers,)
-    draws : Draws
-    """
-
-    amounts: Vector
-    draws: Draws
-
-    @classmethod
-    def of(cls, amounts: Vector, *, replicates: int, seed: int) -> Spread:
-        """Sort the amounts and draw the samples."""
-        return cls(amounts[best_first(amounts)], Draws.of(np.arange(len(amounts)), replicates=replicates, seed=seed))
-
-    def customers(self, share: float) -> int:
-        """Return the smallest number of customers that is at least this share."""
-        return math.ceil(share * len(self.amounts) - WHOLE)
-
-    def top(self, share: float) -> tuple[float, float, float]:
-        """Return what the best make of the whole, and its bounds; NaN where there is no whole, or nobody to vary."""
-        whole = float(self.amounts.sum())
-        if not whole > 0:
-            return math.nan, math.nan, math.nan
-        measured = float(self.amounts[: self.customers(share)].sum()) / whole
-        if len(self.amounts) == 1:
-            return measured, math.nan, math.nan
-        from crmlytics._kernels.top_shares import bias_corrected, drawn_top_shares
-
-        drawn = drawn_top_shares(self.amounts, self.draws.bundle, self.draws.weights, share)
-        return measured, *bias_corrected(drawn, measured)
-
-    def needed(self, share: float) -> float:
-        """Return the smallest share of the customers that makes this share of the whole."""
-        summed = np.cumsum(self.amounts)
-        return float(np.argmax(summed >= share * summed[-1] * (1 - WHOLE)) + 1) / len(summed)
-
-
-def _three(found: list[tuple[float, float, float]], name: str) -> dict[str, Vector]:
-    values = np.array(found, np.float64).reshape(-1, 3)
-    return {name: values[:, 0], f"{name}_low": values[:, 1], f"{name}_high": values[:, 2]}
-
-
-def _verdict(measured: tuple[float, float, float], law: float, customers: int) -> str:
+def _verdict(spread: Spread, measured: tuple[float, float, float], law: float) -> str:
     _, low, high = measured
-    if math.isnan(low):
-        return "one customer" if customers == 1 else "not known"
-    return "less concentrated" if high < law else "more concentrated" if low > law else "compatible"
+    if len(spread.amounts) == 1:
+        return ONE
+    if math.isnan(low) or spread.earning() < FEW or (high < law and spread.tail_index() < HEAVY):
+        return UNKNOWN
+    return LESS if high < law else MORE if low > law else COMPATIBLE
 
 
 def _finding(spread: Spread, measured: tuple[float, float, float], top: float, law: float) -> str:
-    customers = len(spread.amounts)
-    verdict = _verdict(measured, law, customers)
-    if verdict == "one customer":
+    customers, earning, verdict = len(spread.amounts), spread.earning(), _verdict(spread, measured, law)
+    if verdict == ONE:
         return "There is one customer, who makes all of revenue: nothing to compare."
-    if verdict == "not known":
+    if math.isnan(measured[1]):
         return f"The revenue of {customers:,} customers is too near nought, returns taken off, to say who makes it."
     share, low, high = (f"{value:.0%}" for value in measured)
-    joined = "compatible with" if verdict == "compatible" else f"{verdict} than"
-    said = f"The top {100 * top:.3g}% of {customers:,} customers make {share} of revenue ({low} to {high})"
-    return f"{said}: {joined} {100 * law:.3g}%, which takes {spread.needed(law):.0%}."
+    said = f"The top {100 * top:.3g}% of {customers:,} customers make {share} of revenue"
+    if earning < FEW:
+        told = (
+            f"What others of their kind would make is not known: it takes {FEW} customers, and there are {earning:,}."
+        )
+        return f"{said}. {told}"
+    said, other = f"{said} ({low} to {high})", f"{100 * law:.3g}%"
+    if verdict == UNKNOWN:
+        tail = f"tail index {spread.tail_index():.2g}, below {HEAVY:g}"
+        told = f"a few customers are so large ({tail}) that such intervals come out too low."
+        return f"{said}. Whether that is less concentrated than {other} is not known: {told}"
+    joined = "compatible with" if verdict == COMPATIBLE else f"{verdict} than"
+    return f"{said}: {joined} {other}, which takes {spread.needed(law):.0%}."
 
 
 # -- what came -----------------------------------------------------------------------------------------------------
 
 
-def _check_windows(windows: Any, *, caller: str) -> list[int]:
+def check_windows(windows: Any, *, caller: str) -> list[int]:
+    """Read the lengths of windows in days, the shortest first."""
     given = [windows] if isinstance(windows, (str, dt.timedelta)) else list(windows)
     lengths = sorted({as_days(window, name="windows", caller=caller) for window in given})
     if not lengths:
@@ -372,20 +367,13 @@ def _totals(
     rows = collect(grouped.agg(**first, **{name: nw.col(name).sum() for name in sums if name != "_day"}))
     rows = rows.sort("customer_id")
     if not len(rows):
-        moment = as_moment(as_of, caller=caller)
-        msg = f"{caller}: no line lies before as_of={moment:%Y-%m-%d %H:%M}. Check as_of and the data."
-        raise SchemaError(msg)
+        raise no_line(as_of, caller=caller)
     return table, {
         name: np.asarray(rows[name].to_numpy(), np.float64) for name in rows.columns if name != "customer_id"
     }
 
 
 def _revenue(amounts: Vector, as_of: Any, *, caller: str) -> Vector:
-    if not amounts.sum() > 0:
-        moment = as_moment(as_of, caller=caller)
-        msg = (
-            f"{caller}: customers brought in {amounts.sum():,.2f} in all before {moment:%Y-%m-%d}; "
-            "shares need a total above zero. Check as_of and the sign of amount."
-        )
-        raise SchemaError(msg)
+    if not settled(amounts.sum()) > 0:
+        raise no_total(float(amounts.sum()), as_of, caller=caller)
     return amounts

@@ -14,7 +14,8 @@ from crmlytics._validation import as_moment, check_amount, did_you_mean
 from crmlytics.exceptions import SchemaError
 from crmlytics.snapshots._contacts import CONTROL_ARMS
 from crmlytics.tables import Contacts, Tickets, Transactions, check_same_ids
-from crmlytics.value._tables import TIE_DECIMALS
+from crmlytics.value._checks import is_empty, no_line
+from crmlytics.value._tables import TIE_DECIMALS, in_ties
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     Plan = nw.LazyFrame[Any]
 
+MOMENTS = {"transactions": "timestamp", "tickets": "opened_at", "contacts": "timestamp"}
 ACTIVITIES = ("order", "return", "ticket", "contact")
 
 
@@ -75,8 +77,8 @@ def contribution_table(
     Raises
     ------
     SchemaError
-        For costs that are negative or of an unknown activity, a table without its cost, tables of different kinds, or
-        ``since`` not before ``as_of``.
+        For costs that are negative or of an unknown activity, a table without its cost, tables of different kinds,
+        ``since`` not before ``as_of``, or when nothing lies between them.
 
     Notes
     -----
@@ -112,6 +114,8 @@ def contribution_table(
     _check_joinable(tables, caller=caller)
     tables = {name: _between(table, since, as_of, caller=caller) for name, table in tables.items()}
     with_goods = tables["transactions"].has("cost")
+    if all(is_empty(table.need(MOMENTS[name], caller=caller), MOMENTS[name]) for name, table in tables.items()):
+        raise no_line(as_of, caller=caller, since=since)
     parts = [_bought(tables["transactions"], caller=caller)]
     parts += [_asked(tables["tickets"], caller=caller)] if "tickets" in tables else []
     parts += [_reached(tables["contacts"], prices.get("contact"), caller=caller)] if "contacts" in tables else []
@@ -119,9 +123,10 @@ def contribution_table(
     customers = _costed(_one_row_each(parts), activities, prices, with_goods=with_goods)
     goods = ["goods_cost_amount", "margin_amount"] if with_goods else []
     told = [column for name in activities for column in (f"{name}_count", f"{name}_cost_amount")]
-    found = _ranked(customers).select(
+    ranked = _ranked(customers).with_columns(_whole=nw.col("total_amount").round(TIE_DECIMALS))  # not a last bit
+    found = ranked.select(
         "customer_id", "total_amount", *goods, *told, "service_cost_amount", "contribution_amount",
-        ratio("contribution_amount", "total_amount").alias("contribution_ratio"), "rank",
+        ratio("contribution_amount", "_whole").alias("contribution_ratio"), "rank",
     )  # fmt: skip
     return tables["transactions"].to_native(found.sort("customer_id"))
 
@@ -261,6 +266,6 @@ def _ranked(customers: Plan) -> Plan:
     order = ["_unknown", "_order", "customer_id"]
     return customers.with_columns(
         _unknown=value.is_null().cast(nw.Int64),
-        _order=0.0 - value.fill_null(0.0).round(TIE_DECIMALS),
+        _order=0.0 - in_ties(value.fill_null(0.0)),
         _one=nw.lit(1).cast(nw.Int64),
     ).with_columns(rank=nw.col("_one").cum_sum().over(order_by=order).cast(nw.Int64))

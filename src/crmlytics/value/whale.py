@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._frames import columns_of, enter
 from crmlytics._lists import table_with_lists
 from crmlytics.exceptions import SchemaError
-from crmlytics.value._reading import KEY, best_first, over, read_amounts
+from crmlytics.value._reading import KEY, best_first, over, over_each, read_amounts, settled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
 
 AMOUNT = "contribution_amount"
 SIDES = ("earning", "even", "losing")
 DECILES = 10
+PARTS = {"margin_amount": "margin_share", "contribution_amount": "contribution_share"}  # of revenue
 
 
 def whale_curve_table(contribution: Any, *, amount: str = AMOUNT, key: str = KEY) -> Any:
@@ -73,7 +80,7 @@ def whale_curve_table(contribution: Any, *, amount: str = AMOUNT, key: str = KEY
         f"cumulative_{AMOUNT}": summed,
         "cumulative_customer_share": rank / len(rank),
         "cumulative_contribution_share": over(summed, summed[-1]),
-        "is_peak": rank == max(1, int((amounts > 0).sum())),
+        "is_peak": rank == max(1, int((settled(amounts) > 0).sum())),
     }
     return table_with_lists(read.engine, columns)
 
@@ -111,7 +118,7 @@ def whale_summary_table(contribution: Any, *, amount: str = AMOUNT, key: str = K
     caller = "whale_summary_table"
     read = read_amounts(contribution, [amount], key=key, name="contribution", caller=caller)
     amounts = read.known(what=repr(amount), caller=caller).columns[amount]
-    side = 1 - np.sign(amounts).astype(np.int64)
+    side = 1 - np.sign(settled(amounts)).astype(np.int64)
     count, summed = np.bincount(side, minlength=3), np.bincount(side, amounts, 3)
     columns = {
         "side": np.array(SIDES, object),
@@ -142,6 +149,10 @@ def value_decile_table(values: Any, *, amount: str = AMOUNT, key: str = KEY) -> 
         ``decile`` (Int64, 1 the best), ``customer_count`` (Int64; tenths differ by one customer at most),
         ``total_amount``, ``average_amount``, ``most_amount``, ``least_amount`` (Float64, of the tenth),
         ``amount_share``, ``cumulative_amount_share`` (Float64, of the whole; null where that is not above zero).
+        Where ``values`` has the columns for it: ``order_count`` (Int64, of the tenth); with ``total_amount``, which is
+        revenue, also ``average_order_amount`` (Float64, revenue / orders), ``margin_share`` of ``margin_amount`` and
+        ``contribution_share`` of ``contribution_amount`` (Float64, of the revenue of the tenth; null where the amount
+        of one of its customers is unknown).
 
     Raises
     ------
@@ -163,15 +174,19 @@ def value_decile_table(values: Any, *, amount: str = AMOUNT, key: str = KEY) -> 
     1       2               2          33.0          16.0      0.173684
     """
     caller = "value_decile_table"
-    read = read_amounts(values, [amount], key=key, name="values", caller=caller)
-    amounts = read.known(what=repr(amount), caller=caller).columns[amount]
+    there = columns_of(enter(values, caller=caller)[0])
+    wanted = dict.fromkeys([amount, *(name for name in (*PARTS, "order_count", "total_amount") if name in there)])
+    read = read_amounts(values, list(wanted), key=key, name="values", caller=caller)
+    read = read.known(what=repr(amount), names=[amount], caller=caller)
+    amounts = read.columns[amount]
     customers = len(amounts)
     if customers < DECILES:
         msg = f"{caller}: ten tenths need at least 10 customers, got {customers}. List them with whale_curve_table."
         raise SchemaError(msg)
     ends = np.arange(1, DECILES + 1) * customers // DECILES
     starts = np.append(0, ends[:-1])
-    ranked = amounts[best_first(amounts)]
+    order = best_first(amounts)
+    ranked = amounts[order]
     summed, count = np.add.reduceat(ranked, starts), ends - starts
     columns = {
         "decile": np.arange(1, DECILES + 1),
@@ -182,5 +197,19 @@ def value_decile_table(values: Any, *, amount: str = AMOUNT, key: str = KEY) -> 
         "least_amount": ranked[ends - 1],
         "amount_share": over(summed, float(summed.sum())),
         "cumulative_amount_share": over(np.cumsum(summed), float(summed.sum())),
+        **_orders_and_margins({name: np.add.reduceat(part[order], starts) for name, part in read.columns.items()}),
     }
     return table_with_lists(read.engine, columns)
+
+
+def _orders_and_margins(sums: dict[str, Vector]) -> dict[str, NDArray[Any]]:
+    """Return what else is known of each tenth: orders, and what is left of its revenue."""
+    found: dict[str, NDArray[Any]] = {}
+    orders, revenue = sums.get("order_count"), sums.get("total_amount")
+    if orders is not None:
+        found["order_count"] = orders.astype(np.int64)
+    if orders is not None and revenue is not None:
+        found["average_order_amount"] = over_each(revenue, orders)
+    if revenue is not None:
+        found |= {told: over_each(sums[name], revenue) for name, told in PARTS.items() if name in sums}
+    return found
