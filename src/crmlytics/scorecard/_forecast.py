@@ -14,7 +14,7 @@ from crmlytics._frames import compute
 from crmlytics._validation import warn
 from crmlytics.clv import GammaGammaModel, ModifiedBetaGeoModel, btyd_table
 from crmlytics.exceptions import DataQualityWarning
-from crmlytics.scorecard._part import Column, Figure, Part
+from crmlytics.scorecard._part import CALLER, Column, Figure, Part
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 UNIT = "7d"
 FEWEST_REPEAT_BUYERS = 30  # below that, eight parameters are guesses
-CALLER = "scorecard_table"
 SCORES = ("alive_probability", "purchase_probability", "expected_purchase_count", "expected_order_amount")
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import narwhals.stable.v2 as nw
+
 from crmlytics import rfm, value
 from crmlytics._frames import compute
 from crmlytics.exceptions import DataQualityWarning, SchemaError
-from crmlytics.scorecard._part import Column, Part
+from crmlytics.scorecard._part import CALLER, Column, Part
 
 if TYPE_CHECKING:
     from crmlytics.scorecard._part import Request
 
-CALLER = "scorecard_table"
+
+TENTHS = 10
 COUNTED = "Counted from the lines kept."
 RELATIVE = "Relative: says who stands above whom in this base, not how good a customer is."
 
@@ -44,13 +47,20 @@ def rfm_part(request: Request) -> Part:
 
 
 def value_part(request: Request) -> Part:
-    """Average order, tenure and share of all revenue."""
+    """Average order, tenure, share of all revenue and tenth by it."""
     table = compute(value.value_table(request.known, as_of=request.as_of), caller=CALLER)
+    customers = len(table)
+    shift = customers - (
+        1 if customers >= TENTHS else TENTHS
+    )  # tenths as value_decile_table has them; of few, the first
+    table = table.with_columns(value_decile=(nw.col("rank") * TENTHS + shift) // customers)
     columns = (
         Column("average_order_amount", "Revenue per order", "currency", COUNTED),
         Column("tenure_days", "Calendar days since the first line of any kind, order or return", "days", COUNTED),
         Column("amount_share", "Share of the revenue of all customers", "share", COUNTED),
-    )
+        Column("value_decile", "Tenth by revenue so far: 1 is the tenth of the customers who brought most", "1 to 10",
+               RELATIVE),
+    )  # fmt: skip
     return Part(table, columns)
 
 

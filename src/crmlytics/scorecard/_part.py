@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import narwhals.stable.v2 as nw
+
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping
 
-    import narwhals.stable.v2 as nw
+    from crmlytics.tables import Contacts, Customers, Products, Tickets, Transactions
 
-    from crmlytics.tables import Transactions
+CALLER = "scorecard_table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,35 @@ class Request:
         How far forecasts look ahead.
     margin : float, optional
         The share of an amount that is margin.
+    customers, products : Customers, Products, optional
+    tickets, contacts : Tickets, Contacts, optional
+        What happened before ``as_of``.
+    costs : mapping of str to float, optional
+        What serving costs, by activity.
+    segmenter : CustomerSegmenter, optional
+        Behaviour segments learnt before.
     """
 
     known: Transactions
     as_of: dt.datetime
     horizon_days: int
-    margin: float | None
+    margin: float | None = None
+    customers: Customers | None = None
+    products: Products | None = None
+    tickets: Tickets | None = None
+    contacts: Contacts | None = None
+    costs: Mapping[str, float] | None = None
+    segmenter: Any = None
+
+    @property
+    def has_service(self) -> bool:
+        """Whether anything is said of what serving costs."""
+        return any(given is not None for given in (self.tickets, self.contacts, self.costs))
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether anything is said of what goods or serving cost, line by line or each time."""
+        return self.has_service or self.known.has("cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +89,19 @@ class Part:
     table : eager narwhals frame, one row per customer
         ``customer_id`` and at least ``columns``; a customer without a row gets nulls.
     columns : tuple of Column
-        What the scorecard takes over, in order.
+        What the scorecard takes over, in order; none where a table or role that it takes was not given.
     evaluation : tuple of Figure
         How the forecasts did on the past; empty for what was counted.
+    segmenter : CustomerSegmenter, optional
+        What placed the customers, to place those of another day by it.
     """
 
     table: nw.DataFrame[Any]
     columns: tuple[Column, ...]
     evaluation: tuple[Figure, ...] = ()
+    segmenter: Any = None
+
+
+def unknown(table: nw.DataFrame[Any], **kinds: Any) -> nw.DataFrame[Any]:
+    """Return the customers of a table with columns of these kinds (String or Float64) in which all is missing."""
+    return table.select("customer_id", *[nw.lit(None).cast(kind).alias(name) for name, kind in kinds.items()])
