@@ -392,6 +392,27 @@ def test_plot_cohorts_shows_another_column_on_given_axes():
         plot_cohorts(cohort_table(pd.DataFrame(SALES), as_of=AS_OF), value="retention_share")
 
 
+@pytest.mark.parametrize("draw", [plot_revenue, plot_movements, plot_cohorts])
+def test_plots_refuse_other_tables_and_none_at_all(draw):
+    maker = {plot_revenue: "revenue_table", plot_movements: "movement_table", plot_cohorts: "cohort_table"}[draw]
+    build = {build.__name__: build for build in BUILDERS}[maker]
+    with pytest.raises(
+        MissingColumnsError, match=rf"{draw.__name__} draws the result of {maker}\(\.\.\.\): no columns"
+    ):
+        draw(pd.DataFrame({"x": [1]}))
+    with pytest.raises(SchemaError, match=rf"{draw.__name__}: the table has no rows. Keep at least one of {maker}"):
+        draw(build(pd.DataFrame(SALES), as_of=AS_OF).head(0))
+
+
+def test_a_last_bit_is_neither_more_nor_less():
+    sales = pd.DataFrame({
+        "customer_id": "a", "order_id": range(4), "timestamp": [on(1, 1), on(1, 2), on(2, 1), on(2, 2)],
+        "amount": [0.1, 0.2, 0.3, 0.0],
+    })  # fmt: skip
+    table = movement_table(sales, as_of=on(3, 1))
+    assert table[["expansion_customer_count", "contraction_customer_count"]].sum().tolist() == [0, 0]
+
+
 def test_plots_take_a_single_period():
     table = movement_table(pd.DataFrame(SALES), as_of="2024-01-20")
     assert plot_movements(table).get_title(loc="left") == "Who moved revenue"

@@ -14,8 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmlytics import Transactions
+from crmlytics._periods import period_labels
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.revenue._pictures import plot_bridge, plot_composition
+from crmlytics.revenue._pictures import (
+    plot_bridge,
+    plot_composition,
+    plot_forecast,
+    plot_forecast_evaluation,
+    plot_revenue_cuts,
+    plot_seasonality,
+)
 from crmlytics.revenue._tables import movement_table, revenue_table
 from crmlytics.revenue.bridges import EFFECTS, bridge_table
 from crmlytics.revenue.composition import composition_table
@@ -139,6 +147,53 @@ def test_without_products_orders_are_counted_and_the_table_says_so(few):
     assert nonzero(february) == {"new_amount": 3.0, "lost_amount": -10.0, "price_effect_amount": pytest.approx(-4.5)}
 
 
+# a always pays 10 for tea, b always 5; a takes 10 and then 20, b 10 and then 2
+OWN_PRICES = {
+    "customer_id": ["a", "b", "a", "b"],
+    "order_id": [1, 2, 3, 4],
+    "timestamp": [on(1, 1), on(1, 2), on(2, 1), on(2, 2)],
+    "product_id": ["tea"] * 4,
+    "quantity": [10.0, 10.0, 20.0, 2.0],
+    "amount": [100.0, 50.0, 200.0, 10.0],
+}
+
+
+def test_a_price_that_nobody_saw_change_is_mix(few):
+    (row,) = effects_of(bridge_table(few(OWN_PRICES), as_of=on(3, 1)))
+    pooled = (7.5 + 210 / 22) / 2
+    assert nonzero(row) == {
+        "volume_effect_amount": pytest.approx(2 * pooled),
+        "mix_effect_amount": pytest.approx(60 - 2 * pooled),
+    }
+
+
+def test_prices_are_held_against_what_the_same_customer_paid(few):
+    amounts = [100.0, 50.0, 220.0, 10.0]  # a pays 11 now, on (10 + 20) / 2 units
+    (row,) = effects_of(bridge_table(few({**OWN_PRICES, "amount": amounts}), as_of=on(3, 1)))
+    assert row["price_effect_amount"] == pytest.approx(15.0)
+    assert math.fsum(row.values()) == pytest.approx(80.0)
+    # c bought tea before only, b now only: they have no price of their own to compare
+    swapped = {**OWN_PRICES, "customer_id": ["a", "c", "a", "b"], "amount": [100.0, 40.0, 220.0, 10.0]}
+    both = {"customer_id": ["b", "c"], "order_id": [5, 6], "timestamp": [on(1, 3), on(2, 3)],
+            "product_id": ["jam", "jam"], "quantity": [1.0, 1.0], "amount": [3.0, 3.0]}  # fmt: skip
+    (row,) = effects_of(bridge_table(few({name: swapped[name] + both[name] for name in both}), as_of=on(3, 1)))
+    assert row["price_effect_amount"] == pytest.approx(15.0)
+    assert math.fsum(row.values()) == pytest.approx(90.0)
+
+
+def test_without_products_dearer_customers_who_order_more_are_mix():
+    one_each = {name: OWN_PRICES[name] for name in ("customer_id", "order_id", "timestamp", "amount")}
+    more = {"customer_id": ["a"], "order_id": [5], "timestamp": [on(2, 9)], "amount": [100.0]}
+    sales = pd.DataFrame({name: one_each[name] + more[name] for name in more})
+    sales["amount"] = [100.0, 50.0, 100.0, 50.0, 100.0]
+    (row,) = effects_of(bridge_table(sales, as_of=on(3, 1)))
+    pooled = (75 + 250 / 3) / 2
+    assert nonzero(row) == {
+        "volume_effect_amount": pytest.approx(pooled),
+        "mix_effect_amount": pytest.approx(100 - pooled),
+    }
+
+
 def test_more_orders_are_volume_without_products():
     sales = pd.DataFrame({
         "customer_id": ["a"] * 3, "order_id": [1, 2, 3], "amount": [10.0, 12.0, 12.0],
@@ -148,20 +203,26 @@ def test_more_orders_are_volume_without_products():
     assert nonzero(row) == {"volume_effect_amount": 11.0, "price_effect_amount": 3.0}  # 1 x 11 and 2 x 1.5
 
 
-def test_groups_add_up_to_the_whole_but_for_volume_and_mix(few):
-    whole = effects_of(bridge_table(few(SALES), as_of=AS_OF))[0]
-    table = bridge_table(few(SALES), as_of=AS_OF, by="channel")
+def test_groups_add_up_to_the_whole_in_what_came_and_went(few):
+    moved = {**SALES, "channel": [*SALES["channel"][:4], "shop", *SALES["channel"][5:]]}  # a changes the channel
+    whole = effects_of(bridge_table(few(moved), as_of=AS_OF))[0]
+    table = bridge_table(few(moved), as_of=AS_OF, by="channel")
     assert [group for (group,) in rows(table, "group")][:3] == ["(unknown)", "shop", "web"]
     parts = effects_of(table)[:3]
     assert nonzero(parts[0]) == {"other_effect_amount": 1.5}
-    for name in set(EFFECTS) - {"volume_effect_amount", "mix_effect_amount"}:
+    for name in EFFECTS[:4]:
         assert sum(part[name] for part in parts) == pytest.approx(whole[name])
-    assert nonzero(parts[2]) == {
-        "new_amount": 3.0,
-        "lost_amount": -10.0,
-        "volume_effect_amount": 5.0,  # 2 more at 2.5
-        "price_effect_amount": 11.0,
-    }
+    assert sum(map(math.fsum, (part.values() for part in parts))) == pytest.approx(math.fsum(whole.values()))
+    assert nonzero(parts[2]) == {"new_amount": 3.0, "lost_amount": -10.0, "dropped_products_amount": -20.0}
+    assert parts[1]["added_products_amount"] == 45.0
+    assert whole["added_products_amount"] == 9.0
+
+
+def test_a_bridge_of_groups_says_so(few):
+    table = bridge_table(few(SALES), as_of=on(3, 1), by="channel")
+    assert "3 groups added up" in plot_bridge(table).get_title(loc="left")
+    (first, *_) = [finding for (finding,) in rows(describe_revenue(table, n=1), "finding")]
+    assert first.endswith("What kept customers did is told within 3 groups and added up.")
 
 
 def test_lag_compares_with_a_period_further_back():
@@ -366,8 +427,86 @@ def test_plot_bridge_takes_the_last_complete_period():
     table = bridge_table(pd.DataFrame(SALES), as_of=AS_OF)
     assert plot_bridge(table).get_xticklabels()[-1].get_text() == "From\n2024-03-01"
     assert "not complete" in plot_bridge(table.tail(1)).get_title(loc="left")
-    with pytest.raises(SchemaError, match=r"plot_bridge: the table has no rows. Keep at least one period"):
+    with pytest.raises(SchemaError, match=r"plot_bridge: the table has no rows. Keep at least one of bridge_table"):
         plot_bridge(table.head(0))
+
+
+@pytest.mark.parametrize(
+    ("draw", "maker"),
+    [
+        (plot_bridge, "bridge_table"),
+        (plot_composition, "composition_table"),
+        (plot_forecast, "revenue_forecast_table"),
+        (plot_forecast_evaluation, "forecast_evaluation_table"),
+        (plot_revenue_cuts, "revenue_cut_table"),
+        (plot_seasonality, "seasonality_table"),
+    ],
+)
+def test_plots_refuse_other_tables(draw, maker):
+    with pytest.raises(
+        MissingColumnsError, match=rf"{draw.__name__} draws the result of {maker}\(\.\.\.\): no columns"
+    ):
+        draw(pd.DataFrame({"period_start": [on(1, 1)]}))
+
+
+@pytest.mark.parametrize("order", [[0.3, -0.1, -0.2], [0.1, 0.2, -0.3], [0.0, 0.0, 0.0]])
+def test_a_last_bit_below_nothing_is_a_price_of_nothing(order):
+    """What was given away keeps its name, however the engine adds it up."""
+    lines = [("a", 1, on(1, 1), 2.0, 6.0), ("a", 2, on(2, 1), 1.0, 5.0), *[("a", 3, on(2, 2), 1.0, n) for n in order]]
+    names = ("customer_id", "order_id", "timestamp", "quantity", "amount")
+    sales = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
+    sales["product_id"] = ["tea", "jam", "tea", "tea", "tea"]
+    bridge = bridge_table(pd.DataFrame(sales), as_of=on(3, 1))
+    assert bridge["other_effect_amount"].tolist() == [0.0]
+    assert bridge["added_products_amount"].tolist() == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        (891_000.0, 1_148_000.0, "was 891k, 257k less than in the period compared with, 1,148k (-22%)"),
+        (1_149_200.0, 1_148_000.0, "was 1,149.2k, 1.2k more than in the period compared with, 1,148k (+0%)"),
+        (12.0, 12.0, "was 12, 0 more than in the period compared with, 12 (+0%)"),
+        (0.0, -3.4567, "was 0, 3.46 more than in the period compared with, -3.46."),
+    ],
+)
+def test_amounts_in_words_add_up(now, before, said):
+    bridge = bridge_table(pd.DataFrame(SALES), as_of=on(3, 1)).assign(total_amount=now, previous_amount=before)
+    assert said in describe_revenue(bridge)["finding"].iloc[0]
+
+
+def test_plot_of_cuts_stacks_the_largest_groups(few):
+    ax = plot_revenue_cuts(revenue_cut_table(few(SALES), as_of=on(3, 1), by="channel"))
+    tops = [sum(container[place].get_height() for container in ax.containers) for place in range(2)]
+    assert tops == pytest.approx([77.0, 65.5])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["shop", "web", "(unknown)"]
+    many = pd.DataFrame(SALES).assign(channel=[f"c{number}" for number in range(len(LINES))])
+    ax = plot_revenue_cuts(revenue_cut_table(many, as_of=on(3, 1), by="channel"))
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "(others)"
+    tops = [sum(container[place].get_height() for container in ax.containers) for place in range(2)]
+    assert tops == pytest.approx([77.0, 65.5])
+
+
+def test_ticks_do_not_round_into_one_another():
+    from crmlytics.revenue._pictures import money_axis
+
+    ax = plt.subplots()[1]
+    money_axis(ax.yaxis)
+    written = [ax.yaxis.get_major_formatter()(tick, None) for tick in (0, 950, 1_250_000, 1_500_000, -2.5e9)]
+    assert written == ["0", "950", "1.25M", "1.5M", "-2.5bn"]
+
+
+def test_quarters_are_called_so():
+    starts = [on(1, 1), on(4, 1), on(7, 1)]
+    assert period_labels(starts) == ["Q1 2024", "Q2 2024", "Q3 2024"]
+    assert period_labels([on(2, 1), on(5, 1)]) == ["2024-02", "2024-05"]
+    assert period_labels([on(1, 1), on(2, 1)]) == ["2024-01", "2024-02"]
+
+
+def test_words_know_no_minus_nothing():
+    cut = revenue_cut_table(pd.DataFrame(SALES), as_of=on(3, 1), by="channel")
+    cut["amount_change"] = cut["amount_change"].where(cut["group"] != "shop", -0.001)
+    assert any(finding.startswith("shop: +0,") for finding in describe_revenue(cut)["finding"])
 
 
 def test_a_bridge_in_words(few):

@@ -57,12 +57,12 @@ def test_weekdays_counted_by_hand_on_every_kind(frame):
     table = seasonality_table(data, as_of=MONDAY + dt.timedelta(days=16), of="weekday")
     assert type(table) is type(data)
     assert rows(table, "part", "part_number", "average_amount", "amount_index", "cycle_count", "is_reliable")[:3] == [
-        ("Monday", 1, 7.0, 3.5, 2, True),
-        ("Tuesday", 2, 7.0, 3.5, 2, True),
-        ("Wednesday", 3, 0.0, 0.0, 2, True),
+        ("Monday", 1, 7.0, 3.5, 2, False),  # two weeks that do not agree
+        ("Tuesday", 2, 7.0, 3.5, 2, False),
+        ("Wednesday", 3, 0.0, 0.0, 2, False),
     ]
     half = 3.5 * stats.t.ppf(0.975, 1)  # 7 above and 7 below 7: sqrt(2 x 98) / 4
-    assert rows(table, "amount_index_low", "amount_index_high")[0] == pytest.approx((3.5 - half, 3.5 + half))
+    assert rows(table, "amount_index_low", "amount_index_high")[0] == pytest.approx((max(3.5 - half, 0), 3.5 + half))
 
 
 def test_months_are_amounts_per_day_and_growth_is_taken_out():
@@ -149,7 +149,7 @@ def test_plot_draws_from_the_mean(kind):
         seasonality_table(make_frame(sales(moments, [5.0] * 21), kind), as_of="2024-01-22", of="weekday")
     )
     assert [bar.get_height() for bar in ax.containers[0]] == pytest.approx([0.0] * 7)
-    assert ax.get_title(loc="left") == "When revenue is made (3 weeks seen)"
+    assert ax.get_title(loc="left") == "When revenue is made (3 weeks seen, no more than chance)"
     assert [label.get_text() for label in ax.get_xticklabels()][:2] == ["Mon", "Tue"]
 
 
@@ -166,4 +166,28 @@ def test_refusals_say_where_what_came_and_what_to_type():
     with pytest.raises(SchemaError, match=r"revenue of all whole weeks is -3.00: shares need an amount above zero"):
         seasonality_table(data.assign(amount=-data["amount"]), as_of="2024-01-15", of="weekday")
     with pytest.raises(SchemaError, match=r'of="weekday" needs at least one whole week before as_of, got none'):
-        seasonality_table(data, as_of="2020-01-01", of="weekday")
+        seasonality_table(data, as_of="2024-01-05", of="weekday")
+    for of in ("month", "weekday", "hour"):
+        with pytest.raises(
+            SchemaError, match=r"seasonality_table: no line lies before as_of=2020-01-01 00:00. Check as_of"
+        ):
+            seasonality_table(data, as_of="2020-01-01", of=of)
+
+
+def test_a_profile_is_reliable_when_it_is_more_than_chance():
+    random = np.random.default_rng(5)
+    noise = [profile(random.gamma(2.0, 5.0, (6, 7)), 0.95).p_value <= 0.05 for _ in range(400)]
+    assert np.mean(noise) == pytest.approx(0.05, abs=0.03)
+    season = np.r_[np.full(6, 1.0), 2.0]
+    found = profile(season * random.gamma(20.0, 0.05, (6, 7)), 0.95)
+    assert found.p_value < 0.001
+    # two-way analysis of variance by hand: cycles over their means are (.5, 1, 1.5) and (.5, 1.25, 1.25)
+    between, within = 2 * (0.5**2 + 0.125**2 + 0.375**2), 4 * 0.125**2
+    found = profile(np.array([[1.0, 2.0, 3.0], [2.0, 5.0, 5.0]]), 0.95)
+    assert found.p_value == pytest.approx(stats.f.sf(between / 2 / (within / 2), 2, 2))
+
+
+def test_bounds_stop_at_zero_unless_revenue_was_below():
+    cells = np.array([[0.0, 9.0, 1.0], [5.0, 1.0, 1.0]])
+    assert profile(cells, 0.95).lower.min() == 0.0
+    assert profile(cells - [[1.0, 0, 0], [0, 0, 0]], 0.95).lower.min() < 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MONTHS_IN = {"month": 1, "quarter": 3, "year": 12}
 ENOUGH_PERIODS = 10_000_000  # keeps a floor division positive: engines round negative ones differently
 EPOCH = dt.date(1970, 1, 1).toordinal()
+NOTHING = 5e-7  # amounts that cancel out leave a rest of about this size in floats
+MONTHS_OF_QUARTERS = {1, 4, 7, 10}
 MOST_LABELS = 14  # that fit beside one another
 PALE = 0.45
 PERIOD_SCHEMA = nw.Schema({
@@ -158,9 +161,9 @@ def first_active_period(periods: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def ratio(numerator: str, denominator: str) -> nw.Expr:
-    """Divide two columns as Float64; null where the denominator is not above zero."""
+    """Divide two columns as Float64; null where the denominator is not above zero, but for the last bits of a sum."""
     above = nw.col(denominator).cast(nw.Float64)
-    return nw.when(above > 0).then(nw.col(numerator).cast(nw.Float64) / above).otherwise(None).cast(nw.Float64)
+    return nw.when(above > NOTHING).then(nw.col(numerator).cast(nw.Float64) / above).otherwise(None).cast(nw.Float64)
 
 
 def filled(counts: tuple[str, ...], amounts: tuple[str, ...]) -> list[nw.Expr]:
@@ -171,11 +174,17 @@ def filled(counts: tuple[str, ...], amounts: tuple[str, ...]) -> list[nw.Expr]:
 
 
 def period_labels(starts: Iterable[Any]) -> list[str]:
-    """Name periods by their start: as years, as months if all begin on the first of one, else as dates."""
+    """Name periods by their start: as years, as quarters, as months if all begin on the first of one, else as dates."""
     moments = list(starts)
-    if all((moment.month, moment.day) == (1, 1) for moment in moments) and len(moments) > 1:
+    months = [12 * moment.year + moment.month for moment in moments]
+    if not all(moment.day == 1 for moment in moments):
+        return [f"{moment:%Y-%m-%d}" for moment in moments]
+    if all(moment.month == 1 for moment in moments) and len(moments) > 1:
         return [f"{moment:%Y}" for moment in moments]
-    return [f"{moment:%Y-%m}" if all(m.day == 1 for m in moments) else f"{moment:%Y-%m-%d}" for moment in moments]
+    by_threes = all(later - month == MONTHS_IN["quarter"] for month, later in pairwise(months)) and len(moments) > 1
+    if by_threes and {moment.month for moment in moments} <= MONTHS_OF_QUARTERS:
+        return [f"Q{(moment.month + 2) // 3} {moment.year}" for moment in moments]
+    return [f"{moment:%Y-%m}" for moment in moments]
 
 
 def label_periods(ax: Axes, rows: Any) -> None:

@@ -1,4 +1,4 @@
-"""Forecasting revenue from a triangle of cohorts: how each generation ages, and how many come anew.
+"""Forecasting revenue: a triangle of cohorts, the level of late, and the cycle before, weighed by how each did.
 
 Rows are cohorts, columns periods, both numbered alike; ``amounts[c, t]`` is the revenue in period ``t`` from customers
 with their first order in period ``c``. Cohort 0 holds whoever was there when the data begin: it has no known age, and
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crmlytics._kernels.forecast_errors import ENOUGH_ORIGINS, ROUNDING, BackTest
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 ENOUGH_COHORTS = 3  # with fewer a link of its own would be noise
 LEAST_PERIODS = 6
 MOST_ORIGINS = 52
-ENOUGH_ORIGINS = 3
+LEARNING_ORIGINS = 2 * MOST_ORIGINS  # the first of those tested has some before it to choose its weights by
+MOST_DECAY = 0.8  # a period, of the customers there from the start
+SMOOTHING = np.arange(1, 21) / 20
+PRIOR_ORIGINS = 4  # what a model is taken to be worth before it was tried
+PRIOR_ERRORS = np.array([2.0, 1.0, 1.0])  # of cohorts, level and cycle: on short histories cohorts know least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +42,7 @@ class Triangle:
     unassigned : float64 array, shape (periods,)
         Revenue, mostly returns, of customers without a cohort.
     cycle : int
-        Periods in a year; 1 where periods have no place in a year.
+        Periods in a season: those of a year, the seven days of a week, or 1 where there is none.
     """
 
     amounts: Vector
@@ -56,17 +62,26 @@ class Triangle:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BackTest:
-    """Forecasts made at past origins beside what came, each array of shape (origins, horizon); missing is NaN."""
+class Ahead:
+    """What one origin says of the periods to come, each array of shape (horizon,), ``benchmarks`` (3, horizon).
 
-    actual: Vector
-    forecast: Vector
-    benchmark: Vector
-    scale: Vector
+    Benchmarks are the last period, simple exponential smoothing and the cycle before, missing where not known.
+    """
+
+    existing: Vector
+    new: Vector
+    benchmarks: Vector
+    scale: float
+
+    @property
+    def total(self) -> Vector:
+        """Revenue from both."""
+        summed: Vector = self.existing + self.new
+        return summed
 
 
 def recent_periods(cycle: int) -> int:
-    """How many periods tell a level: half a year, at least three."""
+    """How many periods tell a level: half a cycle, at least three."""
     return max(3, cycle // 2)
 
 
@@ -74,7 +89,7 @@ def seasonal_factors(totals: Vector, cycle: int) -> Vector:
     """Return one factor for each place in the cycle (period number modulo ``cycle``), 1 on average.
 
     Ratios to a centred moving average over a cycle, averaged by place. They need two cycles and revenue above zero;
-    else all are 1. With y ratios at a place the factor is drawn to 1 by 1 / (y + 1), as one year proves little.
+    else all are 1. With y ratios at a place the factor is drawn to 1 by 1 / (y + 1), as one cycle proves little.
     """
     periods = len(totals)
     if cycle < 2 or periods < 2 * cycle or (totals <= 0).any():
@@ -113,8 +128,14 @@ def rates(amounts: Vector, sizes: Vector, *, window: int) -> Vector:
     return np.where(own & (heads <= 0), 0.0, by_age)
 
 
-def forecast(triangle: Triangle, horizon: int) -> tuple[Vector, Vector]:
-    """Return revenue from existing and from new customers in each of the next periods."""
+def cohort_forecast(triangle: Triangle, horizon: int) -> tuple[Vector, Vector]:
+    """Return revenue from existing and from new customers in each of the next periods, told from the cohorts alone.
+
+    Sizes of cohorts are divided by the season like amounts. Of customers who are there the plain sizes would be
+    the model's; but the factors come from totals, in which those customers are, and are drawn to 1: errors of past
+    forecasts were larger by 8 to 10 % for quarters of a synthetic business with a yearly wave, by 4 to 12 % in most
+    simulations, and smaller by no more than 2 % in real sales, by month and by week.
+    """
     periods = len(triangle.sizes)
     factors = seasonal_factors(triangle.totals, triangle.cycle)
     season = factors[np.arange(periods + horizon) % len(factors)]
@@ -125,14 +146,25 @@ def forecast(triangle: Triangle, horizon: int) -> tuple[Vector, Vector]:
     by_age = np.r_[by_age, np.full(horizon, by_age[-1])]
     ages = np.arange(periods - 1, 0, -1) - 1  # of cohorts 1, 2, ... at the origin
     existing = np.array([sizes[1:] @ by_age[ages + ahead] for ahead in range(1, horizon + 1)])
-    existing += amounts[0, -recent:].mean()  # those there from the start have no age: they go on as of late
+    existing += decayed(amounts[0], horizon, span=min(recent, periods // 2))
     arrivals = sizes[max(1, periods - recent) :].mean()
     new = arrivals * np.cumsum(by_age[:horizon])
     return existing * season[periods:] + triangle.unassigned[-recent:].mean(), new * season[periods:]
 
 
+def decayed(amounts: Vector, horizon: int, *, span: int) -> Vector:
+    """Carry on customers without an age: they fall as from the last but one ``span`` to the last, or stay as they are.
+
+    Some of them leave, so they do not grow: what looks like it is a season, or chance.
+    """
+    late, before = float(amounts[-span:].mean()), float(amounts[-2 * span : -span].mean())
+    kept = float(np.clip((late / before) ** (1 / span), MOST_DECAY, 1.0)) if late > 0 and before > 0 else 1.0
+    level: Vector = late * kept ** ((span - 1) / 2 + np.arange(1.0, horizon + 1))
+    return level
+
+
 def _fit(amounts: Vector, sizes: Vector, by_age: Vector, *, recent: int) -> float:
-    """Return recent revenue of returning customers over what the rates of the last year make of it, at most double."""
+    """Return recent revenue of returning customers over what the rates of the last cycle make of it, at most double."""
     periods = len(sizes)
     actual, expected = 0.0, 0.0
     for period in range(max(periods - recent, 2), periods):
@@ -142,98 +174,98 @@ def _fit(amounts: Vector, sizes: Vector, by_age: Vector, *, recent: int) -> floa
     return float(np.clip(actual / expected, 0.5, 2.0)) if expected > 0 else 1.0
 
 
-def benchmark_step(periods: int, cycle: int) -> int:
-    """Return how many periods back the benchmark looks: a cycle, if three origins can check that, else one."""
-    return cycle if periods >= cycle + ENOUGH_ORIGINS else 1
+def smoothed(totals: Vector) -> float:
+    """Return the level by simple exponential smoothing, with the constant that told each next period best so far."""
+    level, squares = np.full(len(SMOOTHING), totals[0]), np.zeros(len(SMOOTHING))
+    for total in totals:
+        miss = total - level
+        squares += miss**2
+        level += SMOOTHING * miss
+    return float(level[np.argmin(squares)])
 
 
-def benchmark(totals: Vector, step: int, horizon: int) -> Vector:
-    """Return the last ``step`` periods, over and over; missing where fewer are known."""
-    if len(totals) < step:
+def cycle_before(totals: Vector, cycle: int, horizon: int) -> Vector:
+    """Return the last cycle, over and over; missing where less is known, or where there is none."""
+    if cycle < 2 or len(totals) < cycle:
         return np.full(horizon, np.nan)
-    last: Vector = totals[-step:][np.arange(horizon) % step]
+    last: Vector = totals[-cycle:][np.arange(horizon) % cycle]
     return last
 
 
-def back_test(triangle: Triangle, horizon: int) -> BackTest:
-    """Forecast from every past origin with enough history, at most the last 52, as if the rest were not known."""
+def benchmarks(triangle: Triangle, horizon: int) -> Vector:
+    """Return what three who know no customers say, shape (3, horizon): last period, smoothed level, cycle before."""
     totals = triangle.totals
-    step = benchmark_step(len(totals), triangle.cycle)
+    flat = [np.full(horizon, level) for level in (totals[-1], smoothed(totals))]
+    return np.stack([*flat, cycle_before(totals, triangle.cycle, horizon)])
+
+
+def seasonal_level(triangle: Triangle, horizon: int) -> Vector:
+    """Return the smoothed level without the season, times the season."""
+    factors = seasonal_factors(triangle.totals, triangle.cycle)
+    season = factors[np.arange(len(triangle.sizes) + horizon) % len(factors)]
+    level: Vector = smoothed(triangle.totals / season[:-horizon]) * season[-horizon:]
+    return level
+
+
+def forecast(triangle: Triangle, horizon: int) -> tuple[Ahead, BackTest]:
+    """Return the forecast, and those made at past origins, at most the last 52, as if the rest were not known.
+
+    Each is a mean of three: cohorts, level, and cycle before. Cohorts and what they are brought to keep their
+    proportion of existing to new customers.
+    """
+    totals = triangle.totals
     least = max(LEAST_PERIODS, recent_periods(triangle.cycle))
-    origins = range(max(least, len(totals) - MOST_ORIGINS), len(totals))
-    shape = (len(origins), horizon)
-    actual, made, naive, scale = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan), np.ones(shape)
-    for row, origin in enumerate(origins):
-        known = triangle.until(origin)
-        came = totals[origin : origin + horizon]
-        actual[row, : len(came)] = came
-        made[row] = np.sum(forecast(known, horizon), axis=0)
-        naive[row] = benchmark(known.totals, step, horizon)
-        scale[row] = typical_amount(known.totals, triangle.cycle)
-    return BackTest(actual, made, naive, scale)
+    origins = np.arange(min(max(least, len(totals) - LEARNING_ORIGINS), len(totals)), len(totals) + 1)
+    known = [triangle.until(int(origin)) for origin in origins]
+    cohorts = [cohort_forecast(past, horizon) for past in known]
+    others = np.stack([benchmarks(past, horizon) for past in known], axis=1)
+    models = np.stack([[existing + new for existing, new in cohorts],
+                       [seasonal_level(past, horizon) for past in known], others[2]])  # fmt: skip
+    came = np.r_[totals, np.full(horizon, np.nan)][origins[:, None] + np.arange(horizon)]
+    scale = np.array([typical_amount(past.totals, triangle.cycle) for past in known])[:, None] * np.ones(horizon)
+    weights = model_weights(((models - came) / scale) ** 2)
+    made = np.where(weights > 0, weights * models, 0.0).sum(axis=0)
+    ahead = Ahead(*shared_out(*cohorts[-1], made[-1]), others[:, -1], float(scale[-1, 0]))
+    tested = slice(max(len(origins) - 1 - MOST_ORIGINS, 0), -1)
+    return ahead, BackTest(came[tested], made[tested], others[:, tested], scale[tested])
+
+
+def model_weights(squares: Vector) -> Vector:
+    """Return the weights of models at each origin and horizon from squared errors of both, shape (models, ...).
+
+    Weights are as the inverse square of the mean squared error of the forecasts whose outcome was known at the origin
+    (after Bates & Granger 1969, who take its inverse). Four more origins are taken to have gone as the mean of the
+    first two models, twice as badly for the first. A model with fewer than three outcomes has no weight, but for the
+    first two.
+    """
+    sums, counts = np.zeros_like(squares), np.zeros_like(squares)
+    known = np.isfinite(squares)
+    for step in range(min(squares.shape[2], squares.shape[1] - 1)):
+        late = slice(step + 1, None), step  # a look step + 1 ahead is known as many origins later
+        early = slice(None, -step - 1), step
+        sums[:, *late] = np.cumsum(np.where(known, squares, 0.0)[:, *early], axis=1)
+        counts[:, *late] = np.cumsum(known[:, *early], axis=1)
+    tried = counts[:2].sum(axis=0)
+    usual = np.where(tried > 0, sums[:2].sum(axis=0) / np.maximum(tried, 1), 1.0)
+    error = (sums + PRIOR_ORIGINS * usual * PRIOR_ERRORS[:, None, None]) / (counts + PRIOR_ORIGINS)
+    allowed = counts >= ENOUGH_ORIGINS
+    allowed[:2] = True
+    best = np.maximum(error.min(axis=0), 1e-12)
+    weights = np.where(allowed, (best / np.maximum(error, 1e-12)) ** 2, 0.0)
+    shares: Vector = weights / weights.sum(axis=0)
+    return shares
+
+
+def shared_out(existing: Vector, new: Vector, total: Vector) -> tuple[Vector, Vector]:
+    """Bring both in proportion to this total; where one is below zero the existing customers take the difference."""
+    before = existing + new
+    whole = (existing >= 0) & (new >= 0) & (before > ROUNDING * np.abs(total)) & (before > 0)
+    factor = np.where(whole, total / np.where(whole, before, 1.0), 1.0)
+    of_new: Vector = new * factor
+    return total - of_new, of_new
 
 
 def typical_amount(totals: Vector, cycle: int) -> float:
     """Return the mean size of recent revenue, by which errors of different years are made comparable."""
     size = float(np.abs(totals[-max(cycle, LEAST_PERIODS) :]).mean())
     return size if size > 0 else 1.0
-
-
-def error_spread(test: BackTest) -> tuple[Vector, NDArray[np.int64]]:
-    """Return the root mean square error of each horizon, as a share of the typical amount, and the origins behind it.
-
-    It does not fall with the horizon: that a longer look ahead went better was luck.
-    """
-    errors = (test.actual - test.forecast) / test.scale
-    counts = np.isfinite(errors).sum(axis=0)
-    squares = np.where(np.isfinite(errors), errors, 0.0) ** 2
-    spread = np.sqrt(squares.sum(axis=0) / np.maximum(counts, 1))
-    widest: Vector = np.maximum.accumulate(spread)
-    return np.where(counts > 0, widest, np.nan), counts
-
-
-def half_widths(spread: Vector, counts: NDArray[np.int64], interval: float) -> Vector:
-    """Return half the width of the interval: Student's t with as many degrees as origins; missing below three."""
-    from scipy import stats
-
-    quantile = stats.t.ppf((1 + interval) / 2, np.maximum(counts, 1))
-    width: Vector = np.where(counts >= ENOUGH_ORIGINS, quantile * spread, np.nan)
-    return width
-
-
-def coverage(test: BackTest, interval: float) -> Vector:
-    """Return how often what came lay in an interval made from the errors of the *other* origins."""
-    inside, tried = np.zeros(test.actual.shape[1]), np.zeros(test.actual.shape[1])
-    for row in range(len(test.actual)):
-        others = np.arange(len(test.actual)) != row
-        rest = BackTest(*(part[others] for part in (test.actual, test.forecast, test.benchmark, test.scale)))
-        width = half_widths(*error_spread(rest), interval)
-        missed = np.abs(test.actual[row] - test.forecast[row]) / test.scale[row]
-        known = np.isfinite(missed) & np.isfinite(width)
-        tried += known
-        inside += known & (missed <= width)
-    share: Vector = np.where(tried > 0, inside / np.maximum(tried, 1), np.nan)
-    return share
-
-
-def compare_errors(mine: Vector, others: Vector, horizon: int) -> tuple[float, float]:
-    """Test whether absolute errors differ on average: their mean difference and a two-sided p-value.
-
-    Diebold & Mariano (1995) with the small-sample correction of Harvey, Leybourne & Newbold (1997): errors ``horizon``
-    periods ahead overlap, so their autocovariances up to ``horizon - 1`` are counted in.
-    """
-    from scipy import stats
-
-    known = np.isfinite(mine) & np.isfinite(others)
-    difference = np.abs(mine[known]) - np.abs(others[known])
-    n = len(difference)
-    if n < ENOUGH_ORIGINS:
-        return (float(difference.mean()) if n else float("nan")), float("nan")
-    centred = difference - difference.mean()
-    covariances = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(min(horizon, n))]
-    variance = (covariances[0] + 2 * sum(covariances[1:])) / n
-    factor = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
-    if variance <= 0 or factor <= 0:  # with few origins the estimate may come out below zero: then nothing is proved
-        return float(difference.mean()), float("nan")
-    statistic = difference.mean() / np.sqrt(variance) * np.sqrt(factor)
-    return float(difference.mean()), float(2 * stats.t.sf(abs(statistic), n - 1))

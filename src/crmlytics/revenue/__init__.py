@@ -6,7 +6,14 @@ it: :func:`bridge_table` and :func:`revenue_cut_table`, in words by :func:`descr
 :func:`forecast_evaluation_table`.
 """
 
-from crmlytics.revenue._pictures import plot_bridge, plot_composition, plot_forecast, plot_seasonality
+from crmlytics.revenue._pictures import (
+    plot_bridge,
+    plot_composition,
+    plot_forecast,
+    plot_forecast_evaluation,
+    plot_revenue_cuts,
+    plot_seasonality,
+)
 from crmlytics.revenue._plots import plot_cohorts, plot_movements, plot_revenue
 from crmlytics.revenue._tables import cohort_table, movement_table, revenue_table
 from crmlytics.revenue.bridges import bridge_table
@@ -27,8 +34,10 @@ __all__ = [
     "plot_cohorts",
     "plot_composition",
     "plot_forecast",
+    "plot_forecast_evaluation",
     "plot_movements",
     "plot_revenue",
+    "plot_revenue_cuts",
     "plot_seasonality",
     "revenue_cut_table",
     "revenue_forecast_table",

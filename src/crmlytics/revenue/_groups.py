@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LINE_ROLES = ("category", "channel", "partner_id", "product_id")
 PRODUCT_ROLES = ("category", "department", "tier")
 ALL, UNKNOWN = "all", "(unknown)"
+TIE_DECIMALS = 6  # engines add floats in different orders: the last bit is no change
 
 
 @dataclass(frozen=True, slots=True)

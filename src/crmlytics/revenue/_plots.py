@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._frames import to_pandas
 from crmlytics._periods import draw_stacks, period_labels
-from crmlytics._plots import INK, MUTED, PALETTE, short_number, thousands_axis, tidy
+from crmlytics._plots import INK, MUTED, PALETTE, rows_of, short_number, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_choice
+from crmlytics.revenue._pictures import money_axis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
     from matplotlib.axes import Axes
 
 COHORT_TITLES = {
@@ -41,12 +42,12 @@ def plot_revenue(table: Any, *, ax: Axes | None = None) -> Axes:
         Bars above zero raised revenue, below zero lowered it; the dot is the sum. Periods that are not complete are
         pale.
     """
-    rows = to_pandas(table, caller="plot_revenue").iloc[1:]  # the first period has no change
     effects = {
         "Number of customers": ("customer_effect_amount", PALETTE[0]),
         "Orders per customer": ("frequency_effect_amount", PALETTE[5]),
         "Average order amount": ("order_value_effect_amount", PALETTE[1]),
     }
+    rows = _changes(table, effects, maker="revenue_table", caller="plot_revenue")
     return _draw_changes(rows, effects, title="Why revenue changed", ax=ax)
 
 
@@ -65,7 +66,6 @@ def plot_movements(table: Any, *, ax: Axes | None = None) -> Axes:
     matplotlib Axes
         The first period is left out, since everybody is new in it. Periods that are not complete are pale.
     """
-    rows = to_pandas(table, caller="plot_movements").iloc[1:]
     movements = {
         "New": ("new_amount", PALETTE[0]),
         "Reactivated": ("reactivated_amount", PALETTE[5]),
@@ -74,6 +74,7 @@ def plot_movements(table: Any, *, ax: Axes | None = None) -> Axes:
         "Lost": ("lost_amount", PALETTE[3]),
         "Returns only": ("returns_amount", PALETTE[4]),
     }
+    rows = _changes(table, movements, maker="movement_table", caller="plot_movements")
     return _draw_changes(rows, movements, title="Who moved revenue", ax=ax)
 
 
@@ -96,8 +97,9 @@ def plot_cohorts(table: Any, *, value: str = "retained_share", ax: Axes | None =
         every cohort is whole in period 0.
     """
     check_choice(value, COHORT_TITLES, name="value", caller="plot_cohorts")
-    rows = to_pandas(table, caller="plot_cohorts")
-    grid = rows.pivot(index="cohort_start", columns="period_number", values=value)
+    needed = ["cohort_start", "cohort_customer_count", "period_number", "is_complete", value]
+    rows = rows_of(table, needed, maker="cohort_table", caller="plot_cohorts")
+    grid = rows.pivot(index="cohort_start", columns="period_number", values=value)  # noqa: PD010  the other one drops what is missing
     open_cells = rows[~rows["is_complete"].astype(bool)]
     size = (min(max(6.0, 1.6 + 0.56 * grid.shape[1]), 14.0), min(max(2.5, 1.2 + 0.36 * grid.shape[0]), 10.0))
     ax = tidy(new_axes(ax, size=size), grid=None)
@@ -119,10 +121,16 @@ def plot_cohorts(table: Any, *, value: str = "retained_share", ax: Axes | None =
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
+def _changes(table: Any, parts: Mapping[str, tuple[str, str]], *, maker: str, caller: str) -> pd.DataFrame:
+    """Return the rows of all periods but the first, which has no change."""
+    needed = ["period_start", "is_complete", "amount_change", *(column for column, _ in parts.values())]
+    return rows_of(table, needed, maker=maker, caller=caller).iloc[1:]
+
+
 def _draw_changes(rows: Any, parts: Mapping[str, tuple[str, str]], *, title: str, ax: Axes | None) -> Axes:
     ax = tidy(new_axes(ax))
     draw_stacks(ax, rows, parts)
-    thousands_axis(ax.yaxis)
+    money_axis(ax.yaxis)
     ax.set_ylabel("Change from the period before")
     ax.set_title(title, loc="left")
     return ax

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._periods import customer_periods, filled, first_active_period, opened, ratio
+from crmlytics.revenue._groups import TIE_DECIMALS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -320,13 +321,14 @@ def _movements(customers: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """One row per period: customers and amounts under each heading."""
     active, was_active = nw.col("is_active") == 1, nw.col("_was_active") == 1
     change = nw.col("amount") - nw.col("_before")
+    moved = change.round(TIE_DECIMALS)
     retained, is_new = active & was_active, nw.col("first_index") == nw.col("period_index")
     headings = {
         "new": active & ~was_active & is_new,
         "reactivated": active & ~was_active & ~is_new,
         "retained": retained,
-        "expansion": retained & (change > 0),
-        "contraction": retained & (change < 0),
+        "expansion": retained & (moved > 0),
+        "contraction": retained & (moved < 0),
         "lost": ~active & was_active,
         "returns": ~active & ~was_active,
     }

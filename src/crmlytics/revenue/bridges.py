@@ -9,7 +9,7 @@ import narwhals.stable.v2 as nw
 from crmlytics._orders import ORDER_ROLES, ROUNDING, orders_of
 from crmlytics._periods import customer_periods, filled, first_active_period, period_grid
 from crmlytics._validation import as_moment
-from crmlytics.revenue._groups import Grouping, check_periods, comparisons, now_and_before
+from crmlytics.revenue._groups import TIE_DECIMALS, Grouping, check_periods, comparisons, now_and_before
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ def bridge_table(
         ``reactivated_amount`` (ordered now and longer ago, not in the period compared with),
         ``lost_amount`` (ordered then, not now), ``returns_amount`` (no order in either, only lines sent back).
         Of kept customers, who ordered in both:
-        ``volume_effect_amount`` (more or fewer units), ``mix_effect_amount`` (dearer or cheaper products at the same
-        number of units), ``price_effect_amount`` (other unit prices),
+        ``volume_effect_amount`` (more or fewer units), ``mix_effect_amount`` (dearer or cheaper products, or more to
+        those who pay more, at the same number of units), ``price_effect_amount`` (customers paid another unit price
+        for a product than they themselves did before),
         ``added_products_amount``, ``dropped_products_amount`` (products that they bought in one of the periods only,
         which have no price in the other), ``other_effect_amount`` (lines without product or quantity, and products of
         which more was sent back than bought).
@@ -81,22 +82,32 @@ def bridge_table(
     Notes
     -----
     For the products :math:`i` that kept customers bought in both periods, with units :math:`q`, unit prices
-    :math:`p = a / q`, :math:`Q = \sum q_i`, :math:`s_i = q_i / Q`, and a bar for the mean of then and now,
+    :math:`p = a / q`, :math:`Q = \sum q_i`, :math:`s_i = q_i / Q`, a bar for the mean of then and now, and
+    :math:`c` for the kept customers who bought product :math:`i` in both,
 
-    .. math:: \text{price} = \sum (p_{1i} - p_{0i})\, \bar q_i, \quad
-              \text{volume} = (Q_1 - Q_0) \sum \bar s_i \bar p_i, \quad
-              \text{mix} = \bar Q \sum (s_{1i} - s_{0i})\, \bar p_i
+    .. math:: \text{price} = \sum_{i, c} (p_{1ic} - p_{0ic})\, \bar q_{ic}, \quad
+              \text{volume} = (Q_1 - Q_0) \sum_i \bar s_i \bar p_i,
+
+    .. math:: \text{mix} = \bar Q \sum_i (s_{1i} - s_{0i})\, \bar p_i +
+              \Bigl(\sum_i (p_{1i} - p_{0i})\, \bar q_i - \text{price}\Bigr)
 
     These are Bennet's indicators: what changes together is halved between the two, so the bridge reads the same
-    backwards with the signs turned, and nothing is left over. The order of the steps does not matter.
+    backwards with the signs turned, and nothing is left over. The order of the steps does not matter. The mean price of
+    a product also moves when those who pay more for it buy more of it, though nobody's price has changed: that is the
+    second part of the mix, of customers. Somebody who bought a product in one of the periods only has no price of
+    their own to compare, and counts in the mix likewise.
 
-    ``basis="orders"`` takes all orders as one product: volume is the number of orders, price the amount of an order,
-    and there is no mix. With ``by`` who is new, kept or lost is told from all of a customer's orders, so the groups add
-    up to the whole in everything but volume and mix, which are counted within each group.
+    ``basis="orders"`` takes all orders as one product: volume is the number of orders, price what each customer's
+    orders came to, and mix whether those with larger orders ordered more often.
+
+    With ``by`` who is new, kept or lost is told from all of a customer's orders, so over the groups ``new``,
+    ``reactivated``, ``lost`` and ``returns`` add up to the whole. The six effects of kept customers add up to it
+    together, each on its own does not: they are told within each group, so a customer who buys the same tea in another
+    channel has dropped a product in one and added it in the other.
 
     Units of all products are added up: where a kilogramme stands beside a piece, cut ``by`` category. A price is what
-    was paid on average, so another discount or size under the same product number is a price. Effects are bookkeeping,
-    not causes: a price rise that drives customers away shows as a gain in price and a loss of customers.
+    a customer paid on average, so another discount or size under the same product number is a price. Effects are
+    bookkeeping, not causes: a price rise that drives customers away shows as a gain in price and a loss of customers.
 
     References: T. L. Bennet, The theory of measurement of changes in cost of living, Journal of the Royal Statistical
     Society 83 (1920), 455-462. W. E. Diewert, Index number theory using differences rather than ratios, American
@@ -195,14 +206,17 @@ def _headings(lines: nw.LazyFrame[Any], grid: PeriodGrid, lag: int) -> nw.LazyFr
 
 
 def _products(cells: nw.LazyFrame[Any], headings: nw.LazyFrame[Any], lag: int) -> nw.LazyFrame[Any]:
-    """One row per period, group, heading and product: units and amounts of now and before."""
+    """One row per period, group, heading and product: units, amounts of now and before, and what prices changed."""
     values = ("quantity", "amount")
+    sums = (*values, *(f"_before_{name}" for name in values), "_own_price")
     return (
         now_and_before(cells, CELL, values, lag)
+        .with_columns(nw.col(*sums[:-1]).cast(nw.Float64))
+        .with_columns(_own_price=_price_effect(_is_sold_in_both()))
         .join(headings, on=["customer_id", "period_index"], how="inner")
         .group_by("period_index", "group", "_heading", "_item", "_known")
-        .agg(nw.col(*values, *(f"_before_{name}" for name in values)).sum())
-        .with_columns(nw.col(*values, *(f"_before_{name}" for name in values)).cast(nw.Float64))
+        .agg(nw.col(*sums).sum())
+        .with_columns(nw.col(*sums).cast(nw.Float64))
     )
 
 
@@ -211,7 +225,7 @@ def _with_effects(products: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     change = nw.col("amount") - nw.col("_before_amount")
     fits = (nw.col("_heading") == "kept") & (nw.col("_known") == 1)
     priced, was_priced = _is_priced("quantity", "amount"), _is_priced("_before_quantity", "_before_amount")
-    same = fits & priced & was_priced
+    same = fits & _is_sold_in_both()
     added = fits & priced & (nw.col("_before_quantity").abs() <= ROUNDING)
     dropped = fits & was_priced & (nw.col("quantity").abs() <= ROUNDING)
     other = (nw.col("_heading") == "kept") & ~same & ~added & ~dropped
@@ -222,34 +236,46 @@ def _with_effects(products: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def _is_priced(quantity: str, amount: str) -> nw.Expr:
-    return (nw.col(quantity) > ROUNDING) & (nw.col(amount) >= 0)
+    return (nw.col(quantity) > ROUNDING) & (nw.col(amount).round(TIE_DECIMALS) >= 0)
+
+
+def _is_sold_in_both() -> nw.Expr:
+    return _is_priced("quantity", "amount") & _is_priced("_before_quantity", "_before_amount")
+
+
+def _price_effect(test: nw.Expr) -> nw.Expr:
+    """Return the change of the unit price on mean units where the test holds, else 0."""
+    one = nw.lit(1.0)  # no engine may divide by 0
+    now, before = (nw.when(test).then(nw.col(name)).otherwise(one) for name in ("quantity", "_before_quantity"))
+    effect = (nw.col("amount") / now - nw.col("_before_amount") / before) * (before + now) / 2
+    return nw.when(test).then(effect).otherwise(0.0)
 
 
 def _with_volume_mix_price(products: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Split the change of products sold in both periods by Bennet's midpoints."""
+    """Split the change of products sold in both periods by Bennet's midpoints, prices within each customer."""
     same, one = nw.col("_same") == 1.0, nw.lit(1.0)
-    units = {"_q0": nw.col("_before_quantity"), "_q1": nw.col("quantity")}
-    money = {"_p0": nw.col("_before_amount"), "_p1": nw.col("amount")}
-    q0, q1, p0, p1 = (nw.col(name) for name in ("_q0", "_q1", "_p0", "_p1"))
-    total0, total1 = (
-        nw.when(same).then(nw.col(name)).otherwise(one) for name in ("_all0", "_all1")
-    )  # 1: no engine may divide by 0
-    share0, share1, price = q0 / total0, q1 / total1, (p0 + p1) / 2
+    q0, q1, all0, all1 = (nw.col(name) for name in ("_q0", "_q1", "_all0", "_all1"))
+    total0, total1 = (nw.when(same).then(total).otherwise(one) for total in (all0, all1))
+    share0, share1 = q0 / total0, q1 / total1
+    price = (
+        nw.col("_before_amount") / nw.when(same).then(q0).otherwise(one)
+        + nw.col("amount") / nw.when(same).then(q1).otherwise(one)
+    ) / 2
+    of_products = (total0 + total1) / 2 * (share1 - share0) * price
+    of_customers = nw.col("_pooled_price") - nw.col("_own_price")
+    is_dust = of_customers.abs() <= ROUNDING * (nw.col("amount").abs() + nw.col("_before_amount").abs())
     effects = {
-        "price": (p1 - p0) * (q0 + q1) / 2,
+        "price": nw.when(is_dust).then(nw.col("_pooled_price")).otherwise(nw.col("_own_price")),
         "volume": (total1 - total0) * (share0 + share1) / 2 * price,
-        "mix": (total0 + total1) / 2 * (share1 - share0) * price,
+        "mix": of_products + nw.when(is_dust).then(0.0).otherwise(of_customers),
     }
+    units = {"_q0": nw.col("_before_quantity"), "_q1": nw.col("quantity")}
     return (
-        products.with_columns(**{name: nw.when(same).then(q).otherwise(0.0) for name, q in units.items()})
-        .with_columns(
-            **{
-                name: nw.when(same).then(amount / nw.when(same).then(q).otherwise(one)).otherwise(0.0)
-                for (name, amount), q in zip(money.items(), units.values(), strict=True)
-            },
-            _all0=q0.sum().over("period_index", "group"),
-            _all1=q1.sum().over("period_index", "group"),
+        products.with_columns(
+            **{name: nw.when(same).then(q).otherwise(0.0) for name, q in units.items()},
+            _pooled_price=_price_effect(same),
         )
+        .with_columns(_all0=q0.sum().over("period_index", "group"), _all1=q1.sum().over("period_index", "group"))
         .with_columns(
             **{f"{name}_effect_amount": nw.when(same).then(part).otherwise(0.0) for name, part in effects.items()}
         )

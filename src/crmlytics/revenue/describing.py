@@ -33,12 +33,13 @@ WORDS = {
     "dropped_products_amount": "Kept customers: products they no longer bought",
     "other_effect_amount": "Kept customers: lines without a unit price",
 }
-SENTENCES = {
-    "better": "Forecasts {ahead} ahead beat the {benchmark} benchmark in the past.",
-    "worse": "Forecasts {ahead} ahead were worse than the {benchmark} benchmark in the past: use that instead.",
-    "no clear difference": "Forecasts {ahead} ahead did not clearly beat the {benchmark} benchmark in the past.",
-    "not known": "Too little is known to compare forecasts {ahead} ahead with the {benchmark} benchmark.",
+SENTENCES = {  # the gravest first
+    "worse": "Forecasts of the {ahead} were worse than the {benchmark} benchmark in the past: use that instead.",
+    "no clear difference": "Forecasts of the {ahead} did not clearly beat the {benchmark} benchmark in the past.",
+    "not known": "Too little is known to compare forecasts of the {ahead} with the {benchmark} benchmark.",
+    "better": "Forecasts of the {ahead} beat the {benchmark} benchmark in the past.",
 }
+UNITS = (("bn", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 
 
 def describe_revenue(table: Any, *, n: int = 3) -> Any:
@@ -49,9 +50,11 @@ def describe_revenue(table: Any, *, n: int = 3) -> Any:
     table : dataframe
         What :func:`bridge_table`, :func:`revenue_cut_table` or :func:`revenue_forecast_table` returned. Of a bridge or
         a cut the last complete period with a complete one to compare with is told (the last, if there is none): filter
-        the rows to tell another. Groups of a bridge are added up.
+        the rows to tell another. Groups of a bridge are added up, which is not the bridge of the whole: what kept
+        customers did is told within each group.
     n : int, default 3
-        How many effects, groups or verdicts at most, after the first sentence; the largest first.
+        How many effects, groups or verdicts at most, after the first sentence; the largest first, of verdicts the
+        gravest.
 
     Returns
     -------
@@ -121,10 +124,12 @@ def _tell_bridge(rows: pd.DataFrame, n: int) -> list[Finding]:
     units = bool((rows["basis"] == "units").any())
     words = {"basis": "units", "price": "unit prices"} if units else {"basis": "orders", "price": "amounts per order"}
     effects = sorted(((name, float(sums[name])) for name in EFFECTS), key=lambda effect: -abs(effect[1]))
-    first = _change(rows, float(sums["total_amount"]), float(sums["previous_amount"]))
+    first, change = _change(rows, float(sums["total_amount"]), float(sums["previous_amount"]))
+    groups = rows["group"].nunique()
+    first += f" What kept customers did is told within {groups} groups and added up." if groups > 1 else ""
     told = [(f"{WORDS[name].format(**words)}: {_signed(amount)}.", amount) for name, amount in effects[:n]
             if abs(amount) >= 0.005]  # fmt: skip
-    return [first, *told]
+    return [(first, change), *told]
 
 
 def _tell_cut(rows: pd.DataFrame, n: int) -> list[Finding]:
@@ -153,19 +158,29 @@ def _tell_forecast(rows: pd.DataFrame, n: int) -> list[Finding]:
     share = f", {new / total:.0%} of it from customers still to come" if total > 0 else ""
     start, end = rows["period_start"].min(), rows["period_end"].max()
     found = [(f"From {start:%Y-%m-%d} to {end:%Y-%m-%d}, revenue of {short_number(total)} is expected{share}.", total)]
-    for verdict, those in list(rows.groupby("verdict", sort=False))[:n]:
-        ahead = _ahead([int(number) for number in those["period_number"]])
-        sentence = SENTENCES[str(verdict)].format(ahead=ahead, benchmark=those["benchmark"].iloc[0])
-        found.append((sentence, float(those["forecast_amount"].astype(float).sum())))
+    found += [_of_verdict(verdict, rows[rows["verdict"] == verdict]) for verdict in SENTENCES
+              if (rows["verdict"] == verdict).any()][:n]  # fmt: skip
     return found
+
+
+def _of_verdict(verdict: str, rows: pd.DataFrame) -> Finding:
+    benchmark = " or ".join(dict.fromkeys(rows["benchmark"]))
+    sentence = SENTENCES[verdict].format(ahead=_ahead([int(n) for n in rows["period_number"]]), benchmark=benchmark)
+    return sentence, float(rows["forecast_amount"].astype(float).sum())
 
 
 def _ahead(numbers: list[int]) -> str:
     first, last = numbers[0], numbers[-1]
     if first == last:
-        return f"{first} period{'s' if first > 1 else ''}"
-    together = last - first + 1 == len(numbers)
-    return f"{first} to {last} periods" if together else f"{', '.join(map(str, numbers))} periods"
+        return f"{_ordinal(first)} period ahead"
+    if last - first + 1 == len(numbers):
+        return f"{_ordinal(first)} to {_ordinal(last)} period ahead"
+    return f"{', '.join(_ordinal(number) for number in numbers[:-1])} and {_ordinal(last)} period ahead"
+
+
+def _ordinal(number: int) -> str:
+    teens = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def _last(rows: pd.DataFrame, complete: str) -> pd.DataFrame:
@@ -176,15 +191,28 @@ def _last(rows: pd.DataFrame, complete: str) -> pd.DataFrame:
 
 
 def _change(rows: pd.DataFrame, now: float, before: float) -> Finding:
-    change = now - before
-    more = f"{short_number(abs(round(change, 2)))} {'more' if change >= 0 else 'less'} than in"
-    share = f" ({change / before:+.0%})" if before > 0 else ""
+    written, difference, previous = _that_add_up(now, before)
+    share = f" ({(now - before) / before:+.0%})" if before > 0 else ""
     text = (
-        f"Revenue from {rows['period_start'].iloc[0]:%Y-%m-%d} on was {short_number(round(now, 2))}, {more} the period "
-        f"compared with, {short_number(round(before, 2))}{share}."
+        f"Revenue from {rows['period_start'].iloc[0]:%Y-%m-%d} on was {written}, {difference} than in the period "
+        f"compared with, {previous}{share}."
     )
-    return text, change
+    return text, now - before
+
+
+def _that_add_up(now: float, before: float) -> tuple[str, str, str]:
+    """Write two amounts and their difference with as many digits as the smallest of the three needs for three."""
+    sizes = [abs(round(amount, 2)) for amount in (now, before, now - before)]
+    smallest = min((size for size in sizes if size > 0), default=1.0)
+    name, unit = next(((name, unit) for name, unit in UNITS if smallest >= unit), UNITS[-1])
+    decimals = max(2 - math.floor(math.log10(max(smallest / unit, 1.0))), 0)
+    rounded, previous = round(now / unit, decimals), round(before / unit, decimals)
+    difference = round(rounded - previous, decimals)
+    texts = [f"{number:,.{decimals}f}" for number in (rounded + 0.0, abs(difference), previous + 0.0)]
+    texts = [(text.rstrip("0").rstrip(".") if "." in text else text) + name for text in texts]
+    return texts[0], f"{texts[1]} {'more' if difference >= 0 else 'less'}", texts[2]
 
 
 def _signed(amount: float) -> str:
-    return f"{'+' if amount >= 0 else ''}{short_number(round(amount, 2))}"
+    cents = round(amount, 2) + 0.0  # not -0
+    return f"{'+' if cents >= 0 else ''}{short_number(cents)}"

@@ -27,6 +27,7 @@ HOURS = tuple(f"{hour:02d}:00" for hour in range(24))
 LABELS = {"month": MONTHS, "weekday": WEEKDAYS, "hour": HOURS}
 CYCLES = {"month": "years", "weekday": "weeks", "hour": "days"}
 EPOCH = dt.datetime(1970, 1, 1)
+SURE = 0.05
 THURSDAY = 3  # 1970-01-01 was one
 SCHEMA = nw.Schema(
     {"part": nw.String(), "part_number": nw.Int64(), "average_amount": nw.Float64(), "amount_index": nw.Float64()}
@@ -66,12 +67,14 @@ def seasonality_table(
         ``cycle_count`` (Int64, the years, weeks or days seen as a whole; the same in each row),
         ``strength_share`` (Float64, 0-1, how much of the variance within cycles the profile explains; above .64 a
         season is usually called strong; null with one cycle; the same in each row),
-        ``is_reliable`` (Boolean, two cycles or more were seen; the same in each row).
+        ``is_reliable`` (Boolean, two cycles or more were seen, and their profile is more than chance would make of
+        them, p <= 0.05; the same in each row).
 
     Raises
     ------
     SchemaError
-        When no whole year, week or day was seen, revenue of them is not above zero, or no line has a time of day.
+        When no line lies before ``as_of``, no whole year, week or day was seen, revenue of them is not above zero, or
+        no line has a time of day.
 
     Warns
     -----
@@ -85,7 +88,8 @@ def seasonality_table(
     :math:`\sum_c x_{cj} / \sum_c \bar x_c`, so a poor year weighs little. Its interval comes from how the part varies
     from cycle to cycle, with Student's *t*: with two years it is honest and very wide. Steady growth from year to year
     is taken out of the months; with one year it cannot be told from the season. Strength is
-    :math:`1 - \mathrm{var}(\text{rest}) / \mathrm{var}(\text{season} + \text{rest})`, not below zero.
+    :math:`1 - \mathrm{var}(\text{rest}) / \mathrm{var}(\text{season} + \text{rest})`, not below zero. ``is_reliable``
+    asks an analysis of variance by part; the bounds of an index are not below zero unless revenue was.
 
     Hours and weekdays of neighbouring days are alike, so intervals of hours are rather too narrow. Where the customers
     of weekdays and weekends differ, look at the hours of each on its own: filter the lines first.
@@ -126,7 +130,7 @@ def seasonality_table(
         "amount_index_high": found.upper,
         "cycle_count": [len(cells)] * parts,
         "strength_share": np.full(parts, found.strength),
-        "is_reliable": [len(cells) > 1] * parts,
+        "is_reliable": [found.p_value <= SURE] * parts,  # missing, with one cycle: false
     }
     return table.engine.from_columns(columns, SCHEMA)
 
@@ -134,18 +138,23 @@ def seasonality_table(
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _by_day(lines: nw.LazyFrame[Any]) -> tuple[NDArray[np.int64], Vector]:
+def _by_day(lines: nw.LazyFrame[Any], as_of: dt.datetime) -> tuple[NDArray[np.int64], Vector]:
     """Return the days with a line, as days since 1970, and their revenue."""
     days = lines.with_columns(day=day_number(nw.col("timestamp"))).group_by("day").agg(nw.col("amount").sum())
-    found = collect(days.sort("day"))
+    found = _some(collect(days.sort("day")), as_of)
     return found["day"].to_numpy().astype(np.int64), found["amount"].to_numpy().astype(np.float64)
+
+
+def _some(rows: nw.DataFrame[Any], as_of: dt.datetime) -> nw.DataFrame[Any]:
+    if not len(rows):
+        msg = f"{CALLER}: no line lies before as_of={as_of:%Y-%m-%d %H:%M}. Check as_of and the data."
+        raise SchemaError(msg)
+    return rows
 
 
 def _years(lines: nw.LazyFrame[Any], as_of: dt.datetime) -> tuple[Vector, int]:
     """Return revenue per day, one row per twelve whole months back from the last one, and which month comes first."""
-    days, amounts = _by_day(lines)
-    if not len(days):
-        return np.zeros((0, 12)), 0
+    days, amounts = _by_day(lines, as_of)
     months = (days.astype("datetime64[D]").astype("datetime64[M]")).astype(np.int64)  # months since 1970
     end = (as_of.year - 1970) * 12 + as_of.month - 1
     first_is_whole = np.datetime64(int(days[0]), "D") == np.datetime64(int(months[0]), "M").astype("datetime64[D]")
@@ -160,9 +169,7 @@ def _years(lines: nw.LazyFrame[Any], as_of: dt.datetime) -> tuple[Vector, int]:
 
 def _weeks(lines: nw.LazyFrame[Any], as_of: dt.datetime) -> tuple[Vector, int]:
     """Return revenue, one row per week from Monday to Sunday that is whole, also where nothing was sold on a day."""
-    days, amounts = _by_day(lines)
-    if not len(days):
-        return np.zeros((0, 7)), 0
+    days, amounts = _by_day(lines, as_of)
     first = -(-(int(days[0]) + THURSDAY) // 7)  # weeks since the Monday before 1970
     last = ((as_of - EPOCH).days + THURSDAY) // 7
     day = days + THURSDAY - 7 * first
@@ -176,7 +183,7 @@ def _days(lines: nw.LazyFrame[Any], as_of: dt.datetime) -> tuple[Vector, int]:
     """Return revenue, one row per day with a line, one column per hour; a day that is not over is left out."""
     moment = nw.col("timestamp")
     hours = lines.with_columns(day=day_number(moment), hour=moment.dt.hour().cast(nw.Int64))
-    found = collect(hours.group_by("day", "hour").agg(nw.col("amount").sum()).sort("day", "hour"))
+    found = _some(collect(hours.group_by("day", "hour").agg(nw.col("amount").sum()).sort("day", "hour")), as_of)
     day, hour = (found[name].to_numpy().astype(np.int64) for name in ("day", "hour"))
     if not hour.any():
         msg = f'{CALLER}: no timestamp has a time of day. Take of="weekday" or of="month".'
