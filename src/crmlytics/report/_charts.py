@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: columns, bars and a curve, from lists of numbers.
+"""Small pictures as inline SVG: columns, bars, a bridge and a curve, from lists of numbers.
 
 They are drawn as wide as a phone, use the page's own type and colours (classes ``s1`` to ``s6`` in ``page.css``) and
 need no ids, so that any number of them fit on a page and each is a few kilobytes.
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 WIDTH, HEIGHT = 440.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 54.0, 22.0, 12.0, 30.0
 BAR_HEIGHT, BAR_GAP, LABEL_HEIGHT = 12.0, 3.0, 19.0
 MOST_LABELS = 6
+AMOUNT_WIDTH = 88.0
+MOST_LETTERS = 36  # of labels that all fit under the columns, however many there are
 
 
 def columns(
@@ -28,6 +30,7 @@ def columns(
     text: Callable[[float], str],
     colours: Sequence[int] = (1,),
     faded: Sequence[int] = (),
+    whiskers: Mapping[int, tuple[float, float]] | None = None,
 ) -> Markup:
     """Draw columns over an axis; several series are stacked, what is negative goes below zero.
 
@@ -45,10 +48,14 @@ def columns(
         The colour number of each series.
     faded : sequence of int
         Columns that are not whole, such as the month that runs.
+    whiskers : dict of column number to (low, high), optional
+        Intervals, drawn over their columns.
     """
+    whiskers = whiskers or {}
     ups = [sum(max(values[i], 0.0) for values in series) for i in range(len(labels))]
     downs = [sum(min(values[i], 0.0) for values in series) for i in range(len(labels))]
-    ticks = nice_ticks(min(downs, default=0.0), max(ups, default=1.0))
+    ends = [end for interval in whiskers.values() for end in interval]
+    ticks = nice_ticks(min([*downs, *ends], default=0.0), max([*ups, *ends], default=1.0))
     y = _scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     step = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
     parts = _value_axis(ticks, y, text)
@@ -62,8 +69,12 @@ def columns(
             up, down = (end, down) if values[i] >= 0 else (up, end)
             if values[i]:
                 parts.append(_rect(x, min(y(start), y(end)), step * 0.72, abs(y(start) - y(end)), f"s{number}{fade}"))
+    for i, (low, high) in whiskers.items():
+        x = LEFT + (i + 0.5) * step
+        parts.append(_line(x, y(low), x, y(high), "whisker"))
+        parts += [_line(x - step * 0.18, y(end), x + step * 0.18, y(end), "whisker") for end in (low, high)]
     parts.append(_line(LEFT, y(0.0), WIDTH - RIGHT, y(0.0), "axis"))
-    every = math.ceil(len(labels) / MOST_LABELS)
+    every = 1 if sum(map(len, labels)) <= MOST_LETTERS else math.ceil(len(labels) / MOST_LABELS)
     last = len(labels) - 1
     shown = [i for i in range(len(labels)) if (last - i) % every == 0]
     parts += [_text(LEFT + (i + 0.5) * step, HEIGHT - 10, labels[i], "middle") for i in shown]
@@ -91,6 +102,50 @@ def bars(
             parts.append(_rect(0, y, max(width, 1.0), BAR_HEIGHT, f"s{number}"))
             parts.append(_text(max(width, 1.0) + 6, y + BAR_HEIGHT - 1.5, text(values[i]), "start"))
     return _svg(parts, len(labels) * group, alt)
+
+
+def bridge(
+    first: tuple[str, float],
+    changes: Sequence[tuple[str, float]],
+    last: tuple[str, float],
+    *,
+    alt: str,
+    text: Callable[[float], str],
+) -> Markup:
+    """Draw how one amount becomes another: lying bars, each change beginning where the one above it ended.
+
+    Parameters
+    ----------
+    first, last : (label, amount)
+        Drawn from zero.
+    changes : sequence of (label, amount)
+        They lead from the first amount to the last.
+    alt : str
+    text : function
+        Writes an amount.
+    """
+    spans, at = [(0.0, first[1], 5)], first[1]
+    for _, step in changes:
+        spans.append((at, at + step, 3 if step >= 0 else 4))
+        at += step
+    spans.append((0.0, last[1], 1))
+    ends = [end for start, stop, _ in spans for end in (start, stop)]
+    x = _scale(min(0.0, *ends), max(*ends, 1e-9), 0.0, WIDTH - AMOUNT_WIDTH)
+    row = LABEL_HEIGHT + BAR_HEIGHT + BAR_GAP + 4
+    amounts = [text(first[1]), *(("+" if step > 0 else "") + text(step) for _, step in changes), text(last[1])]
+    labels = [first[0], *(label for label, _ in changes), last[0]]
+    parts = []
+    for i, (label, amount, (start, stop, colour)) in enumerate(zip(labels, amounts, spans, strict=True)):
+        top = i * row
+        left, right = sorted((x(start), x(stop)))
+        parts.append(_text(0, top + 13, label, "start", "label"))
+        parts.append(_text(WIDTH, top + LABEL_HEIGHT + BAR_HEIGHT - 1.5, amount, "end"))
+        parts.append(_rect(left, top + LABEL_HEIGHT, max(right - left, 1.0), BAR_HEIGHT, f"s{colour}"))
+        if i:
+            joint = x(start if i <= len(changes) else stop)
+            parts.append(_line(joint, top - BAR_GAP - 4, joint, top, "axis"))
+            parts.append(_line(joint, top + LABEL_HEIGHT - 3, joint, top + LABEL_HEIGHT, "axis"))
+    return _svg(parts, len(spans) * row, alt)
 
 
 def curve(
@@ -129,7 +184,8 @@ def curve(
         parts.append(_line(x(mark[0]), y(0), x(mark[0]), y(mark[1]), "lead-line"))
         parts.append(_line(x(0), y(mark[1]), x(mark[0]), y(mark[1]), "lead-line"))
         parts.append(Markup('<circle class="mark" cx="{}" cy="{}" r="5"/>').format(_n(x(mark[0])), _n(y(mark[1]))))
-        parts.append(_text(x(mark[0]) + 10, y(mark[1]) + 16, text(mark[1]), "start", "label"))
+        side, anchor = (-10, "end") if mark[0] > 0.8 else (10, "start")
+        parts.append(_text(x(mark[0]) + side, y(mark[1]) + 20, text(mark[1]), anchor, "label"))
     parts.append(_text((x(0) + x(1)) / 2, HEIGHT - 4, names[0], "middle"))
     parts.append(_text(x(0) + 6, TOP + 9, names[1], "start"))
     return _svg(parts, HEIGHT, alt)

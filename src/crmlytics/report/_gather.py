@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
-import narwhals.stable.v2 as nw
-
-from crmlytics._frames import collect, to_pandas
-from crmlytics._validation import as_moment
-from crmlytics.exceptions import SchemaError
+from crmlytics.exceptions import DataQualityWarning, SchemaError
 from crmlytics.report._context import Context
+from crmlytics.report._parts import PARTS
 from crmlytics.report._slipping import watch_table
+from crmlytics.report._sources import Sources, added_up, bound, known_before, small
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping
 
+    from crmlytics.report._parts import Part
     from crmlytics.tables import Transactions
 
-CALLER = "write_report"
-PERIODS = ((100, "7d"), (1100, "month"), (3650, "quarter"))  # up to so many days of orders: at most some 36 periods
-CURVE = tuple(n / 100 for n in range(1, 101))
-NEEDED = ("customer_id", "order_id", "timestamp", "amount")
+LEFT_OUT, CAUTION = "left out", "with caution"
+ARGUMENT = re.compile(r'^\w+="[^"]*" ')
+CALLED = re.compile(r"^[\w.]+(\([^)]*\))?: ")  # "bridge_table: ..." opens a message for those who program
 
 
 def gather(
@@ -31,32 +32,31 @@ def gather(
     margin: float | None = None,
     scorecard: Any = None,
     currency: str = "",
+    costs: Mapping[str, float] | None = None,
+    **others: Any,
 ) -> Context:
-    """Reduce the order lines, of any engine and size, to what fits a page."""
-    from crmlytics import revenue, rfm, value
+    """Reduce the order lines, of any engine and size, and the tables beside them to what fits a page."""
     from crmlytics.scorecard import score_customers
 
-    known = transactions.before(as_of)
-    first_day, last_day = _days(known, as_of)
+    known, first_day, last_day = known_before(transactions, as_of)
+    tables = bound(others, transactions, as_of)
     if scorecard is None:
-        scorecard = score_customers(transactions, as_of=as_of, horizon=f"{horizon_days}d", margin=margin)
-    period = next((name for days, name in PERIODS if (as_of.date() - first_day).days <= days), "year")
-    options: dict[str, Any] = {"as_of": as_of, "period": period}
-    scores = _pandas(scorecard.scores)
-    tables = {
-        "audit": _pandas(known.audit),
+        options: dict[str, Any] = {"as_of": as_of, "horizon": f"{horizon_days}d", "margin": margin, "costs": costs}
+        scorecard = score_customers(transactions, **options, **tables)
+    scores = small(scorecard.scores)
+    sources = Sources(
+        known, added_up(known), scores, tables, _contribution(known, costs, tables, as_of), as_of, horizon_days,
+        first_day=first_day, last_day=last_day,
+    )  # fmt: skip
+    found = {
+        "audit": small(known.audit),
         "scores": scores,
-        "guide": _pandas(scorecard.guide),
-        "evaluation": _pandas(scorecard.evaluation),
+        "guide": small(scorecard.guide),
+        "evaluation": small(scorecard.evaluation),
         "watch": watch_table(scores, horizon_days=horizon_days),
-        "segments": _pandas(rfm.segment_table(scores)),
-        "kpis": _pandas(value.kpi_table(known, **options)),
-        "movements": _pandas(revenue.movement_table(known, **options)),
-        "cohorts": _pandas(revenue.cohort_table(known, **options)),
-        "concentration": _or_none(value.concentration_table, known, as_of=as_of, top_shares=CURVE),
-    }
+    } | parts_of(sources)
     return Context(
-        tables={name: table for name, table in tables.items() if table is not None},
+        tables={name: table for name, table in found.items() if table is not None},
         as_of=as_of,
         horizon_days=horizon_days,
         currency=currency,
@@ -65,24 +65,50 @@ def gather(
     )
 
 
-def _days(known: Transactions, as_of: dt.datetime) -> tuple[dt.date, dt.date]:
-    """Return the first and the last day with a line before ``as_of``."""
-    moment = nw.col("timestamp")
-    lines = known.need(*NEEDED, caller=CALLER)
-    first, last = collect(lines.select(first=moment.min(), last=moment.max())).row(0)
-    if first is None or first != first:  # noqa: PLR0124  NaT
-        msg = f"{CALLER}: no line lies before as_of={as_of:%Y-%m-%d}. Check as_of and the data."
-        raise SchemaError(msg)
-    return as_moment(first, caller=CALLER).date(), as_moment(last, caller=CALLER).date()
+def _contribution(
+    known: Transactions, costs: Mapping[str, float] | None, tables: Mapping[str, Any], as_of: dt.datetime
+) -> Any:
+    """Say what each customer leaves over, where a cost is known; None where none is."""
+    from crmlytics.value import contribution_table
 
-
-def _pandas(table: Any) -> Any:
-    return None if table is None else to_pandas(table, caller=CALLER)
-
-
-def _or_none(build: Any, *inputs: Any, **options: Any) -> Any:
-    """Build a table, or None where the data do not allow it, such as shares of a total below zero."""
-    try:
-        return _pandas(build(*inputs, **options))
-    except SchemaError:
+    served = {name: tables[name] for name in ("tickets", "contacts") if name in tables}
+    if costs is None and not served and not known.has("cost"):
         return None
+    return small(contribution_table(known, as_of=as_of, costs=costs or {}, **served))
+
+
+def parts_of(sources: Sources) -> dict[str, Any]:
+    """Make every part that the data allow, and the table ``notes`` of the others: ``part``, ``outcome``, ``reason``."""
+    import pandas as pd
+
+    found: dict[str, Any] = {}
+    notes: list[tuple[str, str, str]] = []
+    for part in PARTS:
+        try:
+            found[part.name], cautions = _made(part, sources)
+            notes += [(part.words, CAUTION, _readable(text)) for text in cautions]
+        except SchemaError as refusal:
+            if part.is_needed:
+                raise
+            notes.append((part.words, LEFT_OUT, _readable(str(refusal))))
+    found["notes"] = pd.DataFrame(notes, columns=["part", "outcome", "reason"]) if notes else None
+    return found
+
+
+def _made(part: Part, sources: Sources) -> tuple[Any, list[str]]:
+    """Make a part; what it warns of is written on the page and said nowhere else."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", DataQualityWarning)
+        table = small(part.make(sources))
+    for one in said:
+        if not issubclass(one.category, DataQualityWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    texts = [str(one.message) for one in said if issubclass(one.category, DataQualityWarning)]
+    return table, list(dict.fromkeys(texts))
+
+
+def _readable(message: str) -> str:
+    """Return what a message says, without who says it and what to type: the first sentence."""
+    text = ARGUMENT.sub("it ", CALLED.sub("", message).split(". ")[0].rstrip("."))
+    text = text.replace("as_of", "the date of this report")
+    return text[:1].upper() + text[1:] + "."

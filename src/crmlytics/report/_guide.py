@@ -9,6 +9,7 @@ from crmlytics.report._section import Heading, Section, Table
 if TYPE_CHECKING:
     from crmlytics.report._context import Context
 
+MOST_OPEN = 12  # rows
 COLUMNS = {"column": "Score", "meaning": "What it means", "unit": "Unit", "certainty": "How sure it is"}
 
 
@@ -27,6 +28,7 @@ def build(context: Context) -> Section | None:
                 caption="The columns of the scorecard, one row per customer",
                 headings=tuple(Heading(text) for text in COLUMNS.values()),
                 rows=tuple(rows),
+                folded=len(rows) > MOST_OPEN,
             ),
         ),
     )

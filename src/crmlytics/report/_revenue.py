@@ -1,12 +1,12 @@
-"""Where the revenue comes from: periods, movements of customers, cohorts, concentration."""
+"""Where the revenue comes from: periods, kinds and movements of customers, cohorts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crmlytics.report._charts import columns, curve
+from crmlytics.report._charts import columns
 from crmlytics.report._section import Cell, Figure, Heading, Section, Table
-from crmlytics.report._words import change, compact, count, counted, month, percent, sentence, short, verb
+from crmlytics.report._words import change, compact, count, counted, month, percent, sentence, short
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -93,72 +93,47 @@ def _period_figure(context: Context) -> Figure | None:
     amounts = [float(value) for value in kpis["total_amount"]]
     best = max(range(len(amounts)), key=amounts.__getitem__)
     labels = period_labels(kpis)
+    kinds = _kinds(context, kpis)
     pale = " Pale: not a whole " + noun + " in the data." if _incomplete(kpis) else ""
     return Figure(
-        title=f"Revenue by {noun}",
+        title=f"Revenue by {noun}" + (", and from whom" if kinds else ""),
         picture=columns(
-            labels, [amounts], text=short, faded=_incomplete(kpis),
+            labels, list(kinds.values()) or [amounts], text=short, faded=_incomplete(kpis),
+            colours=[KINDS[kind][0] for kind in kinds] or (1,),
             alt=f"Columns: revenue of {counted(len(kpis), noun)}; the highest is {labels[best]} with "
             f"{context.money(amounts[best])}.",
         ),
+        legend=tuple(KINDS[kind] for kind in kinds),
         note=f"The best {noun} was {labels[best]} with {context.money(amounts[best])}.{pale}",
     )  # fmt: skip
 
 
-def _buyers_figure(context: Context) -> Figure | None:
-    kpis = context.table("kpis", *PERIOD_COLUMNS, "new_customer_count", "returning_customer_count")
-    if kpis is None or len(kpis) < 2:
-        return None
-    noun, labels = period_noun(kpis), period_labels(kpis)
-    series = [kpis[name].astype(float).tolist() for name in ("returning_customer_count", "new_customer_count")]
-    last = kpis[kpis["is_complete"].astype(bool)].tail(1)
-    words = ""
-    if len(last):
-        new, all_buyers = last["new_customer_count"].iloc[0], last["customer_count"].iloc[0]
-        buyers, were = counted(all_buyers, "buyer"), verb(new, "was", "were")
-        words = f"In {period_labels(last)[0]}, {count(new)} of {buyers} {were} new. "
-    return Figure(
-        title=f"Customers who bought, by {noun}",
-        picture=columns(
-            labels, series, text=short, colours=(1, 6), faded=_incomplete(kpis),
-            alt=f"Stacked columns: returning and new customers by {noun}, {labels[0]} to {labels[-1]}. {words}",
-        ),
-        legend=((1, "Returning"), (6, "New")),
-        note=f"{words}New: their first order in the data.",
-    )  # fmt: skip
-
-
-def _concentration_figure(context: Context) -> Figure | None:
-    table = context.table("concentration", "top_share", "amount_share")
-    if table is None or table.empty:
-        return None
-    points = [
-        (0.0, 0.0),
-        *((float(a), float(b)) for a, b in zip(table["top_share"], table["amount_share"], strict=True)),
-    ]
-    mark = next(((a, b) for a, b in points if abs(a - 0.2) < 1e-9), None)
-    words = f"The best {percent(mark[0])} of the customers make {percent(mark[1])} of the revenue." if mark else ""
-    return Figure(
-        title="How concentrated the revenue is",
-        picture=curve(
-            points, mark=mark, text=percent, names=("share of customers, best first", "share of revenue"),
-            alt=f"Curve: cumulative share of revenue over the share of customers, best first. {words}",
-        ),
-        note=f"{words} The dashed line is where all would bring the same.",
-    )  # fmt: skip
-
-
-def _concentration_finding(context: Context) -> Markup | None:
-    table = context.table("concentration", "top_share", "amount_share", "customer_count")
+def _kinds(context: Context, kpis: pd.DataFrame) -> dict[str, list[float]]:
+    """Return the revenue of each period by the kind of customer; kinds that brought nothing are not there."""
+    table = context.table("composition", "period_start", "kind", "total_amount")
     if table is None:
+        return {}
+    by_kind = {kind: rows.set_index("period_start")["total_amount"] for kind, rows in table.groupby("kind")}
+    amounts = {
+        kind: by_kind[kind].reindex(kpis["period_start"]).astype(float).fillna(0.0).tolist()
+        for kind in KINDS if kind in by_kind
+    }  # fmt: skip
+    return {kind: values for kind, values in amounts.items() if any(values)}
+
+
+def _kind_finding(context: Context) -> Markup | None:
+    """Tell from whom the revenue of the last whole period came."""
+    table = context.table("composition", "period_start", "period_end", "is_complete", "kind", "amount_share")
+    whole = None if table is None else table[table["is_complete"].astype(bool)]
+    if whole is None or whole["period_start"].nunique() < 2:  # in the first everybody is new
         return None
-    rows = table[(table["top_share"] - 0.2).abs() < 1e-9]
-    if rows.empty:
-        return None
-    row = rows.iloc[0]
+    last = whole[whole["period_start"] == whole["period_start"].max()]
+    shares = last.set_index("kind")["amount_share"]
+    noun = period_noun(last)
     return sentence(
-        "The best {} of the customers ({}) make {} of all revenue.",
-        percent(row["top_share"]), count(row["customer_count"]), percent(row["amount_share"]),
+        f"In {period_labels(last)[0]}, {{}} of revenue came from customers who had ordered in the {noun} before too, "
+        "{} from customers back after a pause and {} from new ones.",
+        percent(shares.get("retained")), percent(shares.get("reactivated")), percent(shares.get("new")),
     )  # fmt: skip
 
 
@@ -312,6 +287,12 @@ COHORT_COLUMNS = (
     "retained_share",
 )  # fmt: skip
 ORDINALS = {3: "third", 6: "sixth"}
+KINDS = {
+    "retained": (3, "Customers of the time before"),
+    "reactivated": (6, "Back after a pause"),
+    "new": (1, "New"),
+    "returns": (4, "Returns only"),
+}
 MOVEMENTS = {
     "new_amount": (1, "New customers"),
     "reactivated_amount": (6, "Back after a pause"),
@@ -319,6 +300,6 @@ MOVEMENTS = {
     "contraction_amount": (2, "Bought less"),
     "lost_amount": (4, "Stayed away"),
 }
-FINDINGS = (trend_sentence, _concentration_finding, _movement_finding, _cohort_finding)
-FIGURES = (_period_figure, _buyers_figure, _movement_figure, _concentration_figure)
+FINDINGS = (trend_sentence, _kind_finding, _movement_finding, _cohort_finding)
+FIGURES = (_period_figure, _movement_figure)
 TABLES = (_cohort_table, _period_table)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OUTSIDE = "outside the period"
 EVALUATION = ("name", "value", "meaning")
+NOTES = ("part", "outcome", "reason")
 MOST_REASONS = 3
 FAR_OFF = 0.2  # of what came
 
@@ -22,7 +23,8 @@ FAR_OFF = 0.2  # of what came
 def build(context: Context) -> Section | None:
     """Write the section from the contract's audit and the scorecard's back-test."""
     audit, evaluation = context.table("audit"), context.table("evaluation", *EVALUATION)
-    if audit is None and evaluation is None:
+    notes = context.table("notes", *NOTES)
+    if audit is None and evaluation is None and notes is None:
         return None
     findings: list[str] = []
     tables = []
@@ -32,6 +34,9 @@ def build(context: Context) -> Section | None:
     if evaluation is not None and len(evaluation):
         findings += _trial_findings(context)
         tables.append(_evaluation_table(context, evaluation))
+    if notes is not None:
+        findings.append(_note_finding(notes))
+        tables.append(_note_table(notes))
     return Section(
         key="trust",
         title="How far to trust it",
@@ -122,6 +127,24 @@ def _audit_table(context: Context, audit: pd.DataFrame) -> Table:
         headings=tuple(headings),
         rows=tuple(rows),
         note="Received = kept + set aside. A line is set aside for the first reason that fits.",
+    )
+
+
+def _note_finding(notes: pd.DataFrame) -> Markup:
+    left_out = int((notes["outcome"] == "left out").sum())
+    careful = len(notes) - left_out
+    told = [f"{{}} of this page {verb(left_out, 'is', 'are')} left out"] if left_out else []
+    told += [f"{{}} {verb(careful, 'is', 'are')} to be read with caution"] if careful else []
+    figures = [counted(left_out, "part")] if left_out else []
+    figures += [counted(careful, "part") if not left_out else count(careful)] if careful else []
+    return sentence(f"{' and '.join(told)}: the last table says why.", *figures)
+
+
+def _note_table(notes: pd.DataFrame) -> Table:
+    return Table(
+        caption="What is missing, or to be read with caution",
+        headings=(Heading("Part"), Heading("Is"), Heading("Because")),
+        rows=tuple((str(row["part"]), str(row["outcome"]), str(row["reason"])) for row in notes.to_dict("records")),
     )
 
 

@@ -101,12 +101,14 @@ def percent(share: Any) -> str:
 
 
 def change(share: Any) -> str:
-    """Write a relative change with its sign.
+    r"""Write a relative change with its sign.
 
-    >>> change(0.123).replace(SPACE, " "), change(-0.05).replace(SPACE, " ")
-    ('+12 %', '\u22125.0 %')
+    >>> [change(x).replace(SPACE, " ") for x in (0.123, -0.05, -0.996)]
+    ['+12 %', '\u22125.0 %', '< \u221299 %']
     """
     text = percent(share)
+    if text.startswith(">") and share < 0:
+        return f"< {MINUS}99{SPACE}%"
     return "+" + text if not is_missing(share) and share > 0 else text
 
 
@@ -138,6 +140,15 @@ def counted(number: Any, noun: str, plural: str | None = None) -> str:
     ('1 customer', '2,000 customers')
     """
     return f"{count(number)}{SPACE}{noun if round(number) == 1 else plural or noun + 's'}"
+
+
+def weeks(days: int) -> str:
+    """Write a span of whole weeks.
+
+    >>> weeks(91).replace(SPACE, " "), weeks(7).replace(SPACE, " ")
+    ('13 weeks', '1 week')
+    """
+    return counted(days // 7, "week")
 
 
 def verb(number: Any, singular: str, plural: str) -> str:

@@ -9,7 +9,21 @@ import crmlytics
 from crmlytics._files import check_place, in_place_of
 from crmlytics._validation import as_days, as_moment, check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.report import _actions, _customers, _guide, _revenue, _slipping, _summary, _trust, _words
+from crmlytics.report import (
+    _actions,
+    _change,
+    _customers,
+    _differences,
+    _guide,
+    _outlook,
+    _revenue,
+    _slipping,
+    _stages,
+    _summary,
+    _trust,
+    _value,
+    _words,
+)
 from crmlytics.report._gather import gather
 from crmlytics.report._render import render
 from crmlytics.tables import Transactions
@@ -17,23 +31,30 @@ from crmlytics.tables import Transactions
 if TYPE_CHECKING:
     import datetime as dt
     import os
+    from collections.abc import Mapping
 
     from crmlytics.report._context import Context
 
 BUILDERS = (
     _summary.build,
     _actions.build,
-    _customers.build,
-    _revenue.build,
     _slipping.build,
+    _customers.build,
+    _stages.build,
+    _differences.build,
+    _value.build,
+    _revenue.build,
+    _change.build,
+    _outlook.build,
     _trust.build,
     _guide.build,
 )
 ENDINGS = (".html", ".htm")
 METHOD = (
-    "Segments come from recency, frequency and monetary value (RFM). Chances to buy, expected orders and amounts come "
-    "from the purchase histories alone (MBG/NBD and Gamma-Gamma models, fitted to these customers); they know nothing "
-    "of prices, campaigns, seasons or competitors, and hold for groups better than for a single customer."
+    "Segments come from recency, frequency and monetary value (RFM), stages of life from each customer's own rhythm, "
+    "groups by behaviour from k-means where they are found again in other samples. Chances to buy, expected orders and "
+    "amounts come from the purchase histories alone (MBG/NBD and Gamma-Gamma models, fitted to these customers); they "
+    "know nothing of prices, campaigns, seasons or competitors, and hold for groups better than for a single customer."
 )
 
 
@@ -47,6 +68,11 @@ def write_report(
     title: str | None = None,
     scorecard: Any = None,
     currency: str = "",
+    customers: Any = None,
+    products: Any = None,
+    tickets: Any = None,
+    contacts: Any = None,
+    costs: Mapping[str, float] | None = None,
     force: bool = False,
 ) -> Path:
     """Write one HTML page about the customers at ``as_of``: who they are, what they bring, who is slipping, what to do.
@@ -73,6 +99,18 @@ def write_report(
         it is not computed again.
     currency : str
         What stands at amounts: a symbol before (``"£"``) or a code after (``"EUR"``).
+    customers : Customers or dataframe, one row per customer, optional
+        Attributes, such as an age or a country: what sets the best customers apart, and revenue by ``country``,
+        ``region`` and ``acquisition_channel``. With ``valid_from`` those that held just before ``as_of``.
+    products : Products or dataframe, one row per product, optional
+        Revenue by ``department``, ``category`` or ``tier``, the first that is there.
+    tickets : Tickets or dataframe, one row per ticket, optional
+        What serving customers cost, with ``costs["ticket"]``.
+    contacts : Contacts or dataframe, one row per contact, optional
+        Likewise, with ``costs["contact"]`` or a cost of their own.
+    costs : mapping of str to float, optional
+        What an order, a return, a ticket and a contact cost, such as ``{"order": 4.5, "return": 8.0}``, as in
+        :func:`crmlytics.value.contribution_table`: what customers leave over, and who costs more than they bring.
     force : bool
         Whether a file that is there may be replaced.
 
@@ -86,7 +124,8 @@ def write_report(
     CrmlyticsError
         If the file is there and ``force`` is not given, or the folder is not there or can't be written.
     SchemaError, MissingColumnsError
-        For an argument that cannot be read, a role that has no column, or no line before ``as_of``.
+        For an argument that cannot be read, a role that has no column, no line before ``as_of``, or tables of another
+        kind than ``transactions``. What the data do not allow stays away, and "How far to trust it" says why.
 
     Examples
     --------
@@ -104,7 +143,10 @@ def write_report(
     _check_inputs(currency, scorecard)
     target = _check_target(Path(path), force=force)
     table = Transactions.bind(transactions)
-    context = gather(table, as_of=moment, horizon_days=days, margin=margin, scorecard=scorecard, currency=currency)
+    context = gather(
+        table, as_of=moment, horizon_days=days, margin=margin, scorecard=scorecard, currency=currency, costs=costs,
+        customers=customers, products=products, tickets=tickets, contacts=contacts,
+    )  # fmt: skip
     page = render_page(context, title=title)
     with in_place_of(target, force=force) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
