@@ -701,6 +701,22 @@ def test_every_other_contract_reads_its_roles(frame, contract, roles):
     assert [row[2] for row in records(bound.audit)][:2] == [1, 1]
 
 
+def test_tickets_with_a_moment_before_their_opening_are_set_aside(frame):
+    """A first reply, a closing, a reopening before the ticket; a reopening before the closing is none of these."""
+    sent = {
+        "ticket_id": [1, 2, 3, 4],
+        "opened_at": [DAY[2]] * 4,
+        "first_reply_at": [DAY[1], DAY[2], None, None],
+        "closed_at": [DAY[4], DAY[1], DAY[4], DAY[4]],
+        "reopened_at": [None, None, DAY[0], DAY[3]],
+    }
+    with warnings.catch_warnings(action="ignore"):
+        tickets = crm.Tickets(frame(sent))
+    assert rows(tickets, "ticket_id") == [(4,)]
+    aside = {row[0]: row[2] for row in records(tickets.audit) if row[0].endswith("before opened_at")}
+    assert aside == {f"{name} before opened_at": 1 for name in ("first_reply_at", "closed_at", "reopened_at")}
+
+
 def test_every_contract_documents_every_role():
     for name in ("Transactions", "Products", "Customers", "Subscriptions", "Events", "Contacts", "Tickets", "Leads"):
         contract = getattr(crm, name)

@@ -445,7 +445,8 @@ class Tickets(_Keyed):
     ticket_id, customer_id, category, priority, channel : str, optional
         Columns of ids or words.
     opened_at, first_reply_at, closed_at, reopened_at : str, optional
-        Columns of moments; an open ticket has no ``closed_at``.
+        Columns of moments; an open ticket has no ``closed_at``, one that was closed twice has that of the last time.
+        A ticket with a moment before its ``opened_at`` is set aside.
     satisfaction : str, optional
         Column of the customer's mark for the answer.
     """
@@ -465,7 +466,8 @@ class Tickets(_Keyed):
     satisfaction: str | None = role("satisfaction", Kind.NUMBER)
 
     def _reasons(self) -> list[Reason]:
-        return super()._reasons() + _ends_before_start(self, "opened_at", "closed_at")
+        later = ("closed_at", "first_reply_at", "reopened_at")
+        return sum((_ends_before_start(self, "opened_at", moment) for moment in later), super()._reasons())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

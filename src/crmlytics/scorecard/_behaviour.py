@@ -66,8 +66,8 @@ def _learnt(buyers: nw.DataFrame[Any]) -> tuple[Any, str]:
     count = int(suggested["segment_count"].item())
     if count == 1:
         return None, (
-            "No groups: one cloud. No number of groups from 2 to 6 stands apart from one cloud, with valleys between, and "
-            "is found again in other samples; cuts would be made for convenience."
+            "No groups: one cloud. No number of groups from 2 to 6 stands apart from one cloud, with valleys between, "
+            "and is found again in other samples; cuts would be made for convenience."
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataQualityWarning)  # what there is to say goes to the guide

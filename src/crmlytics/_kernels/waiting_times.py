@@ -1,0 +1,136 @@
+"""What is read off Kaplan and Meier's curves of waiting: quantiles, shares by a moment, and whether groups differ."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+
+from crmlytics._kernels.kaplan_meier import ROUNDING, Curves, _first_below
+from crmlytics._kernels.proportions import wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Counts = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+LEAST_EXPECTED = 5.0  # endings, in a group and in the others: below it the normal distribution is not theirs
+BEFORE_FIRST, UNSEEN = -1, -2
+
+
+def quantile(curves: Curves, share: float, values: Floats | None = None) -> Floats:
+    """Return the time of each group by which ``share`` have ended, NaN where it is never seen.
+
+    ``values`` are bounds of the survival instead of it. Where the curve stays at exactly ``1 - share`` for a while, the
+    middle of that time, as with :meth:`Curves.median`.
+    """
+    values = curves.survival if values is None else values
+    first, below = (
+        _first_below(curves.starts, curves.time, values, 1 - share + side * ROUNDING) for side in (1.0, -1.0)
+    )
+    return np.where(np.isnan(below), first, (first + below) / 2)
+
+
+def quantile_interval(curves: Curves, share: float, confidence: float) -> tuple[Floats, Floats]:
+    """Return the times at which the bounds of the curve, normal on the scale of ln(-ln S), pass ``1 - share``.
+
+    R. Brookmeyer and J. Crowley (1982), "A confidence interval for the median survival time", Biometrics 38.
+    """
+    low, high = curves.interval(_two_sided(confidence))
+    return quantile(curves, share, low), quantile(curves, share, high)
+
+
+def share_within(curves: Curves, time: float, confidence: float) -> tuple[Floats, Floats, Floats]:
+    """Return the share of each group that has ended by ``time``, with bounds; NaN where nobody was watched so long.
+
+    Where nobody, or everybody, has ended the scale of ln(-ln S) has no bounds: Wilson's, of those who were watched.
+    """
+    place = _places(curves, time)
+    row = np.maximum(place, 0)
+    low, high = (_at(bound, row) for bound in curves.interval(_two_sided(confidence)))
+    seen = place != UNSEEN
+    survival = np.where(place >= 0, _at(curves.survival, row), 1.0)
+    share = np.where(seen, 1 - survival, np.nan)
+    watched = _watched(curves, time)
+    extreme = seen & ((survival == 0) | (survival == 1))
+    least, most = wilson(np.where(survival == 0, watched, 0), watched, confidence)
+    below, above = (np.where(seen, bound, np.nan) for bound in (1 - high, 1 - low))
+    return share, np.where(extreme, least, below), np.where(extreme, most, above)
+
+
+def log_rank(
+    time: Floats, ended: Flags, group: Counts, groups: int, *, cluster: Counts | None = None
+) -> tuple[Floats, Floats]:
+    """Test for each group whether its spells end as soon as all others': z (above 0: sooner) and its p-value.
+
+    N. Mantel (1966), "Evaluation of survival data and two new rank order statistics arising in its consideration",
+    Cancer Chemotherapy Reports 50: ``z = (O - E) / sqrt(V)``. With clusters V is the sum of their squared influences
+    on O - E (D. Y. Lin and L. J. Wei (1989), "The robust inference for the Cox proportional hazards model", Journal of
+    the American Statistical Association 84), times G / (G - 1). NaN where fewer than 5 endings are expected.
+    """
+    times, moment = np.unique(time, return_inverse=True)
+    endings = np.bincount(moment, ended, len(times))
+    at_risk = _from_here_on(moment, len(times))
+    hazard = endings / at_risk
+    z = np.full(groups, np.nan)
+    for g in range(groups):
+        inside = group == g
+        share = _from_here_on(moment[inside], len(times)) / at_risk
+        expected = float((share * endings).sum())
+        if min(expected, float(endings.sum()) - expected) < LEAST_EXPECTED:
+            continue
+        if cluster is None:
+            left = np.divide(at_risk - endings, at_risk - 1, out=np.zeros(len(times)), where=at_risk > 1)
+            variance = float((endings * left * share * (1 - share)).sum())
+        else:
+            passed = inside * np.cumsum(hazard)[moment] - np.cumsum(share * hazard)[moment]
+            variance = _clustered_square(ended * (inside - share[moment]) - passed, cluster)
+        if variance > 0:
+            z[g] = (ended[inside].sum() - expected) / np.sqrt(variance)
+    return z, 2 * special.ndtr(-np.abs(z))
+
+
+def _two_sided(confidence: float) -> float:
+    return float(special.ndtri((1 + confidence) / 2))
+
+
+def _places(curves: Curves, time: float) -> Counts:
+    """Return the row of each curve that holds at a time."""
+    places = np.full(len(curves.starts) - 1, UNSEEN)
+    for g, (start, end) in enumerate(pairwise(curves.starts)):
+        if end > start and (curves.time[end - 1] >= time or curves.survival[end - 1] == 0):
+            place = start + np.searchsorted(curves.time[start:end], time, side="right") - 1
+            places[g] = place if place >= start else BEFORE_FIRST
+    return places
+
+
+def _at(values: Floats, row: Counts) -> Floats:
+    return values[row] if len(values) else np.full(len(row), np.nan)
+
+
+def _watched(curves: Curves, time: float) -> Floats:
+    """Return how many of each group ended by a time or were watched until then."""
+    watched = np.zeros(len(curves.starts) - 1)
+    for g, (start, end) in enumerate(pairwise(curves.starts)):
+        if end > start:
+            watched[g] = curves.at_risk[start] - curves.open[start:end][curves.time[start:end] < time].sum()
+    return watched
+
+
+def _from_here_on(moment: Counts, times: int) -> Floats:
+    """Count the spells that last until each moment."""
+    counted: Floats = np.cumsum(np.bincount(moment, minlength=times)[::-1])[::-1].astype(np.float64)
+    return counted
+
+
+def _clustered_square(influence: Floats, cluster: Counts) -> float:
+    codes, members = np.unique(cluster, return_inverse=True)
+    clusters = len(codes)
+    if clusters < 2:
+        return 0.0
+    sums = np.bincount(members, influence)
+    return float(sums @ sums) * clusters / (clusters - 1)

@@ -1,0 +1,321 @@
+"""What became of the customers whom each channel brought, in the same time for all, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from crmlytics._frames import check_same_kind, collect
+from crmlytics._validation import as_days, as_moment, check_fraction
+from crmlytics.channels._sales import (
+    FEW,
+    UNKNOWN,
+    begin_of,
+    cautions,
+    channel_costs,
+    over,
+    read_sales,
+    sorted_names,
+    sums,
+)
+from crmlytics.exceptions import SchemaError
+from crmlytics.tables import Customers, Transactions, check_same_ids
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from crmlytics.channels._sales import Codes, Sales, Vector
+
+    Columns = dict[str, NDArray[Any]]
+
+CALLER = "acquisition_channel_table"
+CHANNEL = "acquisition_channel"
+SCHEMA = nw.Schema({
+    CHANNEL: nw.String(), "customer_count": nw.Int64(), "observed_count": nw.Int64(),
+    "first_order_amount": nw.Float64(), "first_order_amount_low": nw.Float64(), "first_order_amount_high": nw.Float64(),
+    "repeat_share": nw.Float64(), "repeat_share_low": nw.Float64(), "repeat_share_high": nw.Float64(),
+    "repeat_difference": nw.Float64(), "repeat_difference_low": nw.Float64(), "repeat_difference_high": nw.Float64(),
+    "repeat_p_value": nw.Float64(),
+    "horizon_amount": nw.Float64(), "horizon_amount_low": nw.Float64(), "horizon_amount_high": nw.Float64(),
+    "horizon_difference": nw.Float64(), "horizon_difference_low": nw.Float64(),
+    "horizon_difference_high": nw.Float64(), "horizon_p_value": nw.Float64(),
+    "horizon_margin_amount": nw.Float64(), "acquisition_cost_amount": nw.Float64(),
+    "net_amount": nw.Float64(), "net_amount_low": nw.Float64(), "net_amount_high": nw.Float64(),
+    "return_on_cost": nw.Float64(), "roi": nw.Float64(), "caution": nw.String(),
+})  # fmt: skip
+
+
+def acquisition_channel_table(
+    transactions: Transactions | Any,
+    customers: Customers | Any = None,
+    *,
+    as_of: str | dt.date | dt.datetime,
+    since: str | dt.date | dt.datetime | None = None,
+    horizon: str | dt.timedelta = "180d",
+    costs: Mapping[Any, float] | None = None,
+    margin: float | None = None,
+    confidence: float = 0.95,
+) -> Any:
+    """Compare the customers whom each channel brought: first order, return, value in the same time, cost.
+
+    Parameters
+    ----------
+    transactions : Transactions or dataframe, one row per order line
+        Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``; and ``channel`` where customers do not say
+        how they came. With ``cost`` the margin is told.
+    customers : Customers or dataframe of the same kind, optional
+        Where it has ``acquisition_channel``, that is how a customer came (missing, or no row: ``"(unknown)"``), with
+        ``acquisition_cost``, where bound, as the cost. Else it is the channel of the first order. Of dated customers
+        the earliest row begun before ``as_of`` that has a channel counts.
+    as_of : date
+        The day described from; nothing at or after it is read.
+    since : date, optional
+        Customers count whose first order was then or later: the time that ``costs`` were paid in.
+    horizon : duration such as "180d" or "26w", default "180d"
+        How long each customer is followed from the first order on. Whoever has not been there as long is not compared.
+    costs : dict of channel to amount, optional
+        What each channel cost in all, for the ``customer_count`` it brought. Overrides ``acquisition_cost``.
+    margin : share, optional
+        How much of an amount is margin. By default amounts less the ``cost`` of lines, where bound.
+    confidence : float, default 0.95
+
+    Returns
+    -------
+    dataframe of the kind that came in, one row per channel, sorted by it, ``"(unknown)"`` last
+        ``acquisition_channel`` (String), ``customer_count`` (Int64, brought), ``observed_count`` (Int64, those whose
+        horizon is over: what follows is of them, a customer),
+        ``first_order_amount``, ``repeat_share`` (with a second order within the horizon), ``horizon_amount`` (all that
+        the customer brought within it through whatever channels, returns taken off), each with the bounds of its
+        interval, ``_low`` and ``_high``; ``repeat_difference`` and ``horizon_difference`` (from the customers of all
+        other channels), each with ``_low`` and ``_high``; ``repeat_p_value``, ``horizon_p_value`` (of no difference,
+        after Holm for all channels); ``horizon_margin_amount`` (null where it is not known of every line),
+        ``acquisition_cost_amount`` (what a customer cost), ``net_amount`` (margin less cost), ``net_amount_low``,
+        ``net_amount_high``, ``return_on_cost`` (``horizon_amount`` by cost, before any margin), ``roi`` (``net_amount``
+        by cost; all Float64, null where not known), ``caution`` (String).
+
+    Raises
+    ------
+    SchemaError, MissingColumnsError
+        When a role is missing, tables are of different kinds, or nobody has been there for the horizon.
+
+    Notes
+    -----
+    Amounts: Student's interval, differences Welch's, both corrected for the skewness of amounts (Hall 1992). Shares:
+    Wilson's interval, differences Newcombe's, with the score or Fisher's test. A customer whose own cost is not known
+    is taken to have cost the mean of the channel's others. The horizon counts calendar days, the day of the first
+    order the first.
+
+    **When not to use it**: to say what a channel *makes* of customers. Channels meet different people, in different
+    months; and who came by a channel might have come by another. It says whom a channel met.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from crmlytics.channels.acquisition import acquisition_channel_table
+    >>> orders = pd.DataFrame({
+    ...     "customer_id": [1, 1, 2, 3, 4], "order_id": range(5), "amount": [10.0, 20.0, 14.0, 30.0, 34.0],
+    ...     "channel": ["ads", "shop", "ads", "shop", "shop"],
+    ...     "timestamp": pd.to_datetime(["2024-01-01", "2024-02-01", "2024-01-01", "2024-01-01", "2024-01-05"]),
+    ... })
+    >>> table = acquisition_channel_table(orders, as_of="2024-06-01", horizon="60d", costs={"ads": 8.0}, margin=0.5)
+    >>> table[["acquisition_channel", "repeat_share", "horizon_amount", "net_amount", "roi"]]
+      acquisition_channel  repeat_share  horizon_amount  net_amount   roi
+    0                 ads           0.5            22.0         7.0  1.75
+    1                shop           0.0            32.0         NaN   NaN
+    """
+    end, days = as_moment(as_of, caller=CALLER), as_days(horizon, caller=CALLER)
+    level = check_fraction(confidence, name="confidence", caller=CALLER)
+    begin = begin_of(since, end, caller=CALLER)
+    table, known = _bound(transactions, customers)
+    sales = read_sales(table, as_of=end, margin=margin, needs_channel=known is None, caller=CALLER)
+    brought = _brought(sales, None if known is None else _told(known, end), begin)
+    observed = brought.until(end, days)
+    values = _outcomes(sales, observed, days)
+    columns = _counts(brought, observed) | _compared(values, observed, level)
+    columns |= _paid(columns, values, brought, observed, costs=costs, level=level)
+    columns["caution"] = _cautions(columns)
+    return sales.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
+
+
+# -- who came how --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Brought:
+    """Customers with an order, a row each: their number, the row of the first order and its day, channel, own cost."""
+
+    names: list[str]
+    customer: Codes
+    first: Codes
+    first_day: Codes
+    channel: Codes
+    cost: Vector
+
+    def until(self, end: dt.datetime, days: int) -> _Brought:
+        """Return the customers whose horizon is over."""
+        last = int(np.datetime64(end, "D").astype(np.int64)) - days
+        kept = self.first_day <= last
+        if not kept.any():
+            msg = (
+                f"{CALLER}: nobody had the first order {days:,} days before as_of or earlier. Take a shorter horizon, "
+                f'such as horizon="{max(1, days // 2)}d", or an earlier since.'
+            )
+            raise SchemaError(msg)
+        arrays = (self.customer, self.first, self.first_day, self.channel, self.cost)
+        return _Brought(self.names, *(values[kept] for values in arrays))  # type: ignore[arg-type]
+
+
+def _bound(transactions: Any, customers: Any) -> tuple[Transactions, Customers | None]:
+    """Bind both tables; None for customers who do not say how they came."""
+    table = Transactions.bind(transactions)
+    if customers is None:
+        return table, None
+    known = Customers.bind(customers)
+    check_same_kind({"transactions": table.engine, "customers": known.engine}, caller=CALLER)
+    check_same_ids([table, known], role="customer_id", caller=CALLER)
+    if not known.has(CHANNEL) and not table.has("channel"):
+        known.need("customer_id", CHANNEL, caller=CALLER)
+    return table, known if known.has(CHANNEL) else None
+
+
+def _told(known: Customers, end: dt.datetime) -> pd.DataFrame:
+    """Return what customers say of how they came, and what it cost: one row each, the earliest that has a channel."""
+    more = [name for name in ("acquisition_cost", "valid_from") if known.has(name)]
+    plan = known.need("customer_id", CHANNEL, *more, caller=CALLER)
+    if "valid_from" in more:
+        plan = plan.filter((nw.col("valid_from") < end).fill_null(value=True))
+    rows = collect(plan).to_pandas()
+    rows[CHANNEL] = _words(rows[CHANNEL])
+    rows = rows[rows[CHANNEL] != UNKNOWN]
+    order = [name for name in ("customer_id", "valid_from") if name in rows]
+    return rows.sort_values(order, kind="stable").drop_duplicates("customer_id")
+
+
+def _words(values: pd.Series[Any]) -> pd.Series[Any]:
+    words = values.astype("string").astype(object)
+    return words.where(words.notna() & (words != ""), UNKNOWN)
+
+
+def _brought(sales: Sales, told: pd.DataFrame | None, begin: dt.datetime | None) -> _Brought:
+    firsts = sales.firsts()
+    customer = np.flatnonzero(firsts >= 0)
+    if begin is not None:
+        customer = customer[sales.moment[firsts[customer]] >= np.datetime64(begin, "us")]
+    first = firsts[customer]
+    words, cost = np.array(sales.names, object)[sales.channel[first]], np.full(len(first), np.nan)
+    if told is not None:
+        known = pd.DataFrame({"customer_id": sales.customer_ids[customer]})
+        rows = known.merge(told.astype({"customer_id": known["customer_id"].dtype}), on="customer_id", how="left")
+        words = _words(rows[CHANNEL]).to_numpy(object)
+        if "acquisition_cost" in rows:
+            cost = rows["acquisition_cost"].to_numpy(np.float64, na_value=np.nan)
+    names = sorted_names(words)
+    number = {name: place for place, name in enumerate(names)}
+    channel = np.array([number[name] for name in words], np.int64)
+    return _Brought(names, customer, first, sales.day[first], channel, cost)
+
+
+# -- what became of them -------------------------------------------------------------------------------------------
+
+
+def _outcomes(sales: Sales, observed: _Brought, days: int) -> dict[str, Vector]:
+    """Return first order, second order, amount and margin of each customer observed."""
+    place = np.full(len(sales.customer_ids), -1)
+    place[observed.customer] = np.arange(len(observed.customer))
+    who = place[sales.customer]
+    rows = np.flatnonzero(who >= 0)
+    since = sales.day[rows] - observed.first_day[who[rows]]
+    rows = rows[(since >= 0) & (since < days)]
+    own, count = who[rows], len(observed.customer)
+    is_first = sales.order[rows] == sales.order[observed.first][own]
+    later = sales.is_order[rows] & ~is_first
+    return {
+        "first_order_amount": sums(own[is_first], sales.amount[rows][is_first], count),
+        "repeat": np.minimum(np.bincount(own[later], minlength=count), 1).astype(np.float64),
+        "horizon_amount": sums(own, sales.amount[rows], count),
+        "margin": sums(own, sales.margin[rows], count),
+    }
+
+
+def _counts(brought: _Brought, observed: _Brought) -> Columns:
+    size = len(brought.names)
+    return {
+        CHANNEL: np.array(brought.names, object),
+        "customer_count": np.bincount(brought.channel, minlength=size),
+        "observed_count": np.bincount(observed.channel, minlength=size),
+    }
+
+
+def _compared(values: dict[str, Vector], observed: _Brought, level: float) -> Columns:
+    from crmlytics._kernels.like_for_like import against_others, mean_interval
+    from crmlytics._kernels.multiple_testing import holm
+    from crmlytics._kernels.proportions import wilson
+    from crmlytics._kernels.treatment_effects import share_effects
+
+    channel, size = observed.channel, len(observed.names)
+    columns: Columns = {}
+    for name in ("first_order_amount", "horizon_amount"):
+        columns |= _with_bounds(name, *mean_interval(values[name], channel, size, level))
+    against = against_others(values["horizon_amount"], channel, size, np.zeros(len(channel), np.int64))
+    columns |= _with_bounds("horizon_difference", against.difference, *against.interval(level))
+    total, back = np.bincount(channel, minlength=size), np.bincount(channel, values["repeat"], size).astype(np.int64)
+    columns |= _with_bounds("repeat_share", over(back, total), *wilson(back, total, level))
+    told = share_effects(back, total, back.sum() - back, total.sum() - total, level)
+    columns |= _with_bounds("repeat_difference", told.difference, told.difference_low, told.difference_high)
+    return columns | {"repeat_p_value": holm(told.p_value), "horizon_p_value": holm(against.p_value())}
+
+
+def _with_bounds(name: str, value: Vector, low: Vector, high: Vector) -> Columns:
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _paid(
+    columns: Columns, values: dict[str, Vector], brought: _Brought, observed: _Brought, *, costs: Any, level: float
+) -> Columns:
+    """Return what a customer cost, and what is left of the margin."""
+    size, channel = len(brought.names), observed.channel
+    if costs is None:
+        known = ~np.isnan(observed.cost)
+        count = np.bincount(channel[known], minlength=size)
+        mean = over(sums(channel[known], observed.cost[known], size), count)
+        own = np.where(known, observed.cost, mean[channel])
+    else:
+        mean = over(channel_costs(costs, brought.names, caller=CALLER), columns["customer_count"])
+        own = mean[channel]
+    margin = over(sums(channel, values["margin"], size), columns["observed_count"])
+    return {
+        "horizon_margin_amount": margin,
+        "acquisition_cost_amount": mean,
+        **_with_bounds("net_amount", margin - mean, *_bounds_apart(values["margin"] - own, channel, size, level)),
+        "return_on_cost": over(columns["horizon_amount"], mean),
+        "roi": over(margin - mean, mean),
+    }
+
+
+def _bounds_apart(values: Vector, group: Codes, groups: int, level: float) -> tuple[Vector, Vector]:
+    """Return bounds of means of groups of which all values are known; NaN of the others."""
+    from crmlytics._kernels.like_for_like import mean_interval
+
+    unknown = np.bincount(group[np.isnan(values)], minlength=groups) > 0
+    kept = ~unknown[group]
+    low, high = np.full((2, groups), np.nan)
+    if kept.any():
+        low, high = mean_interval(values[kept], group[kept], groups, level)[1:]
+    return low, high
+
+
+def _cautions(columns: Columns) -> NDArray[Any]:
+    seen = columns["observed_count"]
+    return cautions(len(seen), [
+        (seen == 0, "Of none of its customers the horizon is over."),
+        ((seen > 0) & (seen < FEW), f"Fewer than {FEW} customers."),
+        (seen == seen.sum(), "No other customers to compare with."),
+        (columns[CHANNEL] == UNKNOWN, "How these customers came is not known."),
+    ])  # fmt: skip

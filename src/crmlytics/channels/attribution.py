@@ -1,0 +1,342 @@
+"""Who gets the credit: conversions and their money shared among the channels on the way to them."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+
+from crmlytics._frames import compute
+from crmlytics._validation import did_you_mean, warn
+from crmlytics.channels._credit import CALLER, Options, credit_of, with_share
+from crmlytics.channels._paths import NO_TOUCH, is_path_table, read_journeys, read_paths
+from crmlytics.exceptions import MissingColumnsError, SchemaError
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from crmlytics.channels._paths import Touches
+    from crmlytics.tables import Events, Transactions
+
+    Floats = NDArray[np.float64]
+
+FEW = 30  # converting paths
+MEASURED = "incremental_conversion_count"
+NUMBER, COUNT, TEXT = nw.Float64(), nw.Int64(), nw.String()
+SCHEMA = nw.Schema(
+    {
+        "model": TEXT, "channel": TEXT, "rank": COUNT, "path_count": COUNT, "converting_path_count": COUNT,
+        "credit_conversion_count": NUMBER, "credit_conversion_count_low": NUMBER,
+        "credit_conversion_count_high": NUMBER, "credit_share": NUMBER, "credit_share_low": NUMBER,
+        "credit_share_high": NUMBER, "credit_amount": NUMBER, "credit_amount_low": NUMBER,
+        "credit_amount_high": NUMBER, "removal_effect": NUMBER,
+        "cost_amount": NUMBER, "cost_per_conversion_amount": NUMBER, "return_on_cost": NUMBER,
+        MEASURED: NUMBER, f"{MEASURED}_low": NUMBER, f"{MEASURED}_high": NUMBER, "incremental_per_credit": NUMBER,
+        "caution": TEXT,
+    }
+)  # fmt: skip
+NOT_CAUSAL = (
+    "Credit, not effect: it says which channels lay on the way to conversions, not how many would be missing without "
+    "them. Only an experiment tells."
+)
+UNKNOWN = "No touchpoint within the lookback: what brought these conversions is not known."
+TOO_FEW = f"Few: under {FEW} converting paths."
+
+
+def attribution_table(
+    events_or_paths: Events | Any,
+    transactions: Transactions | Any = None,
+    *,
+    as_of: str | dt.date | dt.datetime | None = None,
+    since: str | dt.date | dt.datetime | None = None,
+    model: str | Sequence[str] = "markov",
+    order: int = 1,
+    lookback: Any = "30d",
+    conversion: Any = "purchase",
+    half_life: Any = "7d",
+    position_shares: tuple[float, float, float] = (0.4, 0.2, 0.4),
+    costs: Mapping[str, float] | None = None,
+    experiment: Any = None,
+    replicates: int = 200,
+    confidence: float = 0.95,
+    random_state: int = 0,
+) -> Any:
+    """Share the credit for conversions, and for their money, among the channels that were touched before them.
+
+    Parameters
+    ----------
+    events_or_paths : Events, or dataframe of events or of paths
+        Events as for :func:`path_table`; or paths already counted, with the columns ``path`` (channels joined by
+        ``>``), ``conversion_count``, ``non_conversion_count`` and, if known, ``amount``, such as that function makes.
+    transactions : Transactions or dataframe, optional
+        Orders, which then are the conversions; as for :func:`path_table`.
+    as_of, since, lookback, conversion
+        As for :func:`path_table`: ``as_of`` is needed with events. Paths already counted take none of them.
+    model : str or sequence of str, default "markov"
+        ``"first"``, ``"last"`` (all to one touchpoint), ``"linear"`` (the same to each), ``"position"``,
+        ``"time_decay"`` (half as much for each ``half_life`` that a touchpoint lies further back; not for paths, whose
+        days are not known), ``"markov"`` (by removal effects), ``"shapley"`` (the same to each different channel).
+    order : int, default 1
+        How many of the last channels a state of the Markov chain remembers.
+    half_life : duration such as "7d", default "7d"
+    position_shares : (first, between, last), default (0.4, 0.2, 0.4)
+        For ``"position"``; they add up to 1. Of two touchpoints the ends share all.
+    costs : dict of channel to amount, optional
+        What each channel cost in the same period. By default the sum of ``Events.cost`` by channel, where it is bound.
+    experiment : dataframe, optional
+        What an experiment measured in the same period: ``channel``, ``incremental_conversion_count`` and, if known,
+        ``incremental_conversion_count_low`` and ``_high``. It stands beside the credit, and does not change it.
+    replicates : int, at least 20, default 200
+        Bootstrap samples that the intervals are read from. Customers are drawn with all their paths; where only paths
+        are known, paths, each conversion with the mean amount of its path.
+    confidence : float, default 0.95
+    random_state : int, default 0
+
+    Returns
+    -------
+    dataframe of the kind that came in, one row per model and channel, models as asked for, then by rank
+        ``model``, ``channel`` (String; "(no touchpoint)", last of each model, keeps its own conversions in all of
+        them), ``rank`` (Int64, by credit), ``path_count``, ``converting_path_count`` (Int64, paths that hold the
+        channel, and those of them that converted), ``credit_conversion_count``, ``credit_share`` (of all conversions)
+        and ``credit_amount`` (null where no amounts are known), each with the bounds of its interval, ``_low`` and
+        ``_high``; ``removal_effect`` (Markov only: the share of the chain's conversions that pass through the
+        channel), ``cost_amount``, ``cost_per_conversion_amount`` (by credit), ``return_on_cost`` (credited money by
+        cost, before any margin; null without cost), ``incremental_conversion_count`` with ``_low`` and ``_high`` (what
+        the experiment measured), ``incremental_per_credit`` (of that, for each conversion credited; all Float64, null
+        where not known), ``caution`` (String, how far to trust the row).
+
+    Raises
+    ------
+    SchemaError
+        When nothing converted, ``order`` exceeds the longest path, a model or channel is not known, or arguments are
+        out of range.
+    MissingColumnsError
+        When a role or column is missing.
+
+    Warns
+    -----
+    DataQualityWarning
+        When there is only one channel (every model gives it all), when no path of a Markov chain ended without a
+        conversion, and when touchpoints are undecided (see :func:`path_table`; Markov only, others read no path that
+        did not convert).
+
+    Notes
+    -----
+    **Credit is no effect.** Who was about to buy anyway searches for the shop's name: last-click credit then goes to
+    the search ad, and so does most of any model's, which sees only who came by. In a made customer base in which the
+    truth is known, models credit channels with several times what they brought, and channels that brought nothing with
+    most. Compare models to see how far the answer hangs on the rule; decide by experiments, and put their result in.
+
+    **Markov.** With states of the last ``order`` channels, and transitions as counted, the chain converts exactly as
+    often as the paths with a touchpoint did. The removal effect of a channel is ``1 - P(without) / P``, where every
+    step onto it leads nowhere: solved as linear equations to 1e-13, not simulated. Credit is in proportion to removal
+    effects, of conversions and, with the mean amount of each last state, of money. Repetitions of a channel change
+    nothing at order 1. A higher order follows the paths more closely and has more to estimate: where it changes the
+    answer much and intervals are wide, it follows chance.
+
+    **Shapley.** The value of the game in which a set of channels earns all conversions whose paths need no other: each
+    path's conversions are dealt equally to its different channels. Paths without conversion change nothing.
+
+    References
+    ----------
+    E. Anderl, I. Becker, F. von Wangenheim and J. Schumann (2016), "Mapping the customer journey", International
+    Journal of Research in Marketing 33(3). K. Zhao, S. Mahboobi and S. Bagheri (2018), "Shapley value methods for
+    attribution modeling in online advertising", arXiv:1804.05327. R. Lewis, J. Rao and D. Reiley (2011), "Here, there,
+    and everywhere: correlated online behaviors can lead to overestimates of the effects of advertising", WWW '11.
+
+    Examples
+    --------
+    Of three customers, one came by C1, C2 and C3 and bought; one left after C1, one after C2 and C3. The chain converts
+    one in three; half of it passes through C1, all of it through C2 and C3.
+
+    >>> import pandas as pd
+    >>> from crmlytics.channels.attribution import attribution_table
+    >>> paths = pd.DataFrame({
+    ...     "path": ["C1 > C2 > C3", "C1", "C2 > C3"], "conversion_count": [1, 0, 0], "non_conversion_count": [0, 1, 1],
+    ... })
+    >>> attribution_table(paths)[["channel", "rank", "removal_effect", "credit_conversion_count"]]
+      channel  rank  removal_effect  credit_conversion_count
+    0      C2     1             1.0                      0.4
+    1      C3     2             1.0                      0.4
+    2      C1     3             0.5                      0.2
+    """
+    options = Options.checked(
+        model,
+        order,
+        half_life,
+        position_shares,
+        {"replicates": replicates, "confidence": confidence, "seed": random_state},
+    )
+    window = {"as_of": as_of, "since": since}
+    touches = _read(events_or_paths, transactions, window, lookback=lookback, conversion=conversion, options=options)
+    _check(touches, options, lookback)
+    cost = _costs(costs, touches)
+    measured = _measured(experiment, touches.channels)
+    columns = _columns(touches, options, cost, measured)
+    return touches.engine.from_columns(columns, SCHEMA)
+
+
+# -- what came in --------------------------------------------------------------------------------------------------
+
+
+def _read(
+    data: Any, transactions: Any, window: dict[str, Any], *, lookback: Any, conversion: Any, options: Options
+) -> Touches:
+    if not is_path_table(data, caller=CALLER):
+        if window["as_of"] is None:
+            raise SchemaError(f'{CALLER}: events need as_of, a date such as as_of="2011-12-10".')
+        return read_journeys(data, transactions, **window, lookback=lookback, conversion=conversion, caller=CALLER)
+    given = [name for name, value in (window | {"transactions": transactions}).items() if value is not None]
+    if given:
+        raise SchemaError(f"{CALLER}: these paths are counted already, {given} change nothing. Leave them out.")
+    if "time_decay" in options.models:
+        raise SchemaError(f'{CALLER}: model="time_decay" needs the days of touchpoints: give events, not paths.')
+    return read_paths(data, caller=CALLER)
+
+
+def _check(touches: Touches, options: Options, lookback: Any) -> None:
+    """Refuse what has no answer, and tell of answers that say little."""
+    journeys = touches.journeys
+    touched = journeys.lengths > 0
+    if not (journeys.is_converted & touched).any():
+        raise SchemaError(f"{CALLER}: no path with a touchpoint converted, so there is no credit to share.")
+    if len(touches.channels) == 1:
+        warn(f"{CALLER}: {touches.channels[0]!r} is the only channel, so every model gives it all credit.")
+    if "markov" not in options.models:
+        return
+    longest = int(journeys.lengths.max())
+    if options.order > longest:
+        msg = f"{CALLER}: order={options.order}, and the longest path has {longest} touchpoints: order is at most that."
+        raise SchemaError(msg)
+    if (journeys.is_converted | ~touched).all():
+        warn(
+            f"{CALLER}: no path ended without a conversion, so the Markov chain always converts: a removal effect is "
+            "then only the share of paths that pass."
+        )
+    touches.tell_of_undecided(lookback, caller=CALLER)
+
+
+def _costs(costs: Any, touches: Touches) -> Floats:
+    if costs is None:
+        return np.full(len(touches.channels), np.nan) if touches.costs is None else touches.costs
+    if not hasattr(costs, "items"):
+        raise SchemaError(f"{CALLER}: costs must be a mapping such as {{channel: amount}}, got {costs!r}.")
+    given = {str(name): amount for name, amount in costs.items()}
+    _check_known(given, touches.channels, "costs")
+    for name, amount in given.items():
+        if not isinstance(amount, numbers.Real) or not 0 <= float(amount) < np.inf:
+            raise SchemaError(f"{CALLER}: costs must be numbers of zero or more, got {amount!r} for {name!r}.")
+    return np.array([float(given.get(name, np.nan)) for name in touches.channels])
+
+
+def _measured(experiment: Any, channels: list[str]) -> dict[str, Floats]:
+    """Read what an experiment measured, by channel."""
+    names = [MEASURED, f"{MEASURED}_low", f"{MEASURED}_high"]
+    found = {name: np.full(len(channels), np.nan) for name in names}
+    if experiment is None:
+        return found
+    rows = compute(experiment, caller=CALLER)
+    missing = [name for name in ("channel", MEASURED) if name not in rows.columns]
+    if missing:
+        raise MissingColumnsError(f"{CALLER}: experiment needs the columns {missing}, got {rows.columns}.")
+    of = [str(name) for name in rows["channel"].to_list()]
+    _check_known(of, channels, "experiment")
+    if len(set(of)) < len(of):
+        raise SchemaError(f"{CALLER}: experiment has a channel more than once. Keep one row each.")
+    places = [channels.index(name) for name in of]
+    for name in names:
+        if name in rows.columns:
+            found[name][places] = np.asarray(rows[name].cast(nw.Float64).to_arrow().to_numpy(), np.float64)
+    return found
+
+
+def _check_known(names: Any, channels: list[str], argument: str) -> None:
+    for name in names:
+        if name not in channels:
+            msg = f"{CALLER}: {argument} names {name!r}, and no touchpoint has this channel."
+            raise SchemaError(f"{msg}{did_you_mean(name, channels)} Channels: {channels}")
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def _columns(touches: Touches, options: Options, cost: Floats, measured: dict[str, Floats]) -> dict[str, Any]:
+    """Return the rows of all models, one after the other."""
+    from crmlytics._kernels.attribution import passing
+    from crmlytics._kernels.draws import bounds
+
+    credit, effect, drawn = credit_of(touches, options)
+    every, converting = passing(touches.journeys, len(touches.channels))
+    bare = int(touches.journeys.count[touches.journeys.lengths == 0].sum())
+    known = np.append((every > 0) | (cost > 0), bare > 0)
+    parts = []
+    for name in options.models:
+        rows = _ranked(credit[name][0])
+        rows = rows[known[rows]]
+        low, high = bounds(drawn[name], options.confidence)
+        column = {
+            "model": np.full(len(rows), name, object),
+            "channel": np.array([*touches.channels, NO_TOUCH], object)[rows],
+            "rank": np.arange(1, len(rows) + 1),
+            "path_count": np.append(every, bare)[rows],
+            "converting_path_count": np.append(converting, bare)[rows],
+            **_figures(with_share(credit[name]), low, high, rows, has_amount=touches.has_amount),
+            "removal_effect": np.append(effect if name == "markov" else np.full_like(cost, np.nan), np.nan)[rows],
+        }
+        column |= {key: np.append(values, np.nan)[rows] for key, values in measured.items()}
+        parts.append(_judged(column, np.append(cost, np.nan)[rows]))
+    return {name: np.concatenate([part[name] for part in parts]) for name in SCHEMA.names()}
+
+
+def _ranked(credit: Floats) -> NDArray[np.int64]:
+    """Sort channels by credit, rounded: what is equal by the formula may differ in its last digit; none comes last."""
+    return np.append(np.argsort(-credit[:-1].round(9), kind="stable"), len(credit) - 1)
+
+
+def _figures(
+    figures: Floats, low: Floats, high: Floats, rows: NDArray[np.int64], *, has_amount: bool
+) -> dict[str, Floats]:
+    columns: dict[str, Floats] = {}
+    for place, name in enumerate(("credit_conversion_count", "credit_share", "credit_amount")):
+        for ending, values in (("", figures), ("_low", low), ("_high", high)):
+            found = values[place][rows]
+            columns[name + ending] = found if has_amount or name != "credit_amount" else np.full(len(rows), np.nan)
+    return columns
+
+
+def _judged(column: dict[str, Any], cost: Floats) -> dict[str, Any]:
+    """Add what credit costs, how it stands to an experiment, and how far to trust it."""
+    credit, measured = column["credit_conversion_count"], column[MEASURED]
+    column["cost_amount"] = cost
+    column["cost_per_conversion_amount"] = _ratio(cost, credit)
+    column["return_on_cost"] = _ratio(column["credit_amount"], cost)
+    column["incremental_per_credit"] = _ratio(measured, credit)
+    column["caution"] = np.array(
+        [
+            _caution(*row)
+            for row in zip(column["channel"], credit, measured, column["converting_path_count"], strict=True)
+        ],
+        object,
+    )
+    return column
+
+
+def _caution(channel: str, credit: float, measured: float, converting: int) -> str:
+    few = f" {TOO_FEW}" if converting < FEW else ""
+    if channel == NO_TOUCH:
+        return UNKNOWN
+    if np.isnan(measured):
+        return NOT_CAUSAL + few
+    return (
+        f"An experiment measured {measured:,.1f} conversions brought by this channel, and this model credits it with "
+        f"{credit:,.1f}: decide by the experiment.{few}"
+    )
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    return np.asarray(np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0))

@@ -1,0 +1,52 @@
+"""What partners are paid for what they sell: one share, a share each, or a column of the table of partners."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crmlytics._validation import did_you_mean
+from crmlytics.exceptions import SchemaError
+from crmlytics.partners._reading import DIRECT, PARTNER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def commission_shares(
+    commission: Any, names: Sequence[str], partners: pd.DataFrame | None, *, caller: str
+) -> NDArray[np.float64]:
+    """Return the share of each partner, NaN where none is known; what is sold directly costs none."""
+    if isinstance(commission, str):
+        if partners is None:
+            msg = f"{caller}: commission={commission!r} names a column of partners. Give that table: partners=..."
+            raise SchemaError(msg)
+        commission = dict(zip(partners[PARTNER], partners[commission], strict=True))
+    if isinstance(commission, Mapping):
+        given = {str(name): share for name, share in commission.items()}
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            msg = f"{caller}: commission names {unknown[0]!r}, no such partner.{did_you_mean(unknown[0], names)}"
+            raise SchemaError(msg)
+    else:
+        given = dict.fromkeys(names, commission)
+    shares = np.array([_share(given.get(name), name, caller=caller) for name in names], np.float64)
+    return np.where(np.array(names, object) == DIRECT, 0.0, shares)
+
+
+def _share(value: Any, name: str, *, caller: str) -> float:
+    if value is None or value != value or type(value).__name__ == "NAType":  # noqa: PLR0124  NaN
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        per_cent = isinstance(value, numbers.Real) and 1 < float(value) <= 100
+        hint = f" Of {float(value):g} per cent type {float(value) / 100:g}." if per_cent else ""
+        of = f" of {name!r}" if name != DIRECT else ""
+        msg = f"{caller}: commission must be a share from 0 to 1, such as commission=0.15, got {value!r}{of}.{hint}"
+        raise SchemaError(msg)
+    return float(value)

@@ -1,0 +1,101 @@
+"""Which partners were in touch with a customer before an order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
+from crmlytics.exceptions import MissingColumnsError
+from crmlytics.partners._reading import PARTNER
+from crmlytics.tables import Contacts, Events, check_same_ids
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from crmlytics.partners._reading import Sales
+
+CUSTOMER = "customer_id"
+COLUMNS = [CUSTOMER, PARTNER, "timestamp"]
+
+
+def read_touches(
+    sales: Sales, events: Any, contacts: Any, *, before: dt.datetime, control: str, caller: str
+) -> pd.DataFrame:
+    """Return when each partner was in touch with each customer who ordered: numbers of customers, names of partners."""
+    tables = {}
+    if events is not None:
+        tables["events"] = Events.bind(events)
+    if contacts is not None:
+        tables["contacts"] = _as_events(contacts)
+    parts = [_touches(sales, table, name, before, control, caller=caller) for name, table in tables.items()]
+    if not parts:
+        return pd.DataFrame({CUSTOMER: np.zeros(0, np.int64), PARTNER: [], "timestamp": np.zeros(0, "datetime64[us]")})
+    found = pd.concat(parts, ignore_index=True).drop_duplicates()
+    place = pd.Index(sales.customer_ids).get_indexer(found[CUSTOMER].to_numpy())
+    found[CUSTOMER] = place
+    return found[place >= 0].sort_values(COLUMNS, kind="stable").reset_index(drop=True)
+
+
+def _as_events(contacts: Any) -> Events:
+    """Read contacts as events: those keep columns without a role, such as ``partner_id``."""
+    if not isinstance(contacts, Contacts):
+        return Events(contacts)
+    roles: dict[str, Any] = {name: contacts.sources.get(name) for name in (CUSTOMER, "timestamp")}
+    return Events(contacts.data, **roles, time_zone=contacts.time_zone, timestamp_format=contacts.timestamp_format)
+
+
+def _touches(sales: Sales, table: Events, name: str, before: dt.datetime, control: str, *, caller: str) -> pd.DataFrame:
+    check_same_kind({"transactions": sales.engine, name: table.engine}, caller=caller)
+    check_same_ids([sales.table, table], role=CUSTOMER, caller=caller)
+    if not table.has(PARTNER):
+        columns = columns_of(enter(table.data, caller=caller)[0])
+        msg = f"{caller}: {name} needs a column 'partner_id', which tells who was in touch. Columns: {columns}"
+        raise MissingColumnsError(msg)
+    arms = ["arm"] if name == "contacts" and table.has("arm") else []
+    lines = table.before(before).need(*COLUMNS, *arms, caller=caller)
+    lines = lines.filter(~nw.col(PARTNER).is_null())
+    if arms:
+        held_out = nw.col("arm").cast(nw.String) == control
+        lines = lines.filter((~held_out).fill_null(value=True))
+    ids = id_column(PARTNER, lines.collect_schema()[PARTNER], caller=caller).cast(nw.String)
+    rows = collect(lines.select(CUSTOMER, ids, "timestamp").unique()).to_pandas()
+    rows["timestamp"] = rows["timestamp"].astype("datetime64[us]")
+    kind = sales.customer_ids.dtype
+    rows[CUSTOMER] = rows[CUSTOMER].astype(kind if kind.kind == "i" else object)
+    rows[PARTNER] = rows[PARTNER].astype(object)
+    return rows[(rows[PARTNER] != "").to_numpy()][COLUMNS]
+
+
+def influences(
+    sales: Sales, touches: pd.DataFrame, rows: np.ndarray[Any, Any], days: int, names: Sequence[str]
+) -> pd.DataFrame:
+    """Return which partners touched the customer of each sale at or before it, and not more than so many days before.
+
+    Columns: ``row`` (of the sales) and ``partner`` (the number of the name).
+    """
+    number = {name: place for place, name in enumerate(names)}
+    touched = pd.DataFrame({
+        CUSTOMER: touches[CUSTOMER].to_numpy(np.int64),
+        "partner": np.array([number[name] for name in touches[PARTNER]], np.int64),
+        "moment": touches["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
+    })  # fmt: skip
+    asked = pd.DataFrame({
+        "row": rows, CUSTOMER: sales.customer[rows], "moment": sales.moment[rows].astype(np.int64),
+    })  # fmt: skip
+    pairs = asked.merge(touched[[CUSTOMER, "partner"]].drop_duplicates(), on=CUSTOMER)
+    if pairs.empty:
+        return pairs[["row", "partner"]]
+    both = pd.merge_asof(
+        pairs.sort_values("moment", kind="stable"),
+        touched.assign(last=touched["moment"]).sort_values("moment", kind="stable"),
+        on="moment",
+        by=[CUSTOMER, "partner"],
+    )
+    earliest = both["moment"] - days * 86_400_000_000
+    near = both["last"].notna() & (both["last"] >= earliest)
+    return both.loc[near, ["row", "partner"]]

@@ -1,0 +1,296 @@
+"""Who is waiting for an answer, whose ticket is older than is usual, and what is at stake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from crmlytics._frames import check_same_kind
+from crmlytics._validation import as_days, as_moment
+from crmlytics.decisions._campaign import read_rows
+from crmlytics.exceptions import SchemaError
+from crmlytics.metrics._columns import as_numbers
+from crmlytics.support._outcome_reading import places_of, read_asked
+from crmlytics.support._reading import HOUR, NEVER
+from crmlytics.tables import Tickets
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from numpy.typing import NDArray
+
+    from crmlytics._kernels.kaplan_meier import Curves
+    from crmlytics.support._outcome_reading import Asked
+
+    Vector = NDArray[np.float64]
+    Counts = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+CALLER = "at_risk_table"
+LEAST_CLOSED = 30  # tickets that a curve takes
+ALL_TICKETS = "all tickets"
+LIKENESS = (("category", "priority"), ("priority",), ())  # the first with enough closed tickets
+URGENCIES = (("overdue", 0.9), ("late", 0.75), ("usual", 0.0))  # from which share of such tickets being closed on
+FEW = f"fewer than {LEAST_CLOSED} closed tickets to compare with"
+COLUMNS = {
+    "open_ticket_count": nw.Int64(),
+    "oldest_age_hours": nw.Float64(),
+    "ticket_id": nw.String(),
+    "opened_at": nw.Datetime("us"),
+    "age_hours": nw.Float64(),
+    "is_answered": nw.Boolean(),
+    "compared_with": nw.String(),
+    "closed_by_then_share": nw.Float64(),
+    "median_left_hours": nw.Float64(),
+    "value_amount": nw.Float64(),
+    "urgency": nw.String(),
+    "rank": nw.Int64(),
+    "reason": nw.String(),
+    "caution": nw.String(),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """The open tickets beside others like them; arrays of shape (open tickets,).
+
+    Attributes
+    ----------
+    place : int64 array
+        Of the ticket among all.
+    share : float64 array
+        Of such tickets, those closed by the age of this one.
+    left : float64 array
+        Hours until half of such tickets as old are closed; NaN where that was never seen.
+    compared_with : object array
+    closed : int64 array
+        Closed tickets behind the comparison.
+    """
+
+    place: Counts
+    share: Vector
+    left: Vector
+    compared_with: NDArray[Any]
+    closed: Counts
+
+
+def at_risk_table(
+    tickets: Tickets | Any,
+    *,
+    as_of: str | dt.date | dt.datetime,
+    values: Any = None,
+    value: str = "value_amount",
+    history: str | dt.timedelta = "365d",
+) -> Any:
+    """List the customers with open tickets, those first whose ticket is open for longer than others like it ever were.
+
+    Parameters
+    ----------
+    tickets : Tickets or dataframe, one row per ticket
+        Needs ``ticket_id``, ``customer_id``, ``opened_at`` and ``closed_at``; ``category`` and ``priority`` say which
+        tickets are alike, ``first_reply_at`` whether one was answered.
+    as_of : date
+        The moment of the list: what happened on or after it is not known yet.
+    values : dataframe, one row per customer, optional
+        What each customer is worth, such as a value table or a scorecard; of the kind of ``tickets``.
+    value : str, default "value_amount"
+        The column of ``values`` that says it.
+    history : str, default "365d"
+        Tickets opened within so long before ``as_of`` say how long is usual.
+
+    Returns
+    -------
+    dataframe of the kind of ``tickets``, one row per customer with an open ticket, sorted by ``rank``
+        ``customer_id``; ``open_ticket_count`` (Int64), ``oldest_age_hours`` (Float64); then of the ticket that is most
+        beyond what is usual: ``ticket_id``, ``opened_at``, ``age_hours`` (Float64), ``is_answered`` (Boolean, where
+        there is ``first_reply_at``), ``compared_with`` (String: tickets of the same category and priority, where fewer
+        than 30 of these are closed of the same priority, else all), ``closed_by_then_share`` (Float64, of these, that
+        are closed by such an age), ``median_left_hours`` (Float64, after which half of those as old are closed; null
+        where it was never seen);
+
+        ``value_amount`` (Float64, of ``values``; null where unknown), ``urgency`` (String: "overdue" from a closed
+        share of 90 % on, "late" from 75 % on, "usual"), ``rank`` (Int64, from 1: by urgency, then by value, then by
+        closed share), ``reason`` (String, in words), ``caution`` (String, null where there is none). Without an open
+        ticket the table has no rows.
+
+    Raises
+    ------
+    SchemaError, MissingColumnsError
+        For a date that cannot be read, a role or column that is missing, ids of another kind in ``values``, or no
+        ticket before ``as_of``.
+
+    Notes
+    -----
+    The share closed is ``1 - S(age)`` of Kaplan and Meier's curve, in which open tickets count for as long as they have
+    waited: an average of closed ones would call everything late. The hours left are the median of the residual life,
+    ``S(age + left) = S(age) / 2``.
+
+    A ticket is open that has no ``closed_at`` before ``as_of``; when one that was reopened after it was closed again, a
+    table of tickets does not say, so it does not count as open.
+
+    When not to use: as the probability that the customer leaves. It says whose ticket is unusually old; what a bad
+    ticket goes with, :func:`ticket_outcome_table` says.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> opened = pd.Timestamp("2024-01-01") + pd.to_timedelta(range(40), unit="D")
+    >>> tickets = pd.DataFrame({"ticket_id": range(40), "customer_id": range(40), "opened_at": opened})
+    >>> closed = opened + pd.to_timedelta([2] * 20 + [10] * 20, unit="h")
+    >>> tickets["closed_at"] = closed.where(tickets["ticket_id"] < 38)
+    >>> table = at_risk_table(tickets, as_of=opened[-1] + pd.Timedelta(hours=4))
+    >>> table[["customer_id", "age_hours", "closed_by_then_share", "median_left_hours", "urgency"]].round(2)
+       customer_id  age_hours  closed_by_then_share  median_left_hours  urgency
+    0           38       28.0                  0.97                NaN  overdue
+    1           39        4.0                  0.50                6.0    usual
+    """
+    moment, days = as_moment(as_of, caller=CALLER), as_days(history, name="history", caller=CALLER)
+    table = Tickets.bind(tickets)
+    words = tuple(role for role in ("category", "priority") if table.has(role))
+    asked = read_asked(table, "closed_at", moment=moment, words=words, caller=CALLER)
+    is_recent = asked.opened >= asked.as_of - days * 24 * HOUR
+    waiting = _waiting(asked, is_recent)
+    worst, counts, oldest = _worst_of_customers(asked, waiting)
+    worth = _values(values, value, table, asked.customer[waiting.place[worst]])
+    return _table(asked, waiting, worst, {"open_ticket_count": counts, "oldest_age_hours": oldest}, worth)
+
+
+# -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _waiting(asked: Asked, is_recent: Flags) -> Waiting:
+    """Compare each open ticket with those most like it of which enough are closed."""
+    from crmlytics._kernels.kaplan_meier import kaplan_meier
+
+    place = np.flatnonzero(~asked.is_closed)
+    age = (asked.as_of - asked.opened) / HOUR
+    hours = np.where(asked.is_closed, np.minimum(asked.closed, asked.as_of) - asked.opened, 0) / HOUR
+    hours = np.where(asked.is_closed, hours, age)
+    share, left = np.full((2, len(place)), np.nan)
+    name, closed = np.full(len(place), ALL_TICKETS, object), np.zeros(len(place), np.int64)
+    open_still = np.ones(len(place), bool)
+    for roles in LIKENESS:
+        if not set(roles) <= set(asked.words):
+            continue
+        names, group = _groups(asked, roles)
+        curves = kaplan_meier(hours[is_recent], asked.is_closed[is_recent], group[is_recent], len(names))
+        enough = np.bincount(group[is_recent & asked.is_closed], minlength=len(names))
+        now = open_still & ((enough[group[place]] >= LEAST_CLOSED) | (not roles))
+        share[now], left[now] = _read(curves, group[place[now]], age[place[now]])
+        name[now], closed[now] = names[group[place[now]]], enough[group[place[now]]]
+        open_still &= ~now
+    return Waiting(place, share, left, name, closed)
+
+
+def _groups(asked: Asked, roles: tuple[str, ...]) -> tuple[NDArray[Any], Counts]:
+    """Return the names of the groups and the group of each ticket."""
+    if not roles:
+        return np.array([ALL_TICKETS], object), np.zeros(len(asked), np.int64)
+    words = [np.array(["(unknown)" if word is None else word for word in asked.words[role]], object) for role in roles]
+    joined = np.array([", ".join(parts) for parts in zip(*words, strict=True)], object)
+    names, group = np.unique(joined, return_inverse=True)
+    return names, group.astype(np.int64)
+
+
+def _read(curves: Curves, group: Counts, age: Vector) -> tuple[Vector, Vector]:
+    """Return which share is closed by each age, and the hours until half of the rest is."""
+    share, left = np.zeros(len(age)), np.full(len(age), np.nan)
+    for one in np.unique(group):
+        mine, of = group == one, slice(curves.starts[one], curves.starts[one + 1])
+        time, survival = curves.time[of], curves.survival[of]
+        if not len(time):
+            continue
+        place = np.searchsorted(time, age[mine], side="right") - 1
+        waits = np.where(place >= 0, survival[np.maximum(place, 0)], 1.0)
+        half = np.searchsorted(-survival, -waits / 2 - 1e-12, side="left")
+        seen = (half < len(time)) & (waits > 0)
+        share[mine] = 1 - waits
+        left[mine] = np.where(seen, time[np.minimum(half, len(time) - 1)] - age[mine], np.nan)
+    return share, left
+
+
+def _worst_of_customers(asked: Asked, waiting: Waiting) -> tuple[Counts, Counts, Vector]:
+    """Return of each customer the open ticket most beyond the usual, how many are open, and the age of the oldest."""
+    customer, opened = asked.customer[waiting.place], asked.opened[waiting.place]
+    ids, code, counts = np.unique(customer, return_inverse=True, return_counts=True)
+    order = np.lexsort((waiting.place, opened, -np.round(waiting.share, 12), code))
+    first = np.searchsorted(code[order], np.arange(len(ids)))
+    eldest = np.full(len(ids), NEVER)
+    np.minimum.at(eldest, code, opened)
+    return order[first], counts.astype(np.int64), (asked.as_of - eldest) / HOUR
+
+
+def _values(values: Any, column: str, table: Tickets, customers: NDArray[Any]) -> Vector:
+    """Return what each customer is worth, NaN where nobody says."""
+    if values is None:
+        return np.full(len(customers), np.nan)
+    engine, ids, rows = read_rows(values, key="customer_id", columns=[column], name="values", caller=CALLER)
+    check_same_kind({"tickets": table.engine, "values": engine}, caller=CALLER)
+    kind = "Int64" if ids.dtype.kind == "i" else "String"
+    if kind != table.id_kind("customer_id"):
+        msg = (
+            f"{CALLER}: customer_id is {table.id_kind('customer_id')} in tickets and {kind} in values. Give both the "
+            "same kind, for example with .astype(str) on both sides."
+        )
+        raise SchemaError(msg)
+    told = rows[column].to_numpy(object)
+    known = ~pd.isna(told)
+    worth = np.full(len(ids), np.nan)
+    worth[known] = as_numbers(told[known], name=repr(column), caller=CALLER)
+    place = places_of(customers, ids)
+    return np.where(place >= 0, worth[np.maximum(place, 0)], np.nan)
+
+
+def _table(asked: Asked, waiting: Waiting, worst: Counts, counts: dict[str, Any], worth: Vector) -> Any:
+    place, share = waiting.place[worst], waiting.share[worst]
+    limits = np.array([limit for _, limit in URGENCIES])
+    band = (share[:, None] < limits - 1e-12).sum(axis=1)
+    order = np.lexsort((np.arange(len(worst)), -share, np.where(np.isnan(worth), np.inf, -worth), band))
+    columns: dict[str, Any] = counts | {
+        "customer_id": asked.customer[place],
+        "ticket_id": asked.ticket[place],
+        "opened_at": asked.opened[place].astype("datetime64[us]"),
+        "age_hours": (asked.as_of - asked.opened[place]) / HOUR,
+        "is_answered": asked.replied[place] < NEVER,
+        "compared_with": waiting.compared_with[worst],
+        "closed_by_then_share": share,
+        "median_left_hours": waiting.left[worst],
+        "value_amount": worth,
+        "urgency": np.array([name for name, _ in URGENCIES], object)[band],
+        "caution": np.array([FEW if count < LEAST_CLOSED else None for count in waiting.closed[worst]], object),
+    }
+    unanswered = ~columns["is_answered"] & ("first_reply_at" in asked.roles)
+    columns["reason"] = np.array(_reasons(columns, unanswered, asked.reopened[place] < NEVER), object)
+    columns = {name: values[order] for name, values in columns.items()}
+    columns["rank"] = np.arange(1, len(order) + 1)
+    kinds = {"customer_id": _id_kind(asked.customer), **COLUMNS, "ticket_id": _id_kind(asked.ticket)}
+    if "first_reply_at" not in asked.roles:
+        del kinds["is_answered"]
+    return asked.engine.from_columns({name: columns[name] for name in kinds}, nw.Schema(kinds))
+
+
+def _reasons(columns: dict[str, Any], unanswered: Flags, reopened: Flags) -> list[str]:
+    """Say of each ticket why it is where it is."""
+    found = []
+    for number in range(len(reopened)):
+        group, share = columns["compared_with"][number], columns["closed_by_then_share"][number]
+        of = group if group == ALL_TICKETS else f"tickets of {group}"
+        words = [f"open for {_hours(columns['age_hours'][number])}, by when {share:.0%} of {of} are closed"]
+        words += ["no reply yet"] if unanswered[number] else []
+        words += ["reopened"] if reopened[number] else []
+        open_tickets = columns["open_ticket_count"][number]
+        words += [f"{open_tickets} open tickets"] if open_tickets > 1 else []
+        found.append("; ".join(words))
+    return found
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+
+
+def _id_kind(ids: NDArray[Any]) -> Any:
+    return nw.Int64() if ids.dtype.kind == "i" else nw.String()

@@ -1,0 +1,169 @@
+"""What partner_credit_table promises: parts by hand, a split that adds up to the cent and is Shapley's."""
+
+import datetime as dt
+import math
+from itertools import permutations
+
+import narwhals.stable.v2 as nw
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crmlytics import Contacts, datasets
+from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.partners._plots import plot_partner_credit
+from crmlytics.partners.credit import SCHEMA, partner_credit_table
+from crmlytics.testing import records
+
+AS_OF = dt.datetime(2024, 3, 31)
+
+
+def ago(days):
+    return AS_OF - dt.timedelta(days=days)
+
+
+SALES = {
+    "customer_id": [1, 1, 2, 2, 3],
+    "order_id": [1, 2, 3, 3, 4],
+    "timestamp": [ago(50), ago(10), ago(8), ago(8), AS_OF],
+    "amount": [30.0, 90.0, 50.0, 10.0, 1e6],
+    "partner_id": ["x", "y", None, "x", "x"],
+}
+EVENTS = {  # z within 30 days of the second order, w just outside, x at the very moment of the third
+    "customer_id": [1, 1, 2, 2, 1],
+    "timestamp": [ago(40), ago(41), ago(8), ago(7), AS_OF],
+    "partner_id": ["z", "w", "x", "v", "u"],
+}
+
+
+def parts(table):
+    names = ["order_count", "sold_amount", "sourced_amount", "influenced_amount", "sole_amount", "joint_amount",
+             "credit_amount"]  # fmt: skip
+    rows = [dict(zip(SCHEMA, row, strict=True)) for row in records(table)]
+    return {row["partner_id"]: [row[name] for name in names] for row in rows}
+
+
+def test_parts_by_hand_on_every_kind(frame):
+    sales = frame(SALES)
+    table = partner_credit_table(sales, frame(EVENTS), as_of=AS_OF)
+    assert type(table) is type(sales)
+    assert dict(nw.from_native(table).collect_schema()) == dict(SCHEMA)
+    assert parts(table) == {
+        # sold 50 with x in touch; brought customer 2, to whom x sold 10
+        "(direct)": [1, 50.0, 60.0, 0.0, 0.0, 60.0, 30.0],
+        "x": [3, 40.0, 120.0, 60.0, 30.0, 150.0, 30.0 + 30.0 + 25.0 + 5.0],
+        "y": [1, 90.0, 0.0, 0.0, 0.0, 90.0, 30.0],
+        "z": [1, 0.0, 0.0, 90.0, 0.0, 90.0, 30.0],
+    }
+
+
+def test_contacts_count_but_not_of_those_held_out():
+    contacts = pd.DataFrame({
+        "who": [1, 1], "at": [ago(20), ago(20)], "partner_id": ["z", "w"], "arm": ["call", "control"],
+    })  # fmt: skip
+    for given_as in (
+        Contacts(contacts, customer_id="who", timestamp="at"),
+        contacts.rename(columns={"who": "customer_id", "at": "timestamp"}),
+    ):
+        table = partner_credit_table(pd.DataFrame(SALES), contacts=given_as, as_of=AS_OF)
+        assert set(table["partner_id"]) == {"(direct)", "x", "y", "z"}
+    named = partner_credit_table(pd.DataFrame(SALES), contacts=given_as, as_of=AS_OF, control="call")
+    assert "w" in set(named["partner_id"])
+
+
+def test_who_brought_a_customer_is_told_by_customers():
+    customers = pd.DataFrame({"customer_id": [1], "partner_id": ["b"]})
+    table = partner_credit_table(pd.DataFrame(SALES), customers=customers, as_of=AS_OF)
+    assert parts(table)["b"] == [2, 0.0, 120.0, 0.0, 0.0, 120.0, 60.0]
+    assert table["caution"].str.contains("No touches were given").all()
+
+
+def test_since_splits_only_later_revenue_but_knows_who_brought_the_customer():
+    table = partner_credit_table(pd.DataFrame(SALES), as_of=AS_OF, since=ago(20))
+    assert parts(table)["x"][:4] == [2, 10.0, 90.0, 0.0]
+    assert table["credit_amount"].sum() == 150
+
+
+SALE = st.tuples(st.integers(0, 3), st.sampled_from(["x", "y", "z", None]), st.integers(1, 60), st.integers(-999, 9999))
+TOUCH = st.tuples(st.integers(0, 3), st.sampled_from(["x", "y", "w"]), st.integers(1, 60))
+
+
+def shapley(players, amount):
+    """Pay each player what the coalition gains when the player joins, averaged over all orders of joining."""
+    paid = dict.fromkeys(players, 0.0)
+    orders = list(permutations(players))
+    for order in orders:
+        paid[order[-1]] += amount / len(orders)  # only the last one completes the coalition
+    return paid
+
+
+@settings(max_examples=25)
+@given(sales=st.lists(SALE, min_size=1, max_size=15), touches=st.lists(TOUCH, min_size=1, max_size=10))
+def test_credit_is_shapley_of_every_sale_and_adds_up_to_the_cent(sales, touches):
+    sales = sorted(sales, key=lambda sale: -sale[2])
+    customer, partner, days, cents = zip(*sales, strict=True)
+    lines = pd.DataFrame({
+        "customer_id": customer, "order_id": range(len(sales)), "timestamp": [ago(day) for day in days],
+        "amount": [cent / 100 for cent in cents], "partner_id": pd.array(partner, dtype="str"),
+    })  # fmt: skip
+    events = pd.DataFrame(touches, columns=["customer_id", "partner_id", "days"])
+    events["timestamp"] = [ago(day) for day in events.pop("days")]
+    table = partner_credit_table(lines.sample(frac=1, random_state=0), events, as_of=AS_OF)
+    assert math.fsum(table["credit_amount"]) == pytest.approx(sum(cents) / 100, abs=1e-9)
+    assert math.fsum(table["sold_amount"]) == pytest.approx(sum(cents) / 100, abs=1e-9)
+    assert math.fsum(table["sourced_amount"]) == pytest.approx(sum(cents) / 100, abs=1e-9)
+    paid = {}
+    for who, seller, day, cent in sales:
+        firsts = [sale for sale in sales if sale[0] == who and sale[3] >= 0]
+        earliest = [sale for sale in firsts if sale[2] == firsts[0][2]] if firsts else []
+        if len(earliest) > 1:
+            return  # two orders at the same moment: either may be the first
+        source = earliest[0][1] if earliest else seller
+        near = {name for other, name, at in touches if other == who and day <= at <= day + 30}
+        for name, amount in shapley({seller, source, *near}, cent / 100).items():
+            paid[name or "(direct)"] = paid.get(name or "(direct)", 0.0) + amount
+    assert table.set_index("partner_id")["credit_amount"].to_dict() == pytest.approx(paid, abs=1e-6)
+
+
+def test_the_future_changes_nothing():
+    tables = []
+    for amount, partner in ((1.0, "x"), (-1e9, "q")):
+        sales = pd.DataFrame(SALES | {"amount": [*SALES["amount"][:-1], amount]})
+        events = pd.DataFrame(EVENTS | {"partner_id": [*EVENTS["partner_id"][:-1], partner]})
+        tables.append(partner_credit_table(sales, events, as_of=AS_OF))
+    pd.testing.assert_frame_equal(*tables)
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "said"),
+    [
+        (
+            {"events": pd.DataFrame({"customer_id": [1], "timestamp": [AS_OF]})},
+            MissingColumnsError,
+            "events needs a column 'partner_id', which tells who was in touch",
+        ),
+        (
+            {"events": pd.DataFrame(EVENTS | {"customer_id": list("abcde")})},
+            SchemaError,
+            "customer_id is Int64 in Transactions, String in Events",
+        ),
+        ({"since": AS_OF}, SchemaError, "no line lies from since=2024-03-31 to as_of"),
+        ({"lookback": 30}, SchemaError, r'lookback must be a duration.*lookback="30d"'),
+    ],
+)
+def test_refusals_say_what_to_type(more, kind, said):
+    with pytest.raises(kind, match=said):
+        partner_credit_table(pd.DataFrame(SALES), as_of=AS_OF, **more)
+
+
+def test_all_revenue_of_the_universe_is_somebodys_and_the_picture_shows_it():
+    import matplotlib.pyplot as plt
+
+    made = datasets.make_universe(customers=400, random_state=1)
+    table = partner_credit_table(made.transactions, customers=made.customers, as_of="2025-06-24")
+    assert math.fsum(table["credit_amount"]) == pytest.approx(made.transactions["amount"].sum(), abs=0.005)
+    ax = plot_partner_credit(table)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Sold", "Brought", "In touch", "Credit"]
+    assert len(ax.patches) == 6
+    plt.close(ax.figure)

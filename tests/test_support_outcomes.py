@@ -1,0 +1,233 @@
+"""What ticket_outcome_table promises: counts by hand, planted effects found, none where none is, no look ahead."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import crmlytics as crm
+from crmlytics._frames import to_pandas
+from crmlytics._kernels.landmarks import Timeline, clustered_effect, same_day_customers
+from crmlytics._kernels.matching import doubly_robust_effect
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics.support._outcome_plots import plot_ticket_outcomes
+from crmlytics.support.outcomes import ticket_outcome_table
+
+START, DAY = pd.Timestamp("2024-01-01"), pd.Timedelta(days=1)
+AS_OF = "2025-06-01"
+BESIDE = ["kind", "comparison"]
+
+
+def alike(bad=40, good=40, back=(10, 30)):
+    """Return customers with one history: some have a bad ticket, some a good one; so many of each order again.
+
+    All order once more at the moment at which 90 days are over, which is too late.
+    """
+    customers = list(range(bad + good))
+    returning = customers[: back[0]] + customers[bad : bad + back[1]]
+    orders = {
+        "customer_id": customers + returning + customers,
+        "order_id": list(range(2 * len(customers) + len(returning))),
+        "timestamp": [START] * len(customers)
+        + [START + 30 * DAY] * len(returning)
+        + [START + 111 * DAY] * len(customers),
+        "amount": [50.0] * len(customers) + [20.0] * len(returning) + [7.0] * len(customers),
+    }
+    tickets = {
+        "ticket_id": customers,
+        "customer_id": customers,
+        "opened_at": [START + 20 * DAY] * len(customers),
+        "closed_at": [START + 21 * DAY] * len(customers),
+        "satisfaction": [1.0] * bad + [5.0] * good,
+    }
+    return tickets, orders
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return crm.datasets.make_universe(customers=10_000, random_state=2)
+
+
+@pytest.fixture(scope="module")
+def planted(universe):
+    table = ticket_outcome_table(
+        universe.tickets, universe.transactions, as_of=AS_OF, reply_target="12h", by="category"
+    )
+    return table.set_index(BESIDE)
+
+
+def test_counts_by_hand_on_every_frame(frame):
+    tickets, orders = (frame(data) for data in alike())
+    table = ticket_outcome_table(tickets, orders, as_of="2024-06-01")
+    assert type(table) is type(tickets)
+    rows = to_pandas(table)
+    assert rows[BESIDE].apply(tuple, axis=1).tolist() == [
+        ("all", "no ticket"), ("good", "no ticket"), ("bad", "no ticket"), ("bad", "good ticket"),
+        ("slow", "good ticket"), ("low mark", "good ticket"),
+    ]  # fmt: skip
+    bad = rows.iloc[3]
+    assert (bad["ticket_count"], bad["matched_count"], bad["comparison_count"], bad["undecided_count"]) == (
+        40,
+        40,
+        40,
+        0,
+    )
+    found = [bad[name] for name in ("returned_share", "comparison_returned_share", "returned_share_difference")]
+    assert found == pytest.approx([10 / 40, 30 / 40, -20 / 40])
+    revenue = [bad[name] for name in ("revenue_amount", "comparison_revenue_amount", "revenue_amount_difference")]
+    assert revenue == pytest.approx([5.0, 15.0, -10.0])
+    reach = 1.99 * np.sqrt(2 * 0.25 * 0.75 / 40)  # Student's t of 79
+    assert bad["returned_share_difference_high"] == pytest.approx(-0.5 + reach, abs=0.01)
+    assert bad["p_value"] < 1e-4
+    assert bad["adjusted_p_value"] == pytest.approx(2 * bad["p_value"])  # the bad and, the same ones, the low marks
+    assert rows["returned_share"].isna().tolist() == [True, True, True, False, True, False]
+    assert rows["caution"][0].startswith(
+        "fewer than 20 customers in a group; association: who asks is still a customer"
+    )
+
+
+def test_a_bad_ticket_costs_what_was_planted(universe, planted):
+    """Leaving at rate h and ordering at rate r, a customer orders in time with (1 - exp(-(r + h) t)) r / (r + h)."""
+    tickets = universe.tickets.merge(universe.ticket_truth).merge(universe.customer_truth, on="customer_id")
+    bad = tickets[tickets["is_bad"] & (tickets["closed_at"] <= pd.Timestamp(AS_OF) - 90 * DAY)].sort_values("closed_at")
+    earlier = np.minimum(bad.groupby("customer_id").cumcount(), 3)
+    rate, hazard = bad["weekly_order_rate"] / 7, bad["yearly_hazard"] / 365.25
+
+    def returns(bad_tickets):
+        leaving = hazard * np.exp(0.7 * np.minimum(bad_tickets, 3))
+        return (rate / (rate + leaving) * -np.expm1(-90 * (rate + leaving))).mean()
+
+    truth = returns(earlier + 1) - returns(earlier)
+    row = planted.loc[("bad", "good ticket")]
+    assert -0.03 < truth < -0.015
+    assert row["returned_share_difference_low"] <= truth <= row["returned_share_difference_high"] < 0
+    assert row["largest_imbalance"] < 0.1
+    assert row["e_value_bound"] > 1
+    assert "hard questions go badly more often" in row["caution"]
+
+
+def test_what_was_not_planted_is_not_found(planted):
+    topics = planted.xs("other tickets", level="comparison")
+    assert topics.index.tolist() == ["account", "billing", "delivery", "product"]
+    assert (topics["adjusted_p_value"] > 0.05).all()
+
+
+def test_who_asks_is_still_there_and_only_that_makes_good_tickets_look_good(universe, planted):
+    good = planted.loc[("good", "no ticket")]
+    assert good["returned_share_difference_low"] > 0.03
+    assert "who does not may have left already" in good["caution"]
+    stayed = universe.customer_truth.query("dropped_out_at.isna()")["customer_id"]
+    tickets, orders = (table[table["customer_id"].isin(stayed)] for table in (universe.tickets, universe.transactions))
+    table = ticket_outcome_table(tickets, orders, as_of=AS_OF, reply_target="12h").set_index(BESIDE)
+    good = table.loc[("good", "no ticket")]
+    assert good["returned_share_difference_low"] < 0 < good["returned_share_difference_high"]
+    assert abs(good["returned_share_difference"]) < 0.015
+
+
+def test_nothing_of_the_future_is_read_and_no_order_of_rows_matters():
+    made = crm.datasets.make_universe(customers=1_500, random_state=3)
+    known = ticket_outcome_table(made.tickets, made.transactions, as_of="2025-01-01")
+    late = pd.Timestamp("2025-01-01")
+    tickets, orders = made.tickets.copy(), made.transactions.copy()
+    for name in ("closed_at", "reopened_at", "first_reply_at"):
+        tickets[name] = tickets[name].where(~(tickets[name] >= late), tickets[name] + 3 * DAY)
+    tickets["satisfaction"] = tickets["satisfaction"].where(tickets["closed_at"] < late, 1.0)
+    tickets.loc[tickets["opened_at"] >= late, "customer_id"] = 1
+    orders.loc[orders["timestamp"] >= late, "amount"] = 1e6
+    poisoned = ticket_outcome_table(
+        tickets.sample(frac=1, random_state=0), orders.sample(frac=1, random_state=1), as_of="2025-01-01"
+    )
+    pd.testing.assert_frame_equal(poisoned, known)
+
+
+def test_a_ticket_counts_from_when_it_was_known_how_it_went():
+    tickets, orders = (pd.DataFrame(data) for data in alike())
+    tickets["reopened_at"] = START + 40 * DAY  # the orders of day 30 come before that
+    options = {"as_of": "2024-06-01", "horizon": "60d", "bad": ["low mark"]}
+    table = ticket_outcome_table(tickets, orders, **options).set_index(BESIDE)
+    assert table.loc[("bad", "good ticket"), ["returned_share", "comparison_returned_share"]].tolist() == [0, 0]
+    assert np.isnan(table.loc[("bad", "good ticket"), "p_value"])  # nothing varies
+    tickets["reopened_at"] = [START + 40 * DAY] * 40 + [pd.NaT] * 40
+    short = ticket_outcome_table(tickets, orders, as_of="2024-02-15", horizon="20d", bad=["reopened"])
+    assert short.set_index(BESIDE).loc[("bad", "good ticket"), ["ticket_count", "undecided_count"]].tolist() == [0, 40]
+
+
+def test_a_few_customers_with_many_tickets_are_few():
+    tickets, orders = (pd.DataFrame(data) for data in alike())
+    tickets.loc[:39, "customer_id"] = [0, 1] * 20
+    table = ticket_outcome_table(tickets, orders, as_of="2024-06-01", bad=["low mark"]).set_index(BESIDE)
+    row = table.loc[("bad", "good ticket")]
+    assert row["ticket_count"] == 40
+    assert row["matched_count"] == 0
+    assert row["caution"].startswith("fewer than 20 customers in a group")
+
+
+def test_tickets_of_who_never_ordered_are_told():
+    tickets, orders = (pd.DataFrame(data) for data in alike())
+    tickets.loc[:2, "customer_id"] = [900, 901, 902]
+    with pytest.warns(DataQualityWarning, match=r"3 of 80 closed tickets are left out: their customers had not"):
+        table = ticket_outcome_table(tickets, orders, as_of="2024-06-01")
+    assert table["ticket_count"].iloc[0] == 77
+
+
+def test_says_what_it_does_not_understand():
+    tickets, orders = (pd.DataFrame(data) for data in alike())
+    with pytest.raises(SchemaError, match=r"no ticket was closed 90 days before as_of=2024-02-01.*horizon=\"30d\""):
+        ticket_outcome_table(tickets, orders, as_of="2024-02-01")
+    with pytest.raises(SchemaError, match=r"bad must be one of \['slow', 'reopened', 'low mark'\], got 'late'"):
+        ticket_outcome_table(tickets, orders, as_of="2024-06-01", bad=["late"])
+    with pytest.raises(SchemaError, match="bad must be a list of signs"):
+        ticket_outcome_table(tickets, orders, as_of="2024-06-01", bad="slow")
+    with pytest.raises(MissingColumnsError, match=r"ticket_outcome_table needs \['closed_at'\]"):
+        ticket_outcome_table(tickets.drop(columns="closed_at"), orders, as_of="2024-06-01")
+    with pytest.raises(SchemaError, match="customer_id is Int64 in Tickets, String in Transactions"):
+        ticket_outcome_table(tickets, orders.astype({"customer_id": str}), as_of="2024-06-01")
+
+
+# -- kernels -------------------------------------------------------------------------------------------------------
+
+rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(-5, 9)), min_size=1, max_size=25)
+
+
+@given(rows=rows, customer=st.integers(0, 3), start=st.integers(0, 13), length=st.integers(0, 9))
+def test_a_timeline_is_what_looking_row_by_row_gives(rows, customer, start, length):
+    who, when, much = (np.array(column) for column in zip(*rows, strict=True))
+    line = Timeline.of(who, when, much[:, None].astype(float), 4)
+    ask, moment = np.array([customer]), np.array([start])
+    inside = (who == customer) & (when >= start) & (when < start + length)
+    assert line.sums_between(ask, moment, moment + length)[0, 0] == much[inside].sum()
+    before = (who == customer) & (when < start)
+    assert line.sums_between(ask, None, moment)[0, 0] == much[before].sum()
+    if before.any():
+        assert line.last(ask, moment)[0] == when[before].max()
+        assert line.first(ask)[0] == when[who == customer].min()
+
+
+def test_who_is_drawn_had_begun_before():
+    first, moment = np.array([5, 1, 9]), np.array([1, 2, 6, 20])
+    drawn, landmark = same_day_customers(first, moment, 200, seed=0)
+    assert (first[drawn] < moment[landmark]).all()
+    assert [set(drawn[landmark == one].tolist()) for one in range(4)] == [set(), {1}, {0, 1}, {0, 1, 2}]
+
+
+def test_an_effect_of_customers_with_one_row_each_has_the_error_known_without_clusters():
+    random = np.random.default_rng(0)
+    outcome, treated, weight, expected = random.random(200), random.random(200) < 0.4, random.random(200), np.zeros(200)
+    weight = np.where(treated, 0.0, weight)
+    effect, error = clustered_effect(outcome, treated, weight, expected, np.arange(200))
+    known = doubly_robust_effect(outcome, treated, weight, expected)
+    assert (effect, error) == pytest.approx((known[0], known[1] * np.sqrt(200 / 199)))
+    twice = clustered_effect(*(np.repeat(one, 2) for one in (outcome, treated, weight, expected)), np.arange(400) // 2)
+    assert twice == pytest.approx((effect, error))  # rows that come twice say nothing new
+
+
+def test_the_picture_shows_what_could_be_compared(planted):
+    import matplotlib.pyplot as plt
+
+    ax = plot_ticket_outcomes(planted.reset_index())
+    assert [label.get_text() for label in ax.get_yticklabels()][-1].startswith("all (")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no ticket", "good ticket", "other tickets"]
+    plt.close("all")
+    with pytest.raises(MissingColumnsError, match=r"draws the result of ticket_outcome_table"):
+        plot_ticket_outcomes(planted.reset_index().drop(columns="kind"))
