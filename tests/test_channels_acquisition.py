@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crmlytics import Customers, Transactions, datasets
 from crmlytics.channels._plots import plot_acquisition_channels
 from crmlytics.channels.acquisition import SCHEMA, acquisition_channel_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import records
 
 AS_OF = dt.datetime(2024, 3, 31)
@@ -173,3 +173,22 @@ def test_the_picture_shows_customers_beside_the_name():
     axes = plot_acquisition_channels(table)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["store (1)", "web (2)"]
     assert axes.lines[0].get_xdata().tolist() == [30.0, 31.0]
+
+
+def test_data_that_begin_amid_the_business_are_told():
+    """In lines from September on, 389 customers were won by search; in truth 50 were."""
+    made = datasets.make_universe(customers=1500, random_state=5).transactions
+    late = made[made["timestamp"] >= "2024-09-01"]
+    with pytest.warns(
+        DataQualityWarning, match=r"in the first 30 days of the data.*since=\"2024-\d\d-\d\d\", or later"
+    ):
+        table = acquisition_channel_table(late, as_of="2025-06-01", horizon="90d")
+    assert table["caution"].str.contains("begin amid the business").all()
+    whole = acquisition_channel_table(made, as_of="2025-06-01", horizon="90d")
+    assert not whole["caution"].fillna("").str.contains("amid").any()
+    assert (
+        not acquisition_channel_table(late, as_of="2025-06-01", horizon="90d", since="2024-12-15")["caution"]
+        .fillna("")
+        .str.contains("amid")
+        .any()
+    )

@@ -231,3 +231,35 @@ def test_the_picture_shows_what_could_be_compared(planted):
     plt.close("all")
     with pytest.raises(MissingColumnsError, match=r"draws the result of ticket_outcome_table"):
         plot_ticket_outcomes(planted.reset_index().drop(columns="kind"))
+
+
+def by_chance(seed, customers=500):
+    """Return tickets and orders that know nothing of each other: lives, rates and two tickets in five bad by chance."""
+    random = np.random.default_rng(seed)
+    rate, start = random.gamma(1.5, 1 / 60, customers), random.uniform(0, 300, customers)
+    end = start + random.exponential(400, customers)
+    orders, tickets = [], []
+    for customer in range(customers):
+        days = np.sort(random.uniform(0, 540, random.poisson(rate[customer] * 540)))
+        lived = days[(days >= start[customer]) & (days < end[customer])]
+        orders += [(customer, day, float(random.lognormal(3, 0.8))) for day in lived]
+        asked = random.uniform(start[customer], 540, random.poisson(1.2))
+        tickets += [(customer, day, day + (5 if random.random() < 0.4 else 0.5)) for day in asked]
+    sold = pd.DataFrame(orders, columns=["customer_id", "timestamp", "amount"]).rename_axis("order_id").reset_index()
+    asked = (
+        pd.DataFrame(tickets, columns=["customer_id", "opened_at", "closed_at"]).rename_axis("ticket_id").reset_index()
+    )
+    sold["timestamp"] = START + pd.to_timedelta(sold["timestamp"], "D")
+    asked["first_reply_at"] = asked["opened_at"] + 0.1
+    for name in ("opened_at", "first_reply_at", "closed_at"):
+        asked[name] = START + pd.to_timedelta(asked[name], "D")
+    return asked, sold
+
+
+@pytest.mark.filterwarnings("ignore::crmlytics.exceptions.DataQualityWarning")
+@pytest.mark.parametrize("seed", [925, 930])
+def test_small_comparisons_stay_possible(seed):
+    """Shares expected of 624 %, and revenue of five times what anybody spent, before what is expected was bounded."""
+    table = ticket_outcome_table(*by_chance(seed), as_of="2025-06-01", reply_target="8h")
+    assert table["comparison_returned_share"].dropna().between(0, 1).all()
+    assert (table["comparison_revenue_amount"].dropna() >= 0).all()

@@ -243,3 +243,19 @@ def test_the_pictures_show_what_is_in_the_tables():
     ax = plot_staffing(staffing_table(hours([0, 30, 200]), handling_time="3m"))
     assert ax.lines[0].get_ydata().tolist() == [0, 4, 14, 14]
     plt.close("all")
+
+
+def test_an_export_that_ended_is_no_forecast_of_silence():
+    lines = noisy()
+    late = lines["opened_at"].max() + pd.Timedelta(days=20)
+    for forecast in (workload_table, workload_evaluation_table):
+        with pytest.raises(SchemaError, match=r"the last ticket is of 2024-06-30, and .* none in its last week"):
+            forecast(lines, as_of=late)
+    with pytest.raises(SchemaError, match=r"and 0\.0 a week came in the history"):
+        workload_table(lines, as_of=lines["opened_at"].max() + pd.Timedelta(days=400))
+
+
+def test_a_load_no_centre_has_is_refused():
+    hour = pd.DataFrame({"period_start": [MONDAY], "period_end": [MONDAY + pd.Timedelta(hours=1)]})
+    with pytest.raises(SchemaError, match=r"10,000,000 agents would be busy all the time.*Check expected_count"):
+        staffing_table(hour.assign(expected_count=2e8), handling_time="3m")

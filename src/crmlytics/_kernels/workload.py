@@ -27,7 +27,7 @@ PROFILE_HALF_LIFE = 13.0  # weeks: the shape of a week changes slowly
 PRIOR_WEEKS = 4.0  # that "every day has the same hours" weighs, beside the weeks that were seen
 WEEK_DAYS = 7
 LEAST_WEEKS, LEAST_ORIGINS = 3, 3
-MOST_AGENTS = 100_000
+MOST_AGENTS = 20_000
 
 
 # -- volumes -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect
-from crmlytics._validation import as_days, as_moment, check_fraction
+from crmlytics._validation import as_days, as_moment, check_fraction, warn
 from crmlytics.channels._sales import (
     FEW,
     UNKNOWN,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CALLER = "acquisition_channel_table"
 CHANNEL = "acquisition_channel"
+EARLY_DAYS, CROWD = 30, 3  # so many times as many first orders at first as later: that is no growth
 SCHEMA = nw.Schema({
     CHANNEL: nw.String(), "customer_count": nw.Int64(), "observed_count": nw.Int64(),
     "first_order_amount": nw.Float64(), "first_order_amount_low": nw.Float64(), "first_order_amount_high": nw.Float64(),
@@ -105,6 +106,11 @@ def acquisition_channel_table(
     SchemaError, MissingColumnsError
         When a role is missing, tables are of different kinds, or nobody has been there for the horizon.
 
+    Warns
+    -----
+    DataQualityWarning
+        When first orders crowd at the beginning of the data: old customers then look new. Take a later ``since``.
+
     Notes
     -----
     Amounts: Student's interval, differences Welch's, both corrected for the skewness of amounts (Hall 1992). Shares:
@@ -140,7 +146,7 @@ def acquisition_channel_table(
     values = _outcomes(sales, observed, days)
     columns = _counts(brought, observed) | _compared(values, observed, level)
     columns |= _paid(columns, values, brought, observed, costs=costs, level=level)
-    columns["caution"] = _cautions(columns)
+    columns["caution"] = _cautions(columns, cut_off=_tell_cut_off(sales, begin))
     return sales.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
 
@@ -311,9 +317,31 @@ def _bounds_apart(values: Vector, group: Codes, groups: int, level: float) -> tu
     return low, high
 
 
-def _cautions(columns: Columns) -> NDArray[Any]:
+def _tell_cut_off(sales: Sales, begin: dt.datetime | None) -> bool:
+    """Tell, and say with a warning, whether the data begin amid the business, so that old customers look new."""
+    firsts = sales.firsts()
+    days = sales.day[firsts[firsts >= 0]]
+    start = int(days.min())
+    span = int(days.max()) - start + 1
+    if span <= 2 * EARLY_DAYS or len(days) < FEW:
+        return False
+    early = int((days < start + EARLY_DAYS).sum())
+    later = (len(days) - early) * EARLY_DAYS / (span - EARLY_DAYS)
+    counted = begin is None or int(np.datetime64(begin, "D").astype(np.int64)) < start + EARLY_DAYS
+    if not counted or early <= CROWD * later:
+        return False
+    warn(
+        f"{CALLER}: {early:,} customers have their first order in the first {EARLY_DAYS} days of the data, later "
+        f"{later:,.0f} in as many. The data seem to begin amid the business, and old customers to look new. Leave "
+        f'these days out: since="{np.datetime64(start + 3 * EARLY_DAYS, "D")}", or later.'
+    )
+    return True
+
+
+def _cautions(columns: Columns, *, cut_off: bool) -> NDArray[Any]:
     seen = columns["observed_count"]
     return cautions(len(seen), [
+        (np.full(len(seen), cut_off), "The data seem to begin amid the business: old customers look new."),
         (seen == 0, "Of none of its customers the horizon is over."),
         ((seen > 0) & (seen < FEW), f"Fewer than {FEW} customers."),
         (seen == seen.sum(), "No other customers to compare with."),

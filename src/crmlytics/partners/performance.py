@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crmlytics.tables import Transactions
 
 CALLER = "partner_table"
-ENOUGH_CUSTOMERS, ENOUGH_ORDERS = 10, 5
+ENOUGH_CUSTOMERS, ENOUGH_ORDERS = 10, 5  # orders are drawn only of a partner with one customer
 CUSTOMERS, ORDERS, NOTHING = "customers", "orders", "too few"
 SCHEMA = nw.Schema({
     PARTNER: nw.String(), "rank": nw.Int64(), "rank_low": nw.Int64(), "rank_high": nw.Int64(),
@@ -109,8 +109,8 @@ def partner_table(
         ``overdue_probability`` (Float64, that such an interval would have ended by now), ``is_inactive`` (Boolean,
         never sold, or overdue with 95 % and for more than a week; where no partner sold on two days, silent for longer
         than ``window``),
-        ``drawn`` (String, what samples are drawn of: "customers", from ten on; else "orders", from five on; "too few":
-        no interval), ``caution`` (String).
+        ``drawn`` (String, what samples are drawn of: "customers", from ten on; "orders" of a partner with one customer,
+        from five on; "too few": no interval, and any place), ``caution`` (String).
 
     Raises
     ------
@@ -188,9 +188,12 @@ def _given(transactions: Any, partners: Any, commission: Any) -> _Given:
 
 def drawn_from(sales: Sales, rows: Flags) -> tuple[Codes, NDArray[Any]]:
     """Return what is drawn as one, customers or orders, for each of some sales, and the word for it by partner."""
-    enough = sales.customer_counts(rows) >= ENOUGH_CUSTOMERS
+    customers = sales.customer_counts(rows)
+    enough = customers >= ENOUGH_CUSTOMERS
     orders = np.bincount(sales.partner[rows & sales.is_order], minlength=len(sales.names))
-    words = np.where(enough, CUSTOMERS, np.where(orders >= ENOUGH_ORDERS, ORDERS, NOTHING)).astype(object)
+    words = np.where(enough, CUSTOMERS, np.where((customers == 1) & (orders >= ENOUGH_ORDERS), ORDERS, NOTHING)).astype(
+        object
+    )
     own = len(sales.customer_ids) + np.arange(len(sales.partner))
     return np.where(enough[sales.partner], sales.customer, own)[rows], words
 
@@ -216,7 +219,9 @@ def _drawn(sales: Sales, now: Flags, before: Flags, sampling: Sampling, *, is_co
     place = {name: np.zeros(count, np.int64) for name in ("rank", "rank_low", "rank_high")}
     place["rank"][shown] = 1 + (amount[shown][None, :] > amount[shown][:, None]).sum(axis=1)
     best, worst = rank_bounds(current[:, shown], amount[shown], sampling.confidence)
-    place["rank_low"][shown], place["rank_high"][shown] = best, worst
+    unsure = words[shown] == NOTHING
+    place["rank_low"][shown] = np.where(unsure, 1, best)
+    place["rank_high"][shown] = np.where(unsure, len(unsure), worst)
     found: dict[str, Any] = {"amount": amount, "previous_amount": previous, "drawn": words} | place
     found["amount_share"] = _over(amount, amount.sum())
     found["growth_share"] = _over(amount, previous) - 1
@@ -269,7 +274,7 @@ def _cautions(columns: dict[str, Any], *, is_covered: bool, asked: bool) -> NDAr
     """Say on every row what it does not show."""
     told = [
         (np.isnan(columns["silent_days"]), " Never sold anything."),
-        (columns["drawn"] == NOTHING, " Too few orders for an interval."),
+        (columns["drawn"] == NOTHING, " Too few customers for an interval."),
         (columns["amount"] < 0, " More came back than was sold."),
         (np.isnan(columns["commission_amount"]) & asked, " Its commission is not known."),
         (np.full(len(columns["rank"]), not is_covered), " The data begin within the period before: no growth."),

@@ -99,6 +99,7 @@ def staffing_table(
     engine, rows = _read_workload(workload)
     seconds = _seconds(rows)
     load = _counts(rows, "expected_count") * handling / seconds
+    _refuse_overload(load)
     found = agents_needed(load, handling, within, share)
     columns: dict[str, Any] = {
         "period_start": _moments(rows, "period_start"),
@@ -113,6 +114,7 @@ def staffing_table(
     }
     if "expected_count_high" in rows:
         busy = _counts(rows, "expected_count_high") * handling / seconds
+        _refuse_overload(busy)
         columns["agent_count_high"] = agents_needed(busy, handling, within, share).agents
     return engine.from_columns(columns, nw.Schema({name: SCHEMA[name] for name in columns}))
 
@@ -131,6 +133,18 @@ def _read_workload(workload: Any) -> tuple[Engine, Any]:
     if rows.empty:
         raise SchemaError(f"{CALLER}: the table has no rows. Expected one row per hour.")
     return engine, rows
+
+
+def _refuse_overload(load: Vector) -> None:
+    """Refuse a load that no centre has: the search for the number of agents would not end."""
+    from crmlytics._kernels.workload import MOST_AGENTS
+
+    if (load > MOST_AGENTS / 2).any():
+        msg = (
+            f"{CALLER}: {float(load.max()):,.0f} agents would be busy all the time; up to {MOST_AGENTS // 2:,} can be "
+            "staffed. Check expected_count and the unit of handling_time."
+        )
+        raise SchemaError(msg)
 
 
 def _moments(rows: Any, name: str) -> NDArray[Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HOURS = {"day": 24, "hour": 1}
 WEEK_HOURS = 168
+SILENCE = 1e-6  # so rarely a week stays empty by chance that the export must have ended
 PROFILE, LAST_WEEK = "profile", "last week"
 BETTER, WORSE, ALIKE = "better than last week", "worse than last week", "no clear difference from last week"
 NOT_BETTER = "in the back-test no better than last week's numbers: see workload_evaluation_table"
@@ -244,7 +245,20 @@ def _read(tickets: Any, *, as_of: Any, by: str, horizon: Any, history: Any, call
         )
         raise SchemaError(msg)
     counts = weekly_counts((end - 1 - opened) // width, weeks, slots)
+    _refuse_silence(counts, opened, moment, caller=caller)
     return Past(table.engine, counts, np.datetime64(end, "us").astype(dt.datetime), hours, periods)
+
+
+def _refuse_silence(counts: Vector, opened: NDArray[np.int64], moment: dt.datetime, *, caller: str) -> None:
+    """Refuse an export that ended: no ticket at all, or a last week as empty as none is by chance."""
+    usual = float(counts.sum()) / len(counts)
+    if usual == 0 or (counts[-1].sum() == 0 and np.exp(-usual) < SILENCE):
+        last = np.datetime64(int(opened.max()), "us").astype(dt.datetime)
+        msg = (
+            f"{caller}: the last ticket is of {last:%Y-%m-%d}, and {usual:,.1f} a week came in the history before "
+            f"as_of={moment:%Y-%m-%d}, none in its last week. Does the export end there? Take an as_of soon after it."
+        )
+        raise SchemaError(msg)
 
 
 def _absolute(forecasts: Vector, tested: BackTest) -> Vector:
