@@ -1,4 +1,4 @@
-"""How orders come in by channel: one row per customer, order and channel, added up once where the lines live."""
+"""How orders come in by channel: whom it reached, and through which channel each customer orders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
-import pandas as pd
 
-from crmlytics._frames import collect
-from crmlytics._orders import ORDER_ROLES, gather
+from crmlytics._sales import DECIMALS, NAME, GroupedSales, numbered, sum_up
 from crmlytics._validation import as_moment, check_amount, check_fraction, did_you_mean
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
@@ -21,74 +19,37 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics._frames import Engine
-
     Vector = NDArray[np.float64]
     Codes = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
 CHANNEL = "channel"
 UNKNOWN = "(unknown)"  # what came through a channel that nobody wrote down
-DECIMALS = 6  # of an amount: sums of engines differ beyond
 FEW = 30
 NO_CAUSE = "Association, not effect: channels differ in whom they reach and in what they sell."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sales:
-    """What each customer bought in each order through each channel, in the order of time; arrays have a row a sale.
+@dataclass(frozen=True, eq=False)
+class Sales(GroupedSales):
+    """Sales by channel, named in order; ``"(unknown)"``, where there is any, is the last.
 
     Attributes
     ----------
-    table : Transactions
-        The lines of the period.
-    names : list of str
-        The channels, sorted; ``"(unknown)"``, where there is any, is the last.
-    customer_ids : array
-        The customers, sorted.
-    channel, customer, order : int64 arrays
-        Numbers from 0: of the name, of the customer, of the customer's order.
-    moment : datetime64[us] array
-        Of the first line.
-    amount, margin : float64 arrays
-        ``margin`` is NaN where it is not known.
-    is_order : bool array
-        False for credit notes and what was cancelled.
+    margin : float64 array
+        Of each sale; NaN where it is not known.
     """
 
-    table: Transactions
-    names: list[str]
-    customer_ids: NDArray[Any]
-    channel: Codes
-    customer: Codes
-    order: Codes
-    moment: NDArray[np.datetime64]
-    amount: Vector
     margin: Vector
-    is_order: Flags
 
     @property
-    def engine(self) -> Engine:
-        """The kind of table that came in."""
-        return self.table.engine
-
-    @property
-    def day(self) -> Codes:
-        """The days of the sales, from 1970-01-01."""
-        return self.moment.astype("datetime64[D]").astype(np.int64)
+    def channel(self) -> Codes:
+        """The number of each sale's channel."""
+        return self.group
 
     @property
     def is_known(self) -> Flags:
         """Whether the channel of each sale is known."""
         return np.array([name != UNKNOWN for name in self.names], bool)[self.channel]
-
-    def firsts(self) -> Codes:
-        """Return the row of each customer's first order, -1 without one; of its channels the largest amount counts."""
-        rows = np.flatnonzero(self.is_order)
-        customers, place = np.unique(self.customer[rows], return_index=True)
-        found = np.full(len(self.customer_ids), -1)
-        found[customers] = rows[place]
-        return found
 
     def order_counts(self) -> Codes:
         """Count the orders of each customer, through whatever channels."""
@@ -162,48 +123,15 @@ def read_sales(
     share = None if margin is None else check_fraction(margin, name="margin", caller=caller)
     whole = Transactions.bind(transactions)
     table = whole.before(as_of) if since is None else whole.between(since, as_of)
-    costs = ["cost"] if share is None and table.has("cost") else []
-    channels = [CHANNEL] if needs_channel or table.has(CHANNEL) else []
-    lines = table.need(*ORDER_ROLES, *channels, *costs, caller=caller).with_columns(
-        named_channel() if channels else nw.lit(UNKNOWN).alias(CHANNEL),
-        _cost=nw.col("cost").fill_null(0.0) if costs else nw.lit(0.0),
-        _unknown=nw.col("cost").is_null().cast(nw.Int64) if costs else nw.lit(1).cast(nw.Int64),
-    )
-    sums = {"cost": nw.col("_cost").sum(), "unknown": nw.col("_unknown").sum(), "moment": nw.col("timestamp").min()}
-    rows = collect(gather(lines, "customer_id", "order_id", CHANNEL, **sums)).to_pandas()
-    if not len(rows):
-        since_when = "" if since is None else f"since={since:%Y-%m-%d %H:%M} and "
-        msg = f"{caller}: no line lies before {since_when}as_of={as_of:%Y-%m-%d %H:%M}. Check as_of and the data."
-        raise SchemaError(msg.replace("before since", "between since"))
-    return _packed(table, rows, share)
-
-
-def _packed(table: Transactions, rows: pd.DataFrame, share: float | None) -> Sales:
-    """Give channels, customers and orders numbers, and sort: the same whatever the order of the rows."""
-    words = rows[CHANNEL].astype(object).to_numpy()
-    names = sorted_names(words)
-    number = {name: place for place, name in enumerate(names)}
-    channel = np.array([number[name] for name in words], np.int64)
-    customer, customer_ids = pd.factorize(rows["customer_id"], sort=True)
-    order = pd.factorize(rows["order_id"], sort=True)[0]
-    order = np.unique(np.column_stack([customer, order]), axis=0, return_inverse=True)[1].ravel()
-    moment = rows["moment"].to_numpy("datetime64[us]")
-    amount = np.round(rows["amount"].to_numpy(np.float64), DECIMALS)
-    cost = np.where(rows["unknown"].to_numpy(np.int64) > 0, np.nan, rows["cost"].to_numpy(np.float64))
-    margin = np.round(amount - cost, DECIMALS) if share is None else share * amount
-    at = np.lexsort((channel, -amount, order, customer, moment))
-    return Sales(
-        table=table,
-        names=names,
-        customer_ids=np.asarray(customer_ids),
-        channel=channel[at],
-        customer=customer.astype(np.int64)[at],
-        order=order.astype(np.int64)[at],
-        moment=moment[at],
-        amount=amount[at],
-        margin=margin[at],
-        is_order=rows["is_order"].to_numpy(np.int64)[at] == 1,
-    )
+    is_known = needs_channel or table.has(CHANNEL)
+    names = named_channel() if is_known else nw.lit(UNKNOWN)
+    rows = sum_up(table, CHANNEL if is_known else None, names, as_of=as_of, since=since, caller=caller)
+    words = rows[NAME].to_numpy(object)
+    channels = sorted_names(words)
+    arrays = numbered(rows, {name: place for place, name in enumerate(channels)})
+    amount, cost = arrays["amount"], arrays["cost"]
+    margin_amount = np.round(amount - cost, DECIMALS) if share is None else share * amount
+    return Sales(table=table, names=channels, margin=margin_amount, **arrays)
 
 
 # -- what tables of channels share ---------------------------------------------------------------------------------
@@ -225,16 +153,3 @@ def channel_costs(costs: Mapping[Any, float], names: Sequence[str], *, caller: s
 def sums(group: Codes, values: NDArray[Any], groups: int) -> Vector:
     """Add up values by group."""
     return np.bincount(group, values, groups).astype(np.float64)
-
-
-def over(numerator: Any, denominator: Any) -> Vector:
-    """Divide; missing where there is nothing above zero to divide by."""
-    above = np.where(np.asarray(denominator) > 0, denominator, np.nan)
-    return np.asarray(numerator / above, np.float64)
-
-
-def cautions(rows: int, told: Iterable[tuple[Any, str]], *, first: str = NO_CAUSE) -> NDArray[Any]:
-    """Write on every row what it does not show: the first sentence, and each that holds for the row."""
-    holds = [(np.broadcast_to(which, rows), words) for which, words in told]
-    said = [first + "".join(f" {words}" for which, words in holds if which[row]) for row in range(rows)]
-    return np.array(said, object)

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect
+from crmlytics._kernels.ratios import over
+from crmlytics._sales import cautions
 from crmlytics._validation import as_days, as_moment, check_fraction, warn
 from crmlytics.channels._sales import (
     FEW,
+    NO_CAUSE,
     UNKNOWN,
     begin_of,
-    cautions,
     channel_costs,
-    over,
     read_sales,
     sorted_names,
     sums,
@@ -346,4 +347,4 @@ def _cautions(columns: Columns, *, cut_off: bool) -> NDArray[Any]:
         ((seen > 0) & (seen < FEW), f"Fewer than {FEW} customers."),
         (seen == seen.sum(), "No other customers to compare with."),
         (columns[CHANNEL] == UNKNOWN, "How these customers came is not known."),
-    ])  # fmt: skip
+    ], first=NO_CAUSE)  # fmt: skip

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._sales import cautions
 from crmlytics._validation import as_moment, check_fraction
-from crmlytics.channels._sales import FEW, UNKNOWN, begin_of, cautions, read_sales, sums
+from crmlytics.channels._sales import FEW, UNKNOWN, begin_of, read_sales, sums
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.ratios import over
+from crmlytics._sales import cautions
 from crmlytics._validation import as_moment, check_fraction
 from crmlytics.channels._sales import (
     CHANNEL,
     FEW,
+    NO_CAUSE,
     begin_of,
-    cautions,
     channel_costs,
-    over,
     read_sales,
     sorted_names,
     sums,
@@ -209,4 +210,4 @@ def _cautions(columns: Columns) -> NDArray[Any]:
         ((orders > 0) & (columns["customer_count"] < FEW), f"Fewer than {FEW} customers."),
         (columns["amount"] < 0, "More came back than was sold."),
         (~np.isnan(columns["cost_amount"]), "Its cost is held against all that passed through it, not what it caused."),
-    ])  # fmt: skip
+    ], first=NO_CAUSE)  # fmt: skip

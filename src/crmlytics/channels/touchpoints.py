@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect, day_number
+from crmlytics._kernels.ratios import over
 from crmlytics._orders import ORDER_ROLES, orders_of
+from crmlytics._sales import cautions
 from crmlytics._validation import as_days, as_moment, check_count, check_fraction
-from crmlytics.channels._sales import CHANNEL, FEW, cautions, named_channel, over, sorted_names, sums
+from crmlytics.channels._sales import CHANNEL, FEW, named_channel, sorted_names, sums
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Contacts, Events, Transactions, check_same_ids
 

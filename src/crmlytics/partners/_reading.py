@@ -1,4 +1,4 @@
-"""How sales through partners come in: one row per customer, order and partner, computed once where the lines live."""
+"""How sales through partners come in: who sold what to whom, and what is known about the partners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
-from crmlytics._orders import ORDER_ROLES, gather
+from crmlytics._sales import NAME, GroupedSales, numbered, sum_up
 from crmlytics._validation import did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions
@@ -21,60 +21,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics._frames import Engine
-
     Vector = NDArray[np.float64]
     Codes = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
 PARTNER = "partner_id"
 DIRECT = "(direct)"  # what was sold, or brought, without any partner
-DECIMALS = 6  # of an amount: sums of engines differ beyond
 NO_CAUSE = "Association, not effect: some of these customers might have bought without the partner."
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sales:
-    """What each customer bought in each order through each partner, in the order of time; arrays have a row a sale.
-
-    Attributes
-    ----------
-    table : Transactions
-        The lines before ``as_of``.
-    names : list of str
-        The partners, sorted by id; the first is ``"(direct)"``.
-    customer_ids : array
-        The customers, sorted.
-    partner, customer, order : int64 arrays
-        Numbers from 0: of the name, of the customer, of the customer's order.
-    moment : datetime64[us] array
-        Of the first line.
-    amount, cost : float64 arrays
-        ``cost`` is NaN where a line has none.
-    is_order : bool array
-        False for credit notes and what was cancelled.
-    """
-
-    table: Transactions
-    names: list[str]
-    customer_ids: NDArray[Any]
-    partner: Codes
-    customer: Codes
-    order: Codes
-    moment: NDArray[np.datetime64]
-    amount: Vector
-    cost: Vector
-    is_order: Flags
+@dataclass(frozen=True, eq=False)
+class Sales(GroupedSales):
+    """Sales by partner, sorted by id; the first name is ``"(direct)"``."""
 
     @property
-    def engine(self) -> Engine:
-        """The kind of table that came in."""
-        return self.table.engine
-
-    @property
-    def day(self) -> Codes:
-        """The days of the sales, from 1970-01-01."""
-        return self.moment.astype("datetime64[D]").astype(np.int64)
+    def partner(self) -> Codes:
+        """The number of each sale's partner."""
+        return self.group
 
     def within(self, start: dt.datetime, end: dt.datetime) -> Flags:
         """Whether each sale began in a period; its end is excluded."""
@@ -90,14 +53,6 @@ class Sales:
         pairs = np.unique(np.column_stack([self.partner, self.customer])[rows & self.is_order], axis=0)
         return np.bincount(pairs[:, 0], minlength=len(self.names))
 
-    def firsts(self) -> Codes:
-        """Return the row of each customer's first order, -1 without one; of its sellers who sold most counts."""
-        rows = np.flatnonzero(self.is_order)
-        customers, place = np.unique(self.customer[rows], return_index=True)
-        found = np.full(len(self.customer_ids), -1)
-        found[customers] = rows[place]
-        return found
-
     def shown(self, *, also: Flags | None = None) -> Codes:
         """Return the partners that have a row in results: all, but ``"(direct)"`` only where there is any of it."""
         has_direct = bool((self.partner == 0).any()) or bool(also is not None and also[0])
@@ -109,46 +64,11 @@ def read_sales(
 ) -> Sales:
     """Read all sales before a moment; ``more_ids`` are partners who may have sold nothing."""
     table = Transactions.bind(transactions).before(as_of)
-    costs = ["cost"] if table.has("cost") else []
-    lines = table.need(*ORDER_ROLES, PARTNER, *costs, caller=caller)
-    lines = lines.with_columns(
-        nw.col(PARTNER).cast(nw.String).fill_null("").alias(PARTNER),
-        _cost=nw.col("cost").fill_null(0.0) if costs else nw.lit(0.0),
-        _unknown=nw.col("cost").is_null().cast(nw.Int64) if costs else nw.lit(1).cast(nw.Int64),
-    )
-    sums = {"cost": nw.col("_cost").sum(), "unknown": nw.col("_unknown").sum(), "moment": nw.col("timestamp").min()}
-    rows = collect(gather(lines, "customer_id", "order_id", PARTNER, **sums)).to_pandas()
-    if not len(rows):
-        raise SchemaError(f"{caller}: no line lies before as_of={as_of:%Y-%m-%d %H:%M}. Check as_of and the data.")
-    return _packed(table, rows, more_ids)
-
-
-def _packed(table: Transactions, rows: pd.DataFrame, more_ids: Sequence[Any]) -> Sales:
-    """Give partners, customers and orders numbers, and sort: the same whatever the order of the rows."""
-    sold = rows[PARTNER].to_numpy(object)
-    whole = table.id_kind(PARTNER) == "Int64"
-    names = in_order({*map(str, sold), *map(str, more_ids)} - {"", DIRECT}, whole=whole)
-    number = {"": 0, DIRECT: 0} | {name: place + 1 for place, name in enumerate(names)}
-    partner = np.array([number[name] for name in sold], np.int64)
-    customer, customer_ids = pd.factorize(rows["customer_id"], sort=True)
-    order = pd.factorize(rows["order_id"], sort=True)[0]
-    order = np.unique(np.column_stack([customer, order]), axis=0, return_inverse=True)[1].ravel()
-    moment = rows["moment"].to_numpy("datetime64[us]")
-    amount = np.round(rows["amount"].to_numpy(np.float64), DECIMALS)
-    cost = np.where(rows["unknown"].to_numpy(np.int64) > 0, np.nan, rows["cost"].to_numpy(np.float64))
-    at = np.lexsort((partner, -amount, order, customer, moment))
-    return Sales(
-        table=table,
-        names=[DIRECT, *names],
-        customer_ids=np.asarray(customer_ids),
-        partner=partner[at],
-        customer=customer.astype(np.int64)[at],
-        order=order.astype(np.int64)[at],
-        moment=moment[at],
-        amount=amount[at],
-        cost=np.asarray(np.round(cost, DECIMALS), np.float64)[at],
-        is_order=rows["is_order"].to_numpy(np.int64)[at] == 1,
-    )
+    rows = sum_up(table, PARTNER, nw.col(PARTNER).cast(nw.String).fill_null(""), as_of=as_of, caller=caller)
+    sold = set(map(str, rows[NAME])) | set(map(str, more_ids))
+    names = in_order(sold - {"", DIRECT}, whole=table.id_kind(PARTNER) == "Int64")
+    number = {"": 0, DIRECT: 0} | {name: place for place, name in enumerate(names, start=1)}
+    return Sales(table=table, names=[DIRECT, *names], **numbered(rows, number))
 
 
 def in_order(names: Iterable[str], *, whole: bool) -> list[str]:

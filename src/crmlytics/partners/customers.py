@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._sales import cautions
 from crmlytics._validation import as_days, as_moment, check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._brought import Brought, read_brought
@@ -235,10 +236,9 @@ def _table(sales: Sales, observed: Brought, metrics: list[Columns], brought: NDA
 
 def _cautions(columns: dict[str, NDArray[Any]], *, has_strata: bool) -> NDArray[Any]:
     told = [
-        (np.full(len(columns["mean"]), not has_strata), " Whom the partner met is not taken out: give like_for_like."),
-        (columns["observed_count"] < FEW, f" Fewer than {FEW} customers."),
-        (np.isnan(columns["others_mean"]), " No other customers to compare with."),
-        (has_strata & (columns["like_for_like_count"] == 0), " None of others is alike."),
+        (not has_strata, "Whom the partner met is not taken out: give like_for_like."),
+        (columns["observed_count"] < FEW, f"Fewer than {FEW} customers."),
+        (np.isnan(columns["others_mean"]), "No other customers to compare with."),
+        (has_strata & (columns["like_for_like_count"] == 0), "None of others is alike."),
     ]
-    said = [NO_CAUSE + "".join(words for which, words in told if which[row]) for row in range(len(columns["mean"]))]
-    return np.array(said, object)
+    return cautions(len(columns["mean"]), told, first=NO_CAUSE)

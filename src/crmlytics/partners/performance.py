@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.ratios import over
+from crmlytics._sales import cautions
 from crmlytics._validation import as_days, as_moment, check_count, check_fraction
 from crmlytics.partners._commission import commission_shares
 from crmlytics.partners._pace import read_pace
@@ -223,21 +225,15 @@ def _drawn(sales: Sales, now: Flags, before: Flags, sampling: Sampling, *, is_co
     place["rank_low"][shown] = np.where(unsure, 1, best)
     place["rank_high"][shown] = np.where(unsure, len(unsure), worst)
     found: dict[str, Any] = {"amount": amount, "previous_amount": previous, "drawn": words} | place
-    found["amount_share"] = _over(amount, amount.sum())
-    found["growth_share"] = _over(amount, previous) - 1
-    samples = {"amount": current, "amount_share": _over(current, current.sum(axis=1, keepdims=True))}
-    samples["growth_share"] = _over(current, earlier) - 1
+    found["amount_share"] = over(amount, amount.sum())
+    found["growth_share"] = over(amount, previous) - 1
+    samples = {"amount": current, "amount_share": over(current, current.sum(axis=1, keepdims=True))}
+    samples["growth_share"] = over(current, earlier) - 1
     for name, values in samples.items():
         known = (words != NOTHING) & ~np.isnan(found[name])
         low, high = bounds(values, sampling.confidence)
         found |= {f"{name}_low": np.where(known, low, np.nan), f"{name}_high": np.where(known, high, np.nan)}
     return found
-
-
-def _over(numerator: Any, denominator: Any) -> Vector:
-    """Divide; missing where there is nothing above zero to divide by."""
-    above = np.where(np.asarray(denominator) > 0, denominator, np.nan)
-    return np.asarray(numerator / above, np.float64)
 
 
 def _margins(sales: Sales, now: Flags, shares: Vector) -> dict[str, Vector]:
@@ -273,13 +269,10 @@ def _paces(sales: Sales, end: dt.datetime, days: int) -> dict[str, NDArray[Any]]
 def _cautions(columns: dict[str, Any], *, is_covered: bool, asked: bool) -> NDArray[Any]:
     """Say on every row what it does not show."""
     told = [
-        (np.isnan(columns["silent_days"]), " Never sold anything."),
-        (columns["drawn"] == NOTHING, " Too few customers for an interval."),
-        (columns["amount"] < 0, " More came back than was sold."),
-        (np.isnan(columns["commission_amount"]) & asked, " Its commission is not known."),
-        (np.full(len(columns["rank"]), not is_covered), " The data begin within the period before: no growth."),
+        (np.isnan(columns["silent_days"]), "Never sold anything."),
+        (columns["drawn"] == NOTHING, "Too few customers for an interval."),
+        (columns["amount"] < 0, "More came back than was sold."),
+        (np.isnan(columns["commission_amount"]) & asked, "Its commission is not known."),
+        (not is_covered, "The data begin within the period before: no growth."),
     ]
-    return np.array(
-        [NO_CAUSE + "".join(words for which, words in told if which[row]) for row in range(len(columns["rank"]))],
-        object,
-    )
+    return cautions(len(columns["rank"]), told, first=NO_CAUSE)

@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import collect
+from crmlytics._kernels.ratios import over
 from crmlytics._periods import customer_periods, first_active_period, opened
 from crmlytics._validation import check_count, check_fraction, warn
 from crmlytics.exceptions import SchemaError
@@ -291,7 +292,7 @@ def forecast_evaluation_table(
         "benchmark_origin_count": [int(count) for count in np.isfinite(benchmark + test.actual).sum(axis=0)],
         "benchmark_absolute_error_amount": theirs[0],
         "benchmark_absolute_error_share": theirs[1],
-        "skill_share": 1 - _over(beside[0], theirs[0]),
+        "skill_share": 1 - over(beside[0], theirs[0]),
         "p_value": np.array([p_value for _, p_value in compared]),
         "coverage_share": coverage(test, interval),
         "benchmark": [history.benchmarks[number] for number in which],
@@ -406,14 +407,9 @@ def _verdict(difference: float, p_value: float) -> str:
 def _error_sizes(forecast: Vector, actual: Vector) -> tuple[Vector, Vector]:
     """Return the mean absolute error, and the sum of absolute errors over that of what came."""
     error = _mean(np.abs(forecast - actual))
-    return error, _over(error, _mean(np.abs(actual + 0 * forecast)))
+    return error, over(error, _mean(np.abs(actual + 0 * forecast)))
 
 
 def _mean(values: Vector) -> Vector:
     known = np.isfinite(values)
-    return _over(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0).astype(np.float64))
-
-
-def _over(numerator: Vector, denominator: Vector) -> Vector:
-    above: Vector = np.where(denominator > 0, denominator, np.nan)
-    return numerator / above
+    return over(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0).astype(np.float64))
