@@ -18,18 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _measured import peer
 
 from crmlytics.affinity import RuleRecommender, association_rules, frequent_itemsets
 
 REPEATS = 5
 LINES, BASKETS, ITEMS = 10_000_000, 1_000_000, 20_000
-
-
-def peer(name):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        print(f"({name} is not installed)")
 
 
 def read(path):

@@ -8,15 +8,11 @@ the peak above what was there before (Linux).
 """
 
 import argparse
-import ctypes
-import gc
-import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+from _measured import measure
 from scipy import stats
 
 from crmlytics.profiling import profile_table
@@ -64,22 +60,6 @@ def of_words(table, name):
     sign = np.sign(cells.to_numpy() * total - size * level)
     v = -sign * stats.norm.ppf(np.minimum(np.minimum(above, below), 1) / 2)
     return [(row, name, column, v[i, j]) for i, row in enumerate(cells.index) for j, column in enumerate(cells)]
-
-
-def measure(run):
-    """Return what a function returns, its processor seconds, and the peak of memory above what was there, in MB."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # or what was freed before would be used again, and not be counted
-    pa.default_memory_pool().release_unused()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before, start = memory("VmRSS"), time.process_time()
-    found = run()
-    return found, time.process_time() - start, memory("VmHWM") - before
-
-
-def memory(what):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1e3
 
 
 def farthest(profile, theirs):

@@ -11,16 +11,11 @@ there are no segments.
 """
 
 import argparse
-import ctypes
-import gc
-import importlib
-import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+from _measured import measure, peer
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.preprocessing import StandardScaler
@@ -53,29 +48,6 @@ def make_mixed(count, groups=4, seed=0):
         slip = rng.random(count) < 0.3
         table[name] = np.array(list("klmn"))[np.where(slip, rng.integers(0, 4, count), rng.permutation(4)[group])]
     return table, group
-
-
-def measure(run):
-    """Return what a function returns, its processor seconds, and the peak of memory above what was there, in MB."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # or what was freed before would be used again, and not be counted
-    pa.default_memory_pool().release_unused()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before, start = memory("VmRSS"), time.process_time()
-    found = run()
-    return found, time.process_time() - start, memory("VmHWM") - before
-
-
-def memory(what):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1e3
-
-
-def peer(name):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        print(f"({name} is not installed)")
 
 
 def by_scikit_learn(table, counts):

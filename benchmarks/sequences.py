@@ -8,12 +8,12 @@ patterns as a table; "from arrays" begins with what the miner takes and ends wit
 """
 
 import argparse
-import importlib
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _measured import peer
 
 from crmlytics._kernels.sequences import Question, mine
 from crmlytics._sequences import read_event_sequences, read_sequences
@@ -23,13 +23,6 @@ from crmlytics.tables import Transactions
 REPEATS = 7
 ROOM = 2 * 10**9
 NO_CATEGORY = "COUPON/MISC ITEMS"
-
-
-def peer(name):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        print(f"({name} is not installed)")
 
 
 def read_bike(path):
