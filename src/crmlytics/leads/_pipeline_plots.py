@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from crmlytics._frames import to_pandas
@@ -57,4 +58,4 @@ def _words(row: Any) -> str:
         (row.moved_on_probability, "{:.0%} move on"),
         (row.median_days, "{:.1f} days" if row.median_days < 10 else "{:.0f} days"),
     ]
-    return ", ".join(text.format(value) for value, text in known if value == value)  # noqa: PLR0124  NaN
+    return ", ".join(text.format(value) for value, text in known if not math.isnan(value))

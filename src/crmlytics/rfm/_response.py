@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -126,7 +127,7 @@ def _with_flags(responses: Any, caller: str) -> Any:
         return responses
     if not engine.is_lazy:
         found = collect(frame.select(flag.cast(nw.Float64)))["responded"].drop_nulls().unique()
-        _refuse_others([value for value in found.to_list() if value == value], caller)  # noqa: PLR0124  not NaN
+        _refuse_others([value for value in found.to_list() if not math.isnan(value)], caller)
     if dtype.is_float():
         return engine.to_native(frame.with_columns(responded=(flag != 0) & flag.is_finite()))
     return responses

@@ -100,7 +100,7 @@ def plot_segments(table: Any, *, ax: Axes | None = None) -> Axes:
     """
     needed = ["segment", "customer_share", "feature", "level", "standardised_difference"]
     rows = _read(table, needed, "segment_summary_table", caller="plot_segments")
-    levels = ["" if level is None or level != level else f": {level}" for level in rows["level"]]  # noqa: PLR0124  NaN
+    levels = rows["level"].map(": {}".format, na_action="ignore").fillna("")
     rows = rows.assign(part=rows["feature"].astype(str) + levels)
     segments = list(dict.fromkeys(rows["segment"]))
     cells = rows.pivot_table(index="part", columns="segment", values="standardised_difference")[segments]
