@@ -8,6 +8,7 @@ at its default precision and at a tenth of it.
 """
 
 import argparse
+import functools
 import importlib
 import time
 
@@ -68,13 +69,13 @@ def main():
     paths = make_paths(options.paths, options.channels)
     attribution_table(paths.head(1000), replicates=20)  # compiles
     for order in (1, 2, 3):
-        ours, table = timed(lambda: attribution_table(paths, order=order, replicates=DRAWS))  # noqa: B023
+        ours, table = timed(functools.partial(attribution_table, paths, order=order, replicates=DRAWS))
         print(f"{options.paths:,} paths, order {order}: ours {ours:.2f} s, {DRAWS} draws")
         if peer is None:
             continue
         exact = table.set_index("channel")["credit_conversion_count"]
         for precision in (0.05, 0.005):
-            theirs, found = timed(lambda: simulate(peer, paths, order, precision), 1)  # noqa: B023
+            theirs, found = timed(functools.partial(simulate, peer, paths, order, precision), 1)
             off = (found.set_index("channel_name")["total_conversions"] / exact - 1).abs().max()
             print(
                 f"    ChannelAttribution, conv_par={precision}: {theirs:6.2f} s, no draws; off by up to {off:.2%}; "

@@ -93,6 +93,18 @@ def test_ridge_without_penalty_is_least_squares():
     np.testing.assert_allclose(matching.ridge_predictions(basis, outcomes, basis[:4], 0.0), expected)
 
 
+def test_ridge_expects_nothing_that_was_never_seen():
+    """A column that one row of a hundred has makes a new row ten deviations off; a constant, 1e16 of rounding."""
+    random = np.random.default_rng(0)
+    rare, constant = np.zeros(100), np.full(100, 0.1)
+    rare[0], outcome = 1e-3, np.append(1.0, random.random(99))
+    assert constant.std() > 0
+    basis = np.column_stack([rare, constant])
+    expected = matching.ridge_predictions(basis, outcome[:, None], np.array([[1.0, 0.1], [0.0, 0.6]]))
+    assert expected[0] == outcome.max()
+    np.testing.assert_allclose(expected[1], matching.ridge_predictions(basis, outcome[:, None], basis[1:2])[0])
+
+
 def test_standardised_differences_by_hand():
     treated, other = np.array([[4.0, 1.0], [6.0, 1.0]]), np.array([[1.0, 1.0], [3.0, 1.0]])
     spread = matching.pooled_spread(treated, other)

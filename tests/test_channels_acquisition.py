@@ -13,7 +13,7 @@ from crmlytics import Customers, Transactions, datasets
 from crmlytics.channels._plots import plot_acquisition_channels
 from crmlytics.channels.acquisition import SCHEMA, acquisition_channel_table
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
-from crmlytics.testing import records
+from crmlytics.testing import make_frame, records
 
 AS_OF = dt.datetime(2024, 3, 31)
 
@@ -80,12 +80,44 @@ def test_channels_of_orders_are_not_needed_where_customers_say_it():
 def test_of_dated_customers_the_earliest_row_known_counts():
     states = pd.DataFrame({
         "customer_id": ["a", "a", "b", "c"], "acquisition_channel": ["mail", "ads", "mail", "ads"],
-        "valid_from": [ago(20), ago(40), ago(40), AS_OF],
+        "valid_from": [ago(20), ago(30), ago(30), AS_OF],
     })  # fmt: skip
     table = acquisition_channel_table(
         pd.DataFrame(SALES), Customers(states, valid_from="valid_from"), as_of=AS_OF, horizon="10d"
     )
     assert told(table, TOLD[:2]) == [("ads", 1), ("mail", 1), ("(unknown)", 2)]  # c's row is of the future
+
+
+def joined(kind, **days):
+    """State on which day each customer joined."""
+    columns = {"customer_id": list(days), "joined_at": [ago(number) for number in days.values()]}
+    return Customers(make_frame(columns, kind), valid_from="joined_at")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "pandas-pyarrow", "polars-lazy", "pyarrow", "duckdb"])
+def test_who_had_joined_before_the_data_begin_is_not_new(kind):
+    sales = make_frame(SALES, kind)
+    people = joined(kind, a=31, c=12, d=30)  # the first order of all is of day 30; of b nobody knows
+    table = acquisition_channel_table(sales, people, as_of=AS_OF, horizon="10d")
+    assert told(table, TOLD[:3]) == [("store", 2, 1), ("web", 1, 1)]  # a is left out
+    assert all("Left out: 1 who had joined before the data begin." in row[0] for row in told(table, ["caution"]))
+    later = acquisition_channel_table(sales, people, as_of=AS_OF, since=ago(12), horizon="10d")
+    assert told(later, TOLD[:3]) == [("store", 2, 1), ("web", 1, 1)]
+    assert not any("Left out" in row[0] for row in told(later, ["caution"]))  # the first order of a is of no interest
+    with pytest.raises(SchemaError, match=r"everybody had joined before 2024-03-01.*Customers\(data, valid_from="):
+        acquisition_channel_table(sales, joined(kind, a=31, b=31, c=31, d=31), as_of=AS_OF, horizon="10d")
+
+
+def test_of_a_cut_export_days_of_joining_tell_the_truth():
+    world = datasets.make_universe(customers=1500, random_state=5)
+    sales = world.transactions
+    people = Customers(world.customers, valid_from="joined_at")
+    options = {"as_of": "2025-06-01", "horizon": "90d"}
+    cut = acquisition_channel_table(sales[sales["timestamp"] >= "2024-09-01"], people, **options)
+    whole = acquisition_channel_table(sales, people, since="2024-09-01", **options)
+    assert cut["customer_count"].sum() < 300
+    assert cut["caution"].str.contains(r"Left out: 1,0\d\d who").all()
+    pd.testing.assert_frame_equal(cut.drop(columns="caution"), whole.drop(columns="caution"))
 
 
 def test_since_counts_whose_first_order_was_then():
@@ -159,13 +191,27 @@ def test_says_what_is_wrong():
     sales = pd.DataFrame(SALES)
     with pytest.raises(SchemaError, match=r'nobody had the first order 180 days before as_of.*horizon="90d"'):
         acquisition_channel_table(sales, as_of=AS_OF)
-    with pytest.raises(SchemaError, match=r"costs names 'shop', no such channel"):
-        acquisition_channel_table(sales, as_of=AS_OF, horizon="10d", costs={"shop": 1.0})
+    with pytest.raises(SchemaError, match=r"costs names 'Stores', no such channel. Did you mean 'store'\?"):
+        acquisition_channel_table(sales, as_of=AS_OF, horizon="10d", costs={"Stores": 1.0})
     with pytest.raises(SchemaError, match="customer_id is"):
         acquisition_channel_table(sales, pd.DataFrame(PEOPLE | {"customer_id": [1, 2, 3, 4]}), as_of=AS_OF)
     only = acquisition_channel_table(sales.assign(channel="web"), as_of=AS_OF, horizon="10d")
     assert "No other customers to compare with." in only["caution"][0]
     assert only["horizon_difference"].isna().all()
+
+
+def test_what_brought_nobody_has_a_row_with_its_cost():
+    sales = pd.DataFrame(SALES)
+    table = acquisition_channel_table(sales, as_of=AS_OF, horizon="10d", margin=0.5, costs={"web": 6, "tv": 500})
+    names = ["acquisition_channel", "customer_count", "observed_count", "cost_amount", "horizon_amount",
+             "acquisition_cost_amount", "return_on_cost", "roi"]  # fmt: skip
+    assert told(table, names)[1] == ("tv", 0, 0, 500.0, None, None, 0.0, -1.0)
+    assert "It brought nobody" in table["caution"][1]
+    assert told(table, ["cost_amount", "acquisition_cost_amount"])[2] == (6.0, 3.0)
+    others = table.drop(index=1).reset_index(drop=True)  # and it moves no other row
+    plain = acquisition_channel_table(sales, as_of=AS_OF, horizon="10d", margin=0.5, costs={"web": 6})
+    pd.testing.assert_frame_equal(others, plain)
+    assert plot_acquisition_channels(table).get_yticklabels()[0].get_text() == "tv (0)"
 
 
 def test_the_picture_shows_customers_beside_the_name():

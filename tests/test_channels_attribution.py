@@ -166,7 +166,7 @@ ROWS = st.lists(
 def usable(rows):
     table = paths(*((path, a, b, amount if a else 0.0) for path, a, b, amount in rows if a + b))
     assume(len(table) and table["conversion_count"].sum() and table["non_conversion_count"].sum())
-    assume(len({channel for path in table["path"] for channel in path.split(" > ")}) > 1)
+    assume(any(len(set(path.split(" > "))) > 1 for path in table["path"]))
     return table
 
 
@@ -295,6 +295,58 @@ def test_events_and_the_paths_counted_of_them_give_the_same_credit():
         assert np.allclose(direct[name], counted[name], rtol=1e-9, equal_nan=True)
 
 
+def test_the_chain_follows_paths_that_compare_and_deals_out_all_conversions():
+    """By hand: of the paths that compare, half of those by b convert and none else; c alone is too new to tell."""
+    table = paths(("a", 4, 10, 40.0), ("a > b", 30, 10, 300.0), ("b", 10, 10, 50.0), ("c", 6, 0, 12.0))
+    table["comparable_conversion_count"] = [0, 10, 10, 0]
+    found = attribution_table(table, **QUICK)
+    assert credit(found, "removal_effect") == pytest.approx({"a": 0.5, "b": 1.0, "c": 0.0})
+    assert credit(found) == pytest.approx({"a": 50 / 3, "b": 100 / 3, "c": 0.0})
+    assert credit(found, "credit_amount") == pytest.approx({"a": 402 / 3, "b": 804 / 3, "c": 0.0})
+    rules = attribution_table(table, model="last", **QUICK)
+    assert credit(rules) == {"b": 40, "c": 6, "a": 4}  # whose rules need no comparison
+    new = paths(("a > b", 10, 10, 0.0), ("c", 6, 0, 12.0)).assign(comparable_conversion_count=[10, 0])
+    money = credit(attribution_table(new, **QUICK), "credit_amount")
+    assert money == pytest.approx({"a": 6, "b": 6, "c": 0})  # none that compares has money: dealt as conversions
+    caution = credit(found, "caution")
+    assert caution["a"].endswith("Few: under 30 converting paths that began in the period, more than the lookback befo"
+                                 "re its end.")  # fmt: skip
+    assert caution["c"].endswith("Few: under 30 converting paths.")
+
+
+def test_removal_effects_are_drawn_with_the_credit():
+    """One step a path: the removal effect of a is its share of the conversions, and its interval that of a share."""
+    with pytest.warns(DataQualityWarning, match="no path holds two different channels"):
+        table = attribution_table(paths(("a", 300, 700), ("b", 100, 900)), model=("markov", "last"), replicates=2000)
+    of = table[table["channel"] == "a"].set_index("model")
+    error = math.sqrt(0.75 * 0.25 / 400)
+    assert of.loc["markov", "removal_effect"] == pytest.approx(0.75)
+    assert of.loc["markov", "removal_effect_high"] == pytest.approx(0.75 + 1.96 * error, rel=0.02)
+    assert of.loc["markov", "removal_effect_low"] == pytest.approx(0.75 - 1.96 * error, rel=0.02)
+    assert of.loc["last", ["removal_effect", "removal_effect_low", "removal_effect_high"]].isna().all()
+
+
+def test_paths_counted_without_amounts_have_no_credit_in_money():
+    events = pd.DataFrame(EVENTS).drop(columns="amount")
+    found = attribution_table(path_table(events, as_of=AS_OF), **QUICK)
+    assert found[["credit_amount", "credit_amount_low", "credit_amount_high", "return_on_cost"]].isna().all(axis=None)
+    with pytest.warns(DataQualityWarning, match=r"1 of 2 converting paths have no amount, and count as 0 in money"):
+        found = attribution_table(paths(("a > b", 3, 4, None), ("b", 1, 1, 5.0)), model="last", **QUICK)
+    assert credit(found, "credit_amount") == {"b": 5, "a": 0}
+
+
+def test_paths_may_be_categories_and_other_signs_between_channels_are_told_of():
+    table = FOUR.assign(path=FOUR["path"].astype("category"))
+    pd.testing.assert_frame_equal(attribution_table(table, **QUICK), attribution_table(FOUR, **QUICK))
+    for sign in (" → ", ", ", " -> "):
+        other = FOUR.assign(path=FOUR["path"].str.replace(" > ", sign))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            attribution_table(other, model="last", **QUICK)
+        assert f"paths hold '{sign.strip()}', and only '>' is between channels" in str(told[0].message)
+    attribution_table(FOUR.assign(path=FOUR["path"].str.replace("a", "ads, paid")), model="last", **QUICK)
+
+
 def test_neither_the_order_of_rows_nor_the_future_changes_anything():
     events = pd.DataFrame(EVENTS)
     expected = attribution_table(events, as_of=AS_OF, **QUICK)
@@ -326,7 +378,8 @@ def test_customers_are_drawn_with_all_their_paths():
         for late, event, channel in ((0, "visit", "a" if customer < 70 else "b"), (1, "purchase", None))
     ]
     events = pd.DataFrame(rows, columns=["customer_id", "timestamp", "event", "channel"])
-    table = attribution_table(events, as_of=AS_OF, model="last", replicates=2000).set_index("channel")
+    with pytest.warns(DataQualityWarning, match="no path holds two different channels"):
+        table = attribution_table(events, as_of=AS_OF, model="last", replicates=2000).set_index("channel")
     error = math.sqrt(0.7 * 0.3 / 100)
     width = table.loc["a", "credit_share_high"] - table.loc["a", "credit_share_low"]
     assert width == pytest.approx(2 * 1.96 * error, rel=0.1)
@@ -356,6 +409,20 @@ def test_costs_come_from_the_events_or_from_the_caller():
     given = attribution_table(FOUR, model="last", costs={"b": 32.0}, **QUICK).set_index("channel")
     assert given.loc["b", ["cost_amount", "cost_per_conversion_amount", "return_on_cost"]].tolist() == [32, 2, 5]
     assert given.loc[["a", "c", "(no touchpoint)"], "cost_amount"].isna().all()
+
+
+def test_a_channel_that_only_costs_stands_there_without_credit():
+    measured = pd.DataFrame({"channel": ["tv"], "incremental_conversion_count": [4.0]})
+    table = attribution_table(FOUR, costs={"b": 32, "tv": 50_000}, experiment=measured, model="last", **QUICK)
+    table = table.set_index("channel")
+    assert table.index.tolist() == ["b", "c", "a", "tv", "(no touchpoint)"]
+    assert table.loc["tv", ["path_count", "converting_path_count", "cost_amount"]].tolist() == [0, 0, 50_000]
+    assert table.loc["tv", ["credit_conversion_count", "credit_share_low", "return_on_cost"]].isna().all()
+    assert table["credit_share"].sum() == pytest.approx(1)
+    assert table.loc["tv", "caution"] == (
+        "An experiment measured 4.0 conversions brought by this channel. No touchpoint of it is on record, so no rule "
+        "can credit this channel: its part is not known."
+    )
 
 
 def test_an_experiment_stands_beside_the_credit_and_the_caution_says_so():
@@ -403,8 +470,9 @@ def test_no_model_finds_what_channels_brought_and_an_experiment_puts_it_there():
 
 
 def test_one_channel_and_paths_that_all_convert_are_told_of():
-    with pytest.warns(DataQualityWarning, match=r"'a' is the only channel, so every model gives it all credit"):
-        assert credit(attribution_table(paths(("a", 3, 4)), **QUICK)) == {"a": 3.0}
+    with pytest.warns(DataQualityWarning, match=r"no path holds two different channels, so every model gives each"):
+        table = attribution_table(paths(("a > a", 3, 4), ("b", 1, 1)), model=OF_PATHS, **QUICK)
+    assert table["credit_conversion_count"].tolist() == pytest.approx([3, 1] * len(OF_PATHS))
     with pytest.warns(DataQualityWarning, match=r"no path ended without a conversion, so the Markov chain always conv"):
         table = attribution_table(paths(("a > b", 3, 0), ("b", 1, 0)), **QUICK)
     assert credit(table, "removal_effect") == pytest.approx({"a": 0.75, "b": 1.0})
@@ -422,9 +490,11 @@ def test_one_channel_and_paths_that_all_convert_are_told_of():
         ({"position_shares": (0.4, 0.4, 0.4)}, r"position_shares must be three shares that add up to 1"),
         ({"replicates": 5}, r"replicates must be a whole number of at least 20"),
         ({"as_of": "2024-01-01"}, r"these paths are counted already, \['as_of'\] change nothing"),
-        ({"costs": {"d": 1.0}}, r"costs names 'd', and no touchpoint has this channel"),
-        ({"costs": {"a": -1.0}}, r"costs must be numbers of zero or more, got -1\.0 for 'a'"),
-        ({"costs": [1.0]}, r"costs must be a mapping such as \{channel: amount\}"),
+        ({"lookback": "7d", "conversion": "buy"}, r"counted already, \['lookback', 'conversion'\] change nothing"),
+        ({"costs": {"A": 1.0}}, r"costs names 'A', no such channel\. Did you mean 'a'\?"),
+        ({"costs": {"a": -1.0}}, r"costs\['a'\] must be a number of zero or more, got -1\.0"),
+        ({"costs": [1.0]}, r"costs must map channels to amounts"),
+        ({"experiment": pd.DataFrame({"channel": ["d"], "incremental_conversion_count": 1})}, r"experiment names 'd'"),
         ({"experiment": pd.DataFrame({"channel": ["a", "a"], "incremental_conversion_count": 1})}, r"more than once"),
     ],
 )
@@ -442,8 +512,12 @@ def test_tables_that_have_no_answer_are_refused():
         attribution_table(FOUR.drop(columns="non_conversion_count"))
     with pytest.raises(MissingColumnsError, match=r"experiment needs the columns \['incremental_conversion_count'\]"):
         attribution_table(FOUR, experiment=pd.DataFrame({"channel": ["a"]}))
-    with pytest.raises(SchemaError, match=r"conversion_count must hold whole numbers of zero or more, got 0.5"):
-        attribution_table(paths(("a > b", 0.5, 1)))
+    with pytest.raises(SchemaError, match=r"conversion_count must hold .*, got 5\.5 for the path 'a > b'"):
+        attribution_table(paths(("b", 2, 1), ("a > b", 5.5, 1)))
+    with pytest.raises(SchemaError, match=r"comparable_conversion_count must not exceed conversion_count"):
+        attribution_table(FOUR.assign(comparable_conversion_count=7))
+    with pytest.raises(SchemaError, match=r"no converting path began in the period and more than the lookback before"):
+        attribution_table(FOUR.assign(comparable_conversion_count=0))
     with pytest.raises(SchemaError, match=r"amount must be zero or more, and zero on paths without a conversion"):
         attribution_table(paths(("a > b", 0, 1, 3.0)))
     with pytest.raises(SchemaError, match=r"a path has a step without a name"):
@@ -454,7 +528,9 @@ def test_tables_that_have_no_answer_are_refused():
 
 def test_the_picture_has_an_interval_for_each_model_and_channel():
     measured = pd.DataFrame({"channel": ["b"], "incremental_conversion_count": [4.0]})
-    ax = plot_attribution(attribution_table(FOUR, model=("first", "last"), experiment=measured, **QUICK))
+    options = {"experiment": measured, "costs": {"tv": 5.0}}  # of tv there is nothing to draw
+    ax = plot_attribution(attribution_table(FOUR, model=("first", "last"), **options, **QUICK))
+    assert ax.get_title(loc="left") == "Who gets the credit, by rule"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["first", "last", "experiment"]
     assert [len(line.get_xdata()) for line in ax.lines] == [4, 4, 1]
     assert ax.lines[2].get_xdata()[0] == pytest.approx(4 / 21)

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from crmlytics.channels._attribution_plots import plot_budget
 from crmlytics.channels.attribution import attribution_table
 from crmlytics.channels.budget import best_split, budget_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import records
 
 WIDE = {"least_change": 0.0, "most_change": 1000.0}
@@ -101,7 +101,19 @@ def test_channels_without_cost_are_left_out_and_an_experiment_of_all_others_is_b
     assert found["suggested_cost_amount"].to_dict() == pytest.approx({"b": 3200 / 17, "a": 200 / 17})
     assert found["caution"].str.startswith("Built on conversions that an experiment measured").all()
     table.loc[1, "incremental_conversion_count"] = None  # one measured, one credited: they do not compare
-    assert budget_table(table, elasticity=0.5)["present_conversion_count"].tolist() == [90.0, 10.0]
+    with pytest.warns(
+        DataQualityWarning, match=r"experiment measured is not used, since \['b'\] cost too and were not"
+    ):
+        found = budget_table(table, elasticity=0.5)
+    assert found["present_conversion_count"].tolist() == [90.0, 10.0]
+    assert found["caution"].str.startswith("Built on credit").all()
+
+
+def test_a_channel_without_touchpoints_takes_part_only_where_it_was_measured():
+    table = pd.DataFrame(credit(["a", "tv"], [90.0, None], [100.0, 300.0], incremental_conversion_count=[2.0, 3.0]))
+    assert set(budget_table(table)["channel"]) == {"a", "tv"}
+    found = budget_table(table.drop(columns="incremental_conversion_count"), elasticity=0.5)
+    assert found[["channel", "suggested_cost_amount"]].to_numpy().tolist() == [["a", 100.0]]
 
 
 def test_it_takes_the_attribution_of_several_models_as_it_comes():
@@ -118,6 +130,7 @@ def test_it_takes_the_attribution_of_several_models_as_it_comes():
     [
         ({"budget": 1000.0}, r"1,000\.00 lies outside what the bounds allow, 100\.00 to 400\.00 \(now 200\.00\)"),
         ({"budget": 0.0}, r"budget must be a number above zero"),
+        ({"least_change": 1.2}, r"a budget of 200\.00 lies outside what the bounds allow, 240\.00 to 400\.00"),
         ({"elasticity": 1.0}, r"elasticity must be a fraction between 0 and 1"),
         ({"elasticity": []}, r"elasticity has no value"),
         ({"least_change": 3.0}, r"least_change must not exceed most_change, got 3\.0 and 2\.0"),
@@ -129,7 +142,7 @@ def test_refusals_say_what_to_type(options, message):
 
 
 def test_tables_without_costs_are_refused():
-    with pytest.raises(SchemaError, match=r"no channel has a cost_amount above zero.*costs=\{channel: amount\}"):
+    with pytest.raises(SchemaError, match=r"no channel has credit and a cost_amount above .*costs=\{channel: amount\}"):
         budget_table(pd.DataFrame(TWO).assign(cost_amount=0.0))
     with pytest.raises(
         MissingColumnsError, match=r"budget_table needs the result of attribution_table\(\.\.\.\): no \['model'\]"

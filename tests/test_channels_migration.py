@@ -76,6 +76,19 @@ def test_the_way_back_is_counted_and_said():
     assert table["caution"].str.contains("The data begin within the window before").all()  # on day 15, not 20
 
 
+def test_who_looks_new_may_be_back_where_the_data_begin_shortly_before():
+    lines = [("a", 29, "x"), ("a", 15, "x"), ("a", 5, "x"), ("b", 3, "x")]
+    sales = pd.DataFrame({
+        "customer_id": [line[0] for line in lines], "order_id": range(4), "amount": 1.0, "channel": "x",
+        "timestamp": [ago(line[1]) for line in lines],
+    })  # fmt: skip
+    said = channel_migration_table(sales, as_of=AS_OF, window="10d")["caution"].str.contains("new are back")
+    assert said.tolist() == [False, True]
+    sales.loc[0, "timestamp"] = ago(30)  # a whole window ahead of the window before
+    table = channel_migration_table(sales, as_of=AS_OF, window="10d")
+    assert not table["caution"].str.contains("begin").any()
+
+
 def test_equals_without_a_later_order_are_told_by_name():
     lines = {"customer_id": ["a", "a", "a"], "order_id": [1, 2, 3], "amount": 1.0, "channel": ["y", "x", "x"]}
     sales = pd.DataFrame(lines | {"timestamp": [ago(15), ago(15), ago(5)]})

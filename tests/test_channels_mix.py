@@ -146,5 +146,7 @@ def test_says_what_is_wrong():
 
 def test_the_picture_has_a_bar_a_set():
     axes = plot_channel_mix(channel_mix_table(pd.DataFrame(SALES), as_of=AS_OF))
-    assert [bar.get_width() for bar in axes.patches] == [1.0, 1.0, 1.0, 2.0]
+    bars = sorted(axes.patches, key=lambda bar: bar.get_y())
+    assert [bar.get_width() for bar in bars] == [1.0, 1.0, 1.0, 2.0]
+    assert len({bar.get_facecolor() for bar in bars}) == len(axes.get_legend().get_texts())
     assert axes.texts[-1].get_text() == "75 a customer in 1.5 orders"

@@ -47,11 +47,11 @@ WAYS = log(
     ("e", 45, "purchase", None, None, 3),  # the search is too old to be of this path
 )
 BY_HAND = [
-    ("email", 1, 2, 0, 23.0, 4.0),  # median of 3 and 5 days
-    ("social > email", 2, 2, 0, 15.0, 6.5),
-    ("(no touchpoint)", 0, 1, 0, 2.0, None),
-    ("social", 1, 0, 2, 0.0, None),
-    ("search", 1, 0, 1, 0.0, None),
+    ("email", 1, 2, 0, 2, 1.0, 23.0, 4.0),  # median of 3 and 5 days
+    ("social > email", 2, 2, 0, 2, 1.0, 15.0, 6.5),
+    ("(no touchpoint)", 0, 1, 0, 0, None, 2.0, None),
+    ("social", 1, 0, 2, 0, 0.0, 0.0, None),
+    ("search", 1, 0, 1, 0, 0.0, 0.0, None),
 ]
 
 
@@ -73,8 +73,8 @@ def test_orders_are_the_conversions_where_transactions_are_given(frame):
         }
     )
     table = {row[0]: row[1:] for row in records(path_table(events, orders, as_of=AS_OF))}
-    assert table["social > email"] == (2, 1, 1, 10.0, 5.0)  # b's led to no order
-    assert table["email"] == (1, 1, 1, 20.0, 3.0)  # nor did e's
+    assert table["social > email"] == (2, 1, 1, 1, 0.5, 10.0, 5.0)  # b's led to no order
+    assert table["email"] == (1, 1, 1, 1, 0.5, 20.0, 3.0)  # nor did e's
     assert sum(row[1] for row in table.values()) == 2
 
 
@@ -144,52 +144,104 @@ TIMELINES = st.lists(
 )
 
 
-def by_walking(rows, as_of, lookback):
-    """The definition, touch by touch."""
+def by_walking(rows, since, as_of, lookback):
+    """The definition, touch by touch: paths with whether they converted and compare, and the undecided touches."""
     found, undecided = Counter(), 0
+
+    def close(touches, *, converted):
+        began_within = bool(touches) and since <= touches[0][0] < as_of - lookback
+        if converted or began_within:
+            found[" > ".join(what for _, what in touches) or "(no touchpoint)", converted, began_within] += 1
+
     for customer in {row[0] for row in rows}:
         line = sorted((day, what == "buy", what) for who, day, what in rows if who == customer)
-        path, alone = [], []
-
-        def close(alone):
-            if alone:
-                found[" > ".join(what for _, what in alone), False] += 1
-
-        for place, (day, buys, what) in enumerate(line):
-            if buys:
-                found[" > ".join(path) or "(no touchpoint)", True] += 1
+        buys, path, alone = [day for day, is_buy, _ in line if is_buy], [], []
+        for day, is_buy, what in line:
+            if is_buy:
+                if day >= since:
+                    close(path, converted=True)
                 path = []
-                continue
-            next_buy = next((later for later, is_buy, _ in line[place:] if is_buy), None)
-            if next_buy is not None and next_buy - day <= lookback:
-                path.append(what)
+            elif any(day <= later <= day + lookback for later in buys):
+                path.append((day, what))
             elif as_of - day <= lookback:
-                undecided += 1
+                undecided += day >= since
             else:
                 if alone and day - alone[-1][0] > lookback:
-                    close(alone)
+                    close(alone, converted=False)
                     alone = []
                 alone.append((day, what))
-        close(alone)
+        close(alone, converted=False)
     return found, undecided
 
 
-@given(rows=TIMELINES, lookback=st.sampled_from([3, 10, 30]))
-def test_paths_are_those_of_the_definition(rows, lookback):
+@given(rows=TIMELINES, lookback=st.sampled_from([3, 10, 30]), since=st.sampled_from([0, 15, 40]))
+def test_paths_are_those_of_the_definition(rows, lookback, since):
     if not any(what == "buy" for *_, what in rows) or all(what == "buy" for *_, what in rows):
         return
     events = log(*((who, day, what, None if what == "buy" else what, None, 1) for who, day, what in rows))
-    expected, undecided = by_walking(rows, 62, lookback)
+    expected, undecided = by_walking(rows, since, 62, lookback)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        options = {"as_of": DAY0 + dt.timedelta(days=62), "lookback": f"{lookback}d", "conversion": "buy"}
+        options = {"as_of": DAY0 + dt.timedelta(days=62), "since": DAY0 + dt.timedelta(days=since)}
+        options |= {"lookback": f"{lookback}d", "conversion": "buy"}
         table = records(path_table(make_frame(events, "pandas"), **options))
-    found = Counter({(path, True): count for path, _, count, *_ in table})
-    found += Counter({(path, False): count for path, _, _, count, *_ in table})
+    found = Counter({(path, True, True): compared for path, _, _, _, compared, *_ in table})
+    found += Counter({(path, True, False): count - compared for path, _, count, _, compared, *_ in table})
+    found += Counter({(path, False, True): count for path, _, _, count, *_ in table})
     assert found == expected
-    assert sum(row[4] for row in table) == sum(what == "buy" for *_, what in rows)  # one unit of money each
+    assert sum(row[6] for row in table) == sum(what == "buy" and day >= since for _, day, what in rows)  # 1 each
+    told = [str(warning.message) for warning in told if "are younger than" in str(warning.message)]
     assert bool(told) == bool(undecided)
-    assert not told or f" {undecided} touchpoints" in str(told[0].message)
+    assert not told or f" {undecided} touchpoints" in told[0]
+
+
+def test_near_its_ends_a_period_does_not_make_more_convert():
+    """One touch a customer and day; each fifth converts, sooner or later: of those who began, whenever one looks."""
+    rows = [
+        row
+        for who in range(300)
+        for row in (
+            (who, who, "visit", "email"),
+            *([(who, who + who % 30, "purchase", None)] if who % 5 == 0 else []),
+        )
+    ]
+    events = make_frame(log(*rows), "polars")
+    for since, until in ((100, 140), (100, 181), (40, 260)):
+        options = {"as_of": DAY0 + dt.timedelta(days=until), "since": DAY0 + dt.timedelta(days=since)}
+        with pytest.warns(DataQualityWarning, match="are younger than lookback"):
+            (email,) = records(path_table(events, **options))
+        began = range(since, until - 30)  # thirty days later the last of them is decided
+        assert email[3] + email[4] == len(began)
+        assert email[5] == sum(who % 5 == 0 for who in began) / len(began)
+        assert email[2] == sum(row[2] == "purchase" and since <= row[1] < until for row in rows)  # and none is lost
+    with pytest.warns(DataQualityWarning, match="are younger than lookback"):
+        (email,) = records(path_table(events, as_of=DAY0 + dt.timedelta(days=130), since=DAY0 + dt.timedelta(days=100)))
+    assert email[3:6] == (0, 0, None)
+
+
+def test_blanks_around_a_channel_are_not_of_its_name():
+    rows = log(
+        ("a", 0, "visit", " email"), ("a", 1, "visit", "email "), ("a", 2, "visit", "  "), ("a", 3, "purchase", None)
+    )
+    assert records(path_table(make_frame(rows, "polars"), as_of=AS_OF))[0][0] == "email > email"
+
+
+def test_touches_of_one_moment_and_pages_of_one_visit_are_told_of():
+    dated = log(("a", 0, "visit", "email"), ("a", 0, "visit", "ads"), ("a", 2, "purchase", None))
+    with pytest.warns(DataQualityWarning, match=r"100% of touchpoints share their moment.*model=\"linear\" and model"):
+        assert records(path_table(make_frame(dated, "pandas"), as_of=AS_OF))[0][0] == "ads > email"
+    pages = log(*(("a", 0.01 * page, "visit", "ads") for page in range(4)), ("a", 2, "purchase", None))
+    with pytest.warns(DataQualityWarning, match=r"75% of touchpoints repeat the channel.*Bind session_id, which crm\."):
+        assert records(path_table(make_frame(pages, "pandas"), as_of=AS_OF))[0][0] == "ads > ads > ads > ads"
+
+
+def test_amounts_that_are_missing_are_told_of_and_none_is_not_zero():
+    events = pd.DataFrame(WAYS)
+    bought = events["event"] == "purchase"
+    lacking = events.assign(amount=events["amount"].mask(bought & (events["customer_id"] == "b")))
+    with pytest.warns(DataQualityWarning, match=r"1 of 5 conversions have no amount, and count as 0 in money"):
+        assert path_table(lacking, as_of=AS_OF)["amount"].sum() == 35
+    assert path_table(events.assign(amount=events["amount"].mask(bought)), as_of=AS_OF)["amount"].isna().all()
 
 
 def test_the_order_of_rows_changes_nothing():
@@ -200,13 +252,13 @@ def test_the_order_of_rows_changes_nothing():
 
 def test_a_period_without_conversions_has_paths_that_did_not_convert():
     table = path_table(make_frame(WAYS, "pandas"), as_of=AS_OF, since=DAY0 + dt.timedelta(days=50))
-    assert [row[:5] for row in records(table)] == [("social", 1, 0, 1, 0.0)]
+    assert [row[:7] for row in records(table)] == [("social", 1, 0, 1, 0, 0.0, 0.0)]
     assert records(path_table(make_frame(WAYS, "pandas"), as_of=AS_OF, since=DAY0 + dt.timedelta(days=90))) == []
 
 
 def test_without_amounts_money_is_missing(kind):
     events = make_frame({name: values for name, values in WAYS.items() if name != "amount"}, kind)
-    assert {row[4] for row in records(path_table(events, as_of=AS_OF))} == {None}
+    assert {row[6] for row in records(path_table(events, as_of=AS_OF))} == {None}
 
 
 def test_refusals_say_what_to_type():
@@ -228,14 +280,19 @@ def test_refusals_say_what_to_type():
     orders = pd.DataFrame({"customer_id": [1], "order_id": [1], "timestamp": [AS_OF], "amount": [1.0]})
     with pytest.raises(SchemaError, match=r"path_table: customer_id is String in Events, Int64 in Transactions"):
         path_table(events, orders, as_of=AS_OF)
+    with pytest.raises(SchemaError, match=r"orders convert where transactions are given\. Leave conversion out"):
+        path_table(events, orders, as_of=AS_OF, conversion="visit")
     with pytest.raises(SchemaError, match=r"transactions hold no order before as_of"):
         path_table(events, Transactions(orders.astype({"customer_id": "str"})), as_of=AS_OF)
     with pytest.raises(SchemaError, match=r"events is a pandas table and transactions a Polars table"):
         path_table(events, make_frame(orders.to_dict("list"), "polars"), as_of=AS_OF)
 
 
-def test_the_picture_has_a_bar_a_path():
-    ax = plot_paths(path_table(pd.DataFrame(WAYS), as_of=AS_OF), most=3)
-    assert [bar.get_width() for bar in ax.patches] == [1.0, 2.0, 2.0]
-    assert [text.get_text().strip() for text in ax.texts] == ["100% of 2", "100% of 2"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["(no touchpoint)", "social > email", "email"]
+def test_the_picture_has_a_bar_a_path_and_the_share_of_those_that_compare():
+    table = path_table(pd.DataFrame(WAYS), as_of=AS_OF, since=DAY0 + dt.timedelta(days=2))
+    ax = plot_paths(table, most=4)
+    assert [bar.get_width() for bar in ax.patches] == [0.0, 1.0, 2.0, 2.0]
+    assert [text.get_text().strip() for text in ax.texts] == ["0% of 2", "100% of 2"]  # social > email began before
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["social", "(no touchpoint)", "social > email", "email"]
+    assert ax.get_title(loc="left") == "The ways that most conversions came"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crmlytics import Events, Transactions
 from crmlytics.channels._plots import plot_channels
 from crmlytics.channels.performance import SCHEMA, channel_table
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
 AS_OF = dt.datetime(2024, 3, 31)
@@ -54,12 +54,13 @@ def test_counts_by_hand_on_every_kind(frame):
     assert dict(nw.from_native(table).collect_schema()) == dict(SCHEMA)
     assert told(table) == [
         # s3 begins with no channel and is mail's; mail has no order, so no return
-        ("mail", 0, 0, 0.0, 0.0, None, None, 0, None, None, 1, 1, 1.0, None, None, None),
+        ("mail", 0, 0, 0.0, 0.0, None, None, 0, None, 0.0, 1, 1, 1.0, None, None, None),
         ("store", 2, 2, 15.0, 0.15, 7.5, 1.0, 2, 1.0, 9.0, 0, 0, None, None, None, None),
         # s1 is web's, the channel of its first event; b ordered once
         ("web", 2, 2, 65.0, 0.65, 35.0, 1.0, 1, 0.5, 46.0, 2, 1, 0.5, 1.5, 65 / 1.5, 44.5 / 1.5),
         ("(unknown)", 1, 1, 20.0, 0.2, 20.0, 1.0, 1, 1.0, 15.0, 1, 0, 0.0, None, None, None),
     ]
+    assert "attribution_table credits channels that orders do not name" in told(table, ["caution"])[0][0]
 
 
 def test_the_period_cuts_both_ends():
@@ -140,6 +141,39 @@ def test_revenue_and_orders_are_all_there_whatever_the_order_of_rows(lines):
     assert table["customer_count"].sum() == len(buyers)
 
 
+def test_a_cost_that_nobody_ordered_for_has_a_row_and_returns_nothing():
+    costs = {"tv": 500.0, "web 2": 3.0, "(unknown)": 7.0, "mail": 4.0}
+    table = channel_table(pd.DataFrame(SALES), as_of=AS_OF, events=pd.DataFrame(CLICKS), costs=costs)
+    names = ["channel", "customer_count", "amount", "cost_amount", "return_on_cost", "roi"]
+    assert told(table, names) == [
+        ("mail", 0, 0.0, 4.0, None, None),  # visited: orders may call it otherwise
+        ("store", 2, 15.0, None, None, None),
+        ("tv", 0, 0.0, 500.0, 0.0, -1.0),
+        ("web", 2, 65.0, None, None, None),
+        ("web 2", 0, 0.0, 3.0, 0.0, -1.0),  # no misspelt "web"
+        ("(unknown)", 1, 20.0, 7.0, None, None),  # what is not known may be of any channel
+    ]
+    assert table["caution"].str.contains("Nobody ordered through it").tolist() == [False] * 2 + [True, False] * 2
+
+
+@pytest.mark.parametrize("name", ["Web", " web", "webb"])
+def test_a_misspelt_channel_of_costs_is_refused(name):
+    channels = ["webs"] * 6 + ["store"]
+    with pytest.raises(SchemaError, match=rf"costs names '{name}s', no such channel. Did you mean 'webs'\?"):
+        channel_table(pd.DataFrame(SALES | {"channel": channels}), as_of=AS_OF, costs={f"{name}s": 1.0})
+
+
+def test_channels_that_differ_in_case_or_blanks_are_told():
+    sales = SALES | {"channel": ["web", "Web ", "store", "store", "Store", "mail", "WEB"]}
+    with pytest.warns(DataQualityWarning, match=r"count as different ones: 'Store', 'store'; 'Web ', 'web'\. .*lower"):
+        table = channel_table(pd.DataFrame(sales), as_of=AS_OF)
+    assert table["channel"].tolist() == ["Store", "Web ", "mail", "store", "web"]
+    with pytest.warns(DataQualityWarning, match=r"'Mail', 'mail'"):  # of events and of orders
+        channel_table(
+            pd.DataFrame(SALES | {"channel": "Mail"}), as_of=AS_OF, events=pd.DataFrame(CLICKS), conversion="view"
+        )
+
+
 def test_whole_numbers_are_sorted_as_numbers():
     table = channel_table(pd.DataFrame(SALES | {"channel": [10, 9, 9, 9, 9, 9, 9]}), as_of=AS_OF)
     assert table["channel"].tolist() == ["9", "10"]
@@ -187,5 +221,6 @@ def test_the_picture_has_a_bar_a_channel():
     axes = plot_channels(channel_table(pd.DataFrame(SALES), as_of=AS_OF, events=pd.DataFrame(CLICKS)))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mail", "store", "(unknown)", "web"]
     assert [bar.get_width() for bar in axes.patches] == [0.0, 15.0, 20.0, 65.0]
+    assert axes.texts[0].get_text() == "no order under this name, and 1 visits"
     with pytest.raises(MissingColumnsError, match=r"plot_channels draws the result of channel_table"):
         plot_channels(pd.DataFrame(SALES))

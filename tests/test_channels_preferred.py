@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from crmlytics import datasets
 from crmlytics.channels.preferred import preferred_channel_table
@@ -58,7 +59,7 @@ def test_counts_by_hand_on_every_kind(frame):
         ("a", "web", 4, 5, 1), ("b", "store", 1, 2, 2), ("c", "store", 2, 3, 2), ("d", None, 0, 1, 0)
     ]  # fmt: skip
     assert [row[6:] for row in rows] == [
-        (None, True, "web"), (None, False, "store"), (None, False, "web"), (None, False, None)
+        (None, False, "web"), (None, False, "store"), (None, False, "web"), (None, False, None)
     ]  # fmt: skip
     assert [row[5] for row in rows] == [pytest.approx(2 / 3), pytest.approx(1 / 3), pytest.approx(1 / 3), None]
 
@@ -70,7 +71,9 @@ def test_lazy_tables_stay_lazy(kind, monkeypatch):
     for name in ("collect", "fetchall", "to_arrow_table", "arrow"):
         if hasattr(owner, name):
             monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("computed"), raising=False)
-    preferred_channel_table(sales, as_of=AS_OF)
+    table = preferred_channel_table(sales, as_of=AS_OF)
+    assert type(table) is owner
+    assert isinstance(nw.from_native(table), nw.LazyFrame)
 
 
 def brute(lines):
@@ -115,13 +118,32 @@ def test_the_share_is_that_of_the_definition_whatever_the_order_of_rows(lines):
         assert row.last_channel == [channel for who, channel in lines if who == row.customer_id][-1]
 
 
-@pytest.mark.parametrize(("first", "second", "clear"), [(3, 0, False), (4, 0, True), (6, 1, False), (7, 1, True)])
-def test_clear_is_what_wilson_says(first, second, clear):
+@pytest.mark.parametrize("confidence", [0.3, 0.9, 0.95, 0.99])
+def test_clear_is_never_less_strict_than_the_exact_test_and_hardly_stricter(confidence):
+    counts = [(first, second) for first in range(1, 19) for second in range(min(first + 1, 19 - first))]
+    lines = [
+        (who, name) for who, both in enumerate(counts) for name, count in zip("xy", both, strict=True)
+        for _ in range(count)
+    ]  # fmt: skip
+    sales = pd.DataFrame(lines, columns=["customer_id", "channel"])
+    sales = sales.assign(order_id=range(len(lines)), amount=1.0, timestamp=ago(9))
+    table = preferred_channel_table(sales, as_of=AS_OF, confidence=confidence)
+    exact = np.array([binomtest(first, first + second).pvalue for first, second in counts])
+    assert (exact[table["is_clear"]] < 1 - confidence).all()
+    assert table["is_clear"][exact < (1 - confidence) / 2].all()
+    found = dict(zip(counts, table["is_clear"].tolist(), strict=True))
+    assert confidence != 0.95 or (found[6, 0], found[5, 0], found[8, 1], found[7, 1]) == (True, False, True, False)
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_of_customers_without_a_preference_hardly_any_is_clear(channels):
+    random = np.random.default_rng(3)
+    who = np.repeat(np.arange(6_000), 8)
     sales = pd.DataFrame({
-        "customer_id": 1, "order_id": range(first + second), "amount": 1.0, "timestamp": ago(9),
-        "channel": ["x"] * first + ["y"] * second,
+        "customer_id": who, "order_id": np.arange(len(who)), "amount": 1.0, "timestamp": ago(9),
+        "channel": np.array(list("abcde"))[random.integers(0, channels, len(who))],
     })  # fmt: skip
-    assert preferred_channel_table(sales, as_of=AS_OF)["is_clear"].tolist() == [clear]
+    assert preferred_channel_table(sales, as_of=AS_OF)["is_clear"].mean() < 0.05
 
 
 def test_nobody_twice_lets_the_base_count_as_one_order():
@@ -154,7 +176,7 @@ def test_the_strength_of_habits_is_found():
 def test_without_habits_a_clear_preference_is_rare():
     world = datasets.make_universe(customers=3_000, random_state=2)  # channels of orders are drawn for each alike
     table = preferred_channel_table(world.transactions, as_of="2025-06-24")
-    assert table["is_clear"].mean() < 0.08
+    assert table["is_clear"].mean() < 0.03
     assert not table["prior_order_count"].min() < 20
 
 

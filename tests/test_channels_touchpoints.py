@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from crmlytics import Contacts, datasets
 from crmlytics.channels._plots import plot_touchpoints
@@ -46,7 +47,7 @@ EVENTS = {
     "channel": [touch[3] for touch in TOUCHES],
     "event": ["view"] * len(TOUCHES),
 }
-WINDOWS = {"as_of": AS_OF, "before": "5d", "after": "5d", "replicates": 20}
+WINDOWS = {"as_of": AS_OF, "before": "5d", "after": "5d"}
 
 
 def told(table, names):
@@ -150,19 +151,43 @@ def test_lift_is_that_of_days_taken_one_by_one(orders, touches):
         "customer_id": [who for who, *_ in touches], "day": [number for _, number, _ in touches], "event": "view",
         "channel": [channel for *_, channel in touches], "timestamp": [day(number) for _, number, _ in touches],
     })  # fmt: skip
-    options = {"as_of": day(40), "before": "4d", "after": "3d", "replicates": 20}
+    options = {"as_of": day(40), "before": "4d", "after": "3d"}
     table = touchpoint_table(events.drop(columns="day"), sales.drop(columns="day"), **options)
     mixed = touchpoint_table(events.sample(frac=1, random_state=1), sales.sample(frac=1, random_state=1), **options)
     pd.testing.assert_frame_equal(table, mixed)
     by_customer = brute(sales, events, 4, 3, 40)
-    for channel, phase, lift in told(table, ["channel", "phase", "lift"]):
+    for channel, phase, lift, low, high in told(table, ["channel", "phase", "lift", "lift_low", "lift_high"]):
         place = ["before", "at", "after"].index(phase)
-        above = below = 0.0
-        for inside, outside, touches_in, touches_out in by_customer.values():
-            if inside[place] + outside:
-                above += touches_in.get((channel, place), 0) * outside / (inside[place] + outside)
-                below += touches_out.get(channel, 0) * inside[place] / (inside[place] + outside)
+        pairs = [
+            (touches_in.get((channel, place), 0) * outside / (inside[place] + outside),
+             touches_out.get(channel, 0) * inside[place] / (inside[place] + outside))
+            for inside, outside, touches_in, touches_out in by_customer.values() if inside[place] + outside
+        ]  # fmt: skip
+        above, below = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
         assert lift == (pytest.approx(above / below) if below else None)
+        parts = [up / above - down / below for up, down in pairs if up + down] if above and below else []
+        if len(parts) > 1 and max(map(abs, parts)) > 1e-9:
+            error = np.sqrt(sum(part**2 for part in parts) * len(parts) / (len(parts) - 1))
+            freedom = sum(part**2 for part in parts) ** 2 / sum(part**4 for part in parts) - 1
+            reach = stats.t.ppf(0.975, max(freedom, 1)) * error
+            assert [low, high] == pytest.approx([lift * np.exp(-reach), lift * np.exp(reach)])
+        else:
+            assert (low, high) == (None, None)
+
+
+def test_intervals_of_few_customers_hold_the_truth():
+    hits = []
+    for seed in range(80):  # touches and orders that have nothing to do with one another
+        random = np.random.default_rng(seed)
+        orders, touches = random.poisson(random.gamma(1, 6, 60)), random.poisson(random.gamma(1, 20, 60))
+        who, touched = np.repeat(np.arange(60), orders), np.repeat(np.arange(60), touches)
+        sales = pd.DataFrame({"customer_id": who, "order_id": range(len(who)), "amount": 1.0})
+        sales["timestamp"] = [day(number) for number in random.uniform(0, 400, len(who))]
+        events = pd.DataFrame({"customer_id": touched, "event": "view", "channel": "web"})
+        events["timestamp"] = [day(number) for number in random.uniform(0, 400, len(touched))]
+        table = touchpoint_table(events, sales, as_of=day(400), before="10d", after="10d")
+        hits.append(((table["lift_low"] <= 1) & (table["lift_high"] >= 1)).to_numpy())
+    assert np.all(np.mean(hits, axis=0) > 0.925)  # with samples of customers 0.88 on the day
 
 
 def test_nothing_at_or_after_as_of_is_read():
@@ -197,8 +222,6 @@ def test_says_what_is_wrong():
         touchpoint_table(events, sales.assign(amount=-1.0), **WINDOWS)
     with pytest.raises(SchemaError, match="customer_id is"):
         touchpoint_table(events, sales.assign(customer_id=7), **WINDOWS)
-    with pytest.raises(SchemaError, match="replicates must be a whole number of at least 20"):
-        touchpoint_table(events, sales, **{**WINDOWS, "replicates": 5})
 
 
 def test_a_channel_never_touched_otherwise_has_no_lift_and_says_so():

@@ -98,6 +98,7 @@ def shapley(players, amount):
     return paid
 
 
+@pytest.mark.filterwarnings("ignore:.*the last line is of")
 @settings(max_examples=25)
 @given(sales=st.lists(SALE, min_size=1, max_size=15), touches=st.lists(TOUCH, min_size=1, max_size=10))
 def test_credit_is_shapley_of_every_sale_and_adds_up_to_the_cent(sales, touches):
@@ -124,6 +125,31 @@ def test_credit_is_shapley_of_every_sale_and_adds_up_to_the_cent(sales, touches)
         for name, amount in shapley({seller, source, *near}, cent / 100).items():
             paid[name or "(direct)"] = paid.get(name or "(direct)", 0.0) + amount
     assert table.set_index("partner_id")["credit_amount"].to_dict() == pytest.approx(paid, abs=1e-6)
+
+
+def test_lookback_counts_calendar_days_and_dated_orders_know_the_touches_of_their_day():
+    noon, evening = dt.timedelta(hours=12), dt.timedelta(hours=20)
+    touches = pd.DataFrame({
+        "customer_id": [1, 1, 1], "partner_id": ["z", "w", "v"],
+        "timestamp": [ago(40), ago(41) + evening, ago(10) + noon],
+    })  # fmt: skip
+    dated = partner_credit_table(pd.DataFrame(SALES), touches, as_of=AS_OF, since=ago(20))
+    assert set(dated["partner_id"]) == {"(direct)", "x", "y", "z", "v"}  # v: noon of the day of the order
+    timed = pd.DataFrame(SALES | {"timestamp": [moment + dt.timedelta(hours=9) for moment in SALES["timestamp"]]})
+    table = partner_credit_table(timed, touches, as_of=AS_OF, since=ago(20))
+    assert set(table["partner_id"]) == {"(direct)", "x", "y", "z"}  # z: 30 days and 9 hours before; v came later
+
+
+@pytest.mark.parametrize("name", ["events", "contacts", "customers"])
+def test_ids_of_partners_are_of_one_kind(name):
+    sales = pd.DataFrame(SALES | {"partner_id": pd.array([1, 2, None, 1, 1], "Int64")})
+    other = pd.DataFrame(EVENTS).drop_duplicates("customer_id")
+    with pytest.raises(SchemaError, match=rf"partner_id is String in {name} and Int64 in transactions. Give both"):
+        partner_credit_table(sales, **{name: other}, as_of=AS_OF)
+    with pytest.raises(SchemaError, match=rf"partner_id is Int64 in {name} and String in transactions. Give both"):
+        partner_credit_table(pd.DataFrame(SALES), **{name: other.assign(partner_id=7)}, as_of=AS_OF)
+    nobody = other.assign(partner_id=pd.array([None] * len(other), "str"))
+    assert set(partner_credit_table(sales, **{name: nobody}, as_of=AS_OF)["partner_id"]) == {"(direct)", "1", "2"}
 
 
 def test_the_future_changes_nothing():
@@ -166,4 +192,40 @@ def test_all_revenue_of_the_universe_is_somebodys_and_the_picture_shows_it():
     ax = plot_partner_credit(table)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Sold", "Brought", "In touch", "Credit"]
     assert len(ax.patches) == 6
+    sold, brought = (line.get_ydata() for line in ax.lines[:2])
+    assert (sold > brought).all()  # equal amounts do not hide each other
     plt.close(ax.figure)
+
+
+def test_an_experiment_stands_beside_the_credit_and_moves_none_of_it():
+    plain = partner_credit_table(pd.DataFrame(SALES), pd.DataFrame(EVENTS), as_of=AS_OF)
+    measured = pd.DataFrame({
+        "partner_id": ["x", "z"], "incremental_amount": [18.0, 0.0], "incremental_amount_low": -9.0,
+    })  # fmt: skip
+    table = partner_credit_table(pd.DataFrame(SALES), pd.DataFrame(EVENTS), as_of=AS_OF, experiment=measured)
+    same = [name for name in plain if not name.startswith("incremental") and name != "caution"]
+    pd.testing.assert_frame_equal(plain[same], table[same])
+    found = table.set_index("partner_id")
+    assert found.loc["x", "incremental_per_credit"] == pytest.approx(18 / 90)
+    of_z = found.loc["z", ["incremental_amount", "incremental_amount_low", "incremental_per_credit"]]
+    assert of_z.tolist() == [0, -9, 0]
+    assert found["incremental_amount_high"].isna().all()
+    assert found.loc[["(direct)", "y"], "incremental_amount"].isna().all()
+    assert found["caution"].str.contains("decide by it").tolist() == [False, True, False, True]
+    assert plain["incremental_per_credit"].isna().all()
+
+
+def test_an_experiment_names_partners_as_the_table_does():
+    sales = pd.DataFrame(SALES).assign(partner_id=[7, 8, None, 7, 7])
+    measured = pd.DataFrame({"partner_id": [7.0], "incremental_amount": [1.0]})
+    table = partner_credit_table(sales, as_of=AS_OF, experiment=measured)
+    assert table.set_index("partner_id").loc["7", "incremental_amount"] == 1.0
+    refused = {
+        r"experiment names '77', a partner_id that has no row": measured.assign(partner_id=77),
+        r"the partner_id '7' more than once": pd.concat([measured, measured]),
+    }
+    for message, experiment in refused.items():
+        with pytest.raises(SchemaError, match=message):
+            partner_credit_table(sales, as_of=AS_OF, experiment=experiment)
+    with pytest.raises(MissingColumnsError, match=r"experiment needs the columns \['incremental_amount'\]"):
+        partner_credit_table(sales, as_of=AS_OF, experiment=measured[["partner_id"]])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmlytics import Transactions
+from crmlytics._kernels.partner_draws import concentration_bounds, largest_bounds
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._plots import plot_partner_dependence
 from crmlytics.partners.dependence import (
@@ -98,18 +99,38 @@ def test_a_partner_with_more_returns_than_sales_has_nothing_at_risk():
     assert row[["amount", "at_risk_amount_low", "at_risk_amount_high"]].tolist() == [-7.0, 0.0, 0.0]
 
 
-def test_shares_of_the_largest_are_held_as_often_as_promised():
-    held = []
-    for seed in range(60):
+@pytest.mark.parametrize("truth", [[0.4, 0.3, 0.2, 0.1], [0.25] * 4, [0.3, 0.3, 0.4 / 3, 0.4 / 3, 0.4 / 3]])
+def test_concentration_is_held_as_often_as_promised_also_where_partners_are_alike(truth):
+    """Bias-corrected percentiles held the truth in none of 100 intervals where all four partners were alike."""
+    held, top, hhi = [], max(truth), sum(share**2 for share in truth)
+    for seed in range(40):
         random = np.random.default_rng(seed)
-        partner = random.choice(4, 300, p=[0.4, 0.3, 0.2, 0.1])
         sales = pd.DataFrame({
             "customer_id": range(300), "order_id": range(300), "timestamp": ago(5),
-            "amount": random.gamma(2.0, 5.0, 300), "partner_id": partner.astype(str),
+            "amount": random.gamma(2.0, 5.0, 300), "partner_id": random.choice(len(truth), 300, p=truth).astype(str),
         })  # fmt: skip
         row = partner_concentration_table(sales, as_of=AS_OF, window="10d", replicates=200, random_state=seed).iloc[0]
-        held.append((row["top_share_low"] <= 0.4 <= row["top_share_high"], row["hhi_low"] <= 0.3 <= row["hhi_high"]))
-    assert (np.mean(held, axis=0) >= 0.85).all()
+        assert row["hhi_low"] <= row["hhi"] <= row["hhi_high"]
+        held.append((row["top_share_low"] <= top <= row["top_share_high"], row["hhi_low"] <= hhi <= row["hhi_high"]))
+    assert (np.mean(held, axis=0) >= 0.88).all()
+
+
+def test_bounds_of_the_largest_are_those_of_who_may_be_it():
+    random = np.random.default_rng(0)
+    apart = random.normal(scale=[0.01, 0.01, 0.001], size=(20_000, 3))
+    measured = np.array([0.5, 0.3, 0.2])
+    low, high = largest_bounds(measured + apart, measured, 0.95)  # the first alone: plus or minus 1.96 errors
+    assert (low, high) == pytest.approx((0.4804, 0.5196), abs=5e-4)
+    tied = np.array([0.4, 0.4, 0.2])
+    low, high = largest_bounds(tied + apart, tied, 0.95)  # of two: 2.236 errors, since 0.95 is 0.9747 squared
+    assert (low, high) == pytest.approx((0.3776, 0.4224), abs=6e-4)
+    assert largest_bounds(np.tile(tied, (9, 1)), tied, 0.95) == (0.4, 0.4)
+
+
+def test_an_hhi_less_the_chance_in_it():
+    drawn = np.array([[0.4, 0.6], [0.6, 0.4]] * 50)  # each has the HHI 0.52; the variances are 0.01 each
+    assert concentration_bounds(drawn, np.array([0.5, 0.5]), 0.95) == (0.5, 0.5)
+    assert concentration_bounds(drawn, np.array([0.45, 0.55]), 0.95) == pytest.approx((0.5, 0.505))
 
 
 LINE = st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.integers(0, 19), st.integers(-300, 999))

@@ -1,6 +1,7 @@
 """What quota_table promises: attainment by hand, forecasts from what was known then, intervals that hold."""
 
 import datetime as dt
+from dataclasses import replace
 from itertools import pairwise
 
 import narwhals.stable.v2 as nw
@@ -71,7 +72,7 @@ def test_forecasts_know_that_orders_come_at_the_end_of_the_month():
     as_of = pd.Timestamp("2021-11-25")  # one of three months is booked, 60 % of the quarter gone
     table = quota_table(lines, quotas, as_of=as_of)
     now = table[table["period_end"] > as_of]
-    assert set(now["method"]) <= {"level", "season"}
+    assert "run rate" not in set(now["method"])
     assert (now["error_share"] < 0.5 * now["run_rate_error_share"]).all()
     actual = quota_table(lines, quotas, as_of="2022-01-01")
     came = actual.loc[actual["period_end"] == "2022-01-01", "amount"].to_numpy()
@@ -84,11 +85,33 @@ def test_the_verdict_follows_the_interval():
     as_of = pd.Timestamp("2021-11-25")
     now = quotas["period_end"] > as_of
     for factor, verdict in ((0.01, "reached"), (0.5, "on track"), (3.0, "behind")):
-        asked = quotas.assign(quota_amount=quotas["quota_amount"] * np.where(now, factor, 1.0))
+        asked = quotas.assign(quota_amount=np.where(now, factor * quotas["quota_amount"], 3_000.0))  # past: no signal
         table = quota_table(lines, asked, as_of=as_of)
         found = table[table["period_end"] > as_of]
         assert set(found["verdict"]) == {verdict}
         assert (found["reach_probability"] > 0.9).all() == (verdict != "behind")
+
+
+def test_quotas_that_tell_what_will_come_are_listened_to_before_anything_came():
+    """Each quarter's quota knows how large it will be, as nothing else does: partners end at 80 to 90 % of it."""
+    random = np.random.default_rng(0)
+    starts = pd.date_range("2020-01-01", periods=13, freq="QS")
+    rows = [(f"p{partner}", *period) for partner in range(8) for period in pairwise(starts)]
+    quotas = pd.DataFrame(rows, columns=["partner_id", "period_start", "period_end"])
+    quotas["quota_amount"] = random.gamma(2.0, 500.0, len(quotas))
+    lines = pd.DataFrame({
+        "partner_id": quotas["partner_id"], "customer_id": 1, "order_id": range(len(quotas)),
+        "timestamp": quotas["period_end"] - pd.Timedelta(3, unit="D"),
+        "amount": quotas["quota_amount"] * random.uniform(0.8, 0.9, len(quotas)),
+    })  # fmt: skip
+    table = quota_table(lines, quotas, as_of="2022-10-01")
+    now = table[table["period_start"] == "2022-10-01"]
+    assert set(now["method"]) == {"quota"}
+    assert now["forecast_attainment_share"].between(0.8, 0.9).all()
+    assert (now["reach_probability"] < 0.1).all()
+    assert set(now["verdict"]) == {"behind"}
+    unknown = quota_table(lines, quotas[quotas["period_start"] == "2022-10-01"], as_of="2022-10-01")
+    assert set(unknown["verdict"]) == {"not known"}
 
 
 def test_a_period_that_has_not_begun_is_forecast_from_the_level():
@@ -129,6 +152,12 @@ def test_rows_in_any_order_and_the_future_change_nothing():
         ({"quota_amount": [50.0, 0.0, 80.0]}, SchemaError, r"quota_amount must be above zero, got 0.0 of partner 'x'"),
         ({"quota_amount": list("abc")}, SchemaError, "'quota_amount' must hold numbers"),
         ({"period_end": [MAY, APRIL, APRIL]}, SchemaError, "period_end must lie after period_start.*partner 'x'"),
+        (
+            {"period_start": [APRIL.replace(tzinfo=dt.UTC)] * 3},
+            SchemaError,
+            r"'period_start' of quotas must hold dates without a time zone, got",
+        ),
+        ({"period_end": [MAY, None, APRIL]}, SchemaError, "period_end is missing in 1 rows of quotas. Leave them out"),
         ({"period_start": ["2024-04-01"] * 3}, SchemaError, r"must hold dates, for example by pandas.to_dat.*'2024"),
         ({"partner_id": ["x", "x", "x"]}, SchemaError, "partner 'x' has two quotas for the same period"),
         ({"partner_id": [1, 2, 3]}, SchemaError, "partner_id is Int64 in quotas and String in transactions"),
@@ -153,21 +182,26 @@ def test_forecasts_by_hand():
     past = Past(
         early=np.array([[10.0, 20.0], [0.0, 10.0]]),
         total=np.array([[40.0, 60.0], [20.0, 40.0]]),
+        quota=np.array([[80.0, 60.0], [20.0, np.nan]]),
         known_before=np.array([0, 1]),
         season=np.array([-1, -1]),
         elapsed=0.5,
     )
-    found, level = forecasts(np.array([30.0, 5.0]), past, 2, 0)
-    assert level.tolist() == [50.0, 30.0]
+    found, usual = forecasts(np.array([30.0, 5.0]), np.array([100.0, 50.0]), past, 2, 0)
+    assert usual[[0, 1, 4]].tolist() == [[50.0, 30.0]] * 3
     came = 40 / 160  # a quarter of revenue had come by half of the period
     assert found[0].tolist() == [60.0, 10.0]
     assert found[1] == pytest.approx([30 + (1 - came) * (30 + (1 - came) * 50), 5 + (1 - came) * (5 + (1 - came) * 30)])
-    assert found[2] == pytest.approx([30 + (1 - came) * (30 + (1 - came) * 40), 5 + (1 - came) * (5 + (1 - came) * 20)])
+    asked = np.array([100, 50]) * (40 + 60 + 20) / (80 + 60 + 20)  # of the quotas, where there was one
+    assert usual[[2, 3]] == pytest.approx(np.array([asked, asked]))
+    assert found[2] == pytest.approx(asked)
+    assert found[3] == pytest.approx([30, 5] + (1 - came) * asked)
+    assert found[4] == pytest.approx([30 + (1 - came) * (30 + (1 - came) * 40), 5 + (1 - came) * (5 + (1 - came) * 20)])
 
 
 def test_without_history_the_run_rate_is_all_there_is():
-    past = Past(np.zeros((1, 0)), np.zeros((1, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0.25)
-    found = outlook(np.array([5.0]), past, -1)
+    none, nothing = np.zeros((1, 0)), np.zeros(0, np.int64)
+    found = outlook(np.array([5.0]), np.array([9.0]), Past(none, none, none, nothing, nothing, 0.25), -1)
     assert (found.forecast.tolist(), found.method.tolist()) == ([20.0], [0])
     assert np.isnan(found.interval(0.95)).all()
     assert np.isnan(found.reach_probability(np.array([1.0]))).all()
@@ -177,6 +211,36 @@ def test_bounds_of_errors_are_conformal():
     errors = np.arange(1.0, 100.0)  # the second leaves 1 of 99 out, 2 of 100 with the new one: no more than 2.5 %
     assert error_bounds(errors, 0.95) == (2.0, 98.0)
     assert error_bounds(errors[:5], 0.95) == (1.0, 5.0)
+
+
+def halfway(total):
+    """Twenty partners who stand at 40 half of the way through every period; nothing was asked of them."""
+    size = total.shape
+    periods = np.arange(size[1])
+    return Past(np.full(size, 40.0), total, np.full(size, np.nan), periods, np.full(size[1], -1), 0.5)
+
+
+def test_what_was_missed_before_is_added_so_that_a_forecast_lies_within_its_own_interval():
+    """The run rate says 80 where 150 come in the median: told as it is, it would lie below all past ends."""
+    ends = np.random.default_rng(0).uniform(100, 200, (20, 8))
+    found = outlook(np.full(20, 40.0), np.full(20, np.nan), halfway(ends), -1)
+    low, high = found.interval(0.5)
+    assert ((low < found.forecast) & (found.forecast < high)).all()
+    assert found.forecast == pytest.approx(np.median(ends[:, 2:]), rel=0.1)
+    assert [np.median(errors) for errors in found.errors if len(errors)] == pytest.approx([0, 0])
+    assert found.run_rate_error_share[0] == pytest.approx((ends[:, 2:] - 80).mean() / ends[:, 2:].mean())  # as it is
+    assert found.error_share[0] < 0.5 * found.run_rate_error_share[0]
+
+
+def test_nothing_ends_below_where_it_stands_where_nothing_did():
+    past = halfway(np.tile([50.0, 150.0], (20, 4)))
+    stands = np.full(20, 400.0)
+    found = outlook(stands, np.full(20, np.nan), past, -1)
+    assert (found.interval(0.95)[0] >= 400).all()
+    assert (found.reach_probability(np.full(20, 400.0)) == 1).all()
+    assert (found.reach_probability(np.full(20, 900.0)) < 1).all()
+    gave_back = outlook(stands, np.full(20, np.nan), replace(past, total=past.total - 20), -1)
+    assert (gave_back.floor == -np.inf).all()
 
 
 # -- data ----------------------------------------------------------------------------------------------------------
@@ -214,6 +278,22 @@ def test_adventureworks_forecasts_beat_the_run_rate(adventureworks):
     forecast, run_rate, coverage = np.mean(found, axis=0)
     assert forecast < 0.6 * run_rate
     assert coverage > 0.85
+
+
+def test_adventureworks_quotas_tell_more_than_what_has_come(adventureworks):
+    """Quotas were set at 1.2 times what came: by level 60 were to be reached, and 9 were."""
+    tx, quotas = adventureworks
+    actual = quota_table(tx, quotas, as_of="2013-12-30").set_index(["partner_id", "period_start"])["amount"]
+    for as_of in ("2012-10-15", "2013-04-15", "2013-06-15", "2013-10-15"):
+        table = quota_table(tx, quotas, as_of=as_of)
+        low, middle, high = (table[f"forecast_amount{end}"] for end in ("_low", "", "_high"))
+        assert ((low <= middle) & (middle <= high))[low.notna()].all()
+        now = table[(table["period_end"] > as_of) & (table["elapsed_share"] > 0)]
+        came = actual[pd.MultiIndex.from_frame(now[["partner_id", "period_start"]])].to_numpy()
+        if as_of != "2013-06-15":  # by then nearly all has come
+            assert set(now["method"]) == {"quota"}
+            assert np.abs(came - now["forecast_amount"]).sum() < 0.12 * came.sum()
+            assert now["reach_probability"].sum() < 5
 
 
 def test_the_picture_shows_the_last_period_that_has_begun(adventureworks):

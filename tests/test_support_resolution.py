@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crmlytics._frames import to_pandas
 from crmlytics._kernels.kaplan_meier import kaplan_meier
-from crmlytics._kernels.waiting_times import log_rank, quantile, quantile_interval, share_within
+from crmlytics._kernels.waiting_times import log_rank, quantile, quantile_interval, share_within, survival_interval
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.support._plots import plot_resolution, plot_support
 from crmlytics.support.resolution import resolution_curve_table
@@ -88,7 +88,8 @@ def test_a_curve_is_what_counting_moment_by_moment_gives(seed):
 @given(seed=st.integers(0, 10_000), copies=st.integers(2, 4))
 def test_tickets_of_one_customer_count_as_one(seed, copies):
     time, ended, group = spells(np.random.default_rng(seed))
-    customer, again = np.arange(len(time)), lambda values: np.repeat(values, copies)
+    time, ended, group = (np.tile(values, 2) for values in (time, ended, group))  # each customer has two tickets
+    customer, again = np.arange(len(time)) % 60, lambda values: np.repeat(values, copies)
     once = log_rank(time, ended, group, 3, cluster=customer)[0]
     often = log_rank(again(time), again(ended), again(group), 3, cluster=again(customer))[0]
     known = ~np.isnan(once)
@@ -104,7 +105,7 @@ def test_two_groups_are_one_test_and_the_robust_one_is_near_the_usual():
     group = np.repeat([0, 1], 2000)
     time, ended = rng.exponential(1 + 0.08 * group).round(3) + 0.001, rng.random(4000) < 0.8
     usual = log_rank(time, ended, group, 2)[0]
-    robust = log_rank(time, ended, group, 2, cluster=np.arange(4000))[0]
+    robust = log_rank(time, ended, group, 2, cluster=np.arange(4000) // 2)[0]
     assert usual[0] == pytest.approx(-usual[1])
     assert usual[0] > 0  # the first group ends sooner
     assert robust == pytest.approx(usual, rel=0.03)
@@ -125,6 +126,62 @@ def test_few_endings_and_one_group_are_not_tested():
     assert resolution_curve_table(tickets, as_of=AS_OF, by="priority")["p_value"].isna().all()
     few = pd.DataFrame(freireich()).iloc[[0, 1, 2, 21, 22, 23]]
     assert resolution_curve_table(few, as_of=AS_OF, by="priority")["p_value"].isna().all()
+
+
+def test_customers_with_one_ticket_each_are_tested_as_mantel_did_and_few_with_several_are_not():
+    tickets = pd.DataFrame(freireich()).assign(customer_id=range(42))
+    found = resolution_curve_table(tickets, as_of=AS_OF, by="priority")
+    assert found["p_value"].iloc[0] == pytest.approx(4.17e-5, rel=5e-3)  # as published, robust: 9.5e-6
+    for customers, is_tested in ((10, True), (9, False)):  # of each group
+        few = tickets.assign(customer_id=[place % customers + 100 * (place > 20) for place in range(42)])
+        found = resolution_curve_table(few, as_of=AS_OF, by="priority")
+        assert found["p_value"].notna().all() == is_tested
+
+
+def test_few_customers_give_the_wider_bounds_of_student():
+    rng = np.random.default_rng(5)
+    time, ended, group = spells(rng, n=90, groups=2)
+    customer = rng.integers(0, 12, 90)
+    curves = kaplan_meier(time, ended, group, 2, cluster=customer)
+    t = 2.2009851600830497  # of 11 degrees of freedom
+    low, high = survival_interval(curves, 0.95, np.array([12, 12]))
+    expected = curves.interval(t)
+    assert low == pytest.approx(expected[0], nan_ok=True)
+    assert high == pytest.approx(expected[1], nan_ok=True)
+    share, least, most = share_within(curves, 10.0, 0.95, clusters=np.array([12, 12]))
+    at = [
+        np.flatnonzero(curves.time[curves.starts[g] : curves.starts[g + 1]] <= 10)[-1] + curves.starts[g]
+        for g in (0, 1)
+    ]
+    assert [least, share, most] == [pytest.approx(1 - values[at]) for values in (high, curves.survival, low)]
+
+
+def test_the_tables_count_customers_not_tickets():
+    tickets = pd.DataFrame(freireich()).assign(customer_id=[place % 4 for place in range(42)])
+    hours = np.abs(np.array(SIX_MP + PLACEBO, float))
+    curves = kaplan_meier(
+        hours, np.array(SIX_MP + PLACEBO) > 0, np.zeros(42, np.int64), 1, cluster=tickets["customer_id"].to_numpy()
+    )
+    four = np.array([4])
+    row = support_table(tickets, as_of=AS_OF).iloc[0]
+    bounds = [row["resolution_median_hours_low"], row["resolution_median_hours_high"]]
+    assert bounds == [values[0] for values in quantile_interval(curves, 0.5, 0.95, clusters=four)]
+    assert bounds[1] > quantile_interval(curves, 0.5, 0.95)[1][0]
+    soon = support_table(tickets, as_of=AS_OF, resolution_target="8h").iloc[0]
+    shares = [soon[f"resolution_within_target_share{end}"] for end in ("", "_low", "_high")]
+    assert shares == pytest.approx([values[0] for values in share_within(curves, 8.0, 0.95, clusters=four)])
+    assert row["caution"] == "fewer than 30 customers"
+    curve = resolution_curve_table(tickets, as_of=AS_OF).set_index("time_hours")
+    assert 1 - curve.loc[8.0, "waiting_share_high"] == pytest.approx(shares[1])
+
+
+def test_all_tickets_of_one_customer_in_time_are_one_case():
+    curves = kaplan_meier(
+        np.full(40, 2.0), np.ones(40, np.bool_), np.zeros(40, np.int64), 1, cluster=np.zeros(40, np.int64)
+    )
+    share, low, _ = share_within(curves, 8.0, 0.95, clusters=np.array([1]))
+    assert share == [1.0]
+    assert low == pytest.approx(0.2065, abs=1e-4)  # Wilson, 1 of 1
 
 
 def test_first_replies_have_a_curve_too_and_nothing_of_the_future_is_read():

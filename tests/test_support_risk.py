@@ -39,7 +39,8 @@ def test_counts_by_hand_on_every_frame(frame):
     assert rows["urgency"].tolist() == ["overdue", "overdue", "usual"]
     assert rows["is_answered"].tolist() == [False, False, True]
     assert rows["reason"][0] == (
-        "open for 60 hours, by when 96% of all tickets are closed; no reply yet; 2 open tickets"
+        "open for 60 hours, by when 96% of all tickets are closed; none that is closed took longer; no reply yet; "
+        "2 open tickets"
     )  # as Kaplan and Meier see it: two were watched for less
 
 
@@ -71,13 +72,35 @@ def test_like_is_compared_with_like_where_there_is_enough_of_it():
     data["priority"] = "low"
     data.loc[[40, 41], "priority"] = "high"  # none of them is closed
     rows = at_risk_table(data, as_of=AS_OF).set_index("customer_id")
-    assert rows["compared_with"].to_dict() == {"c": "low", "a": "all tickets", "b": "all tickets"}
-    assert rows["reason"].str.contains("of tickets of low are closed").tolist() == [True, False, False]
+    assert rows["compared_with"].to_dict() == {"c": "priority low", "a": "all tickets", "b": "all tickets"}
+    assert rows["reason"].str.contains("of tickets of priority low are closed").tolist() == [True, False, False]
     assert rows["caution"].isna().all()
     few = at_risk_table(data.iloc[20:].drop(columns="first_reply_at"), as_of=AS_OF)
     assert "is_answered" not in few.columns
     assert not few["reason"].str.contains("reply").any()
     assert few["caution"].eq("fewer than 30 closed tickets to compare with").all()
+
+
+def test_a_reason_says_how_far_was_seen_where_half_never_was():
+    """Of 141 tickets 40 are closed, after 1 to 40 hours: most of those as old as 35 hours are open at 40."""
+    data = pd.DataFrame(desk()).iloc[:41].drop(columns="first_reply_at")
+    data.loc[40, "opened_at"] = AS_OF - 35 * HOUR
+    crowd = pd.DataFrame({"ticket_id": range(100, 200), "customer_id": "crowd", "opened_at": AS_OF - 500 * HOUR})
+    rows = at_risk_table(pd.concat([data, crowd]), as_of=AS_OF).set_index("customer_id")
+    assert rows["median_left_hours"].isna().all()
+    assert rows.loc["a", "reason"].endswith("are closed; more than half of those as old stay open for 5 hours more")
+    assert rows.loc["crowd", "reason"] == (
+        "open for 21 days, by when 28% of all tickets are closed; none that is closed took longer; 100 open tickets"
+    )
+
+
+def test_nearly_all_are_not_all_and_a_group_says_what_it_is_of():
+    data = pd.DataFrame({"ticket_id": range(1_001), "customer_id": range(1_001), "priority": 2, "category": "billing"})
+    data["opened_at"] = START
+    data["closed_at"] = START + pd.to_timedelta(data.index / 10, unit="h")
+    data.loc[1_000, ["opened_at", "closed_at"]] = [AS_OF - 99.85 * HOUR, pd.NaT]
+    reason = at_risk_table(data, as_of=AS_OF)["reason"][0]
+    assert "by when more than 99% of tickets of category billing, priority 2 are closed" in reason
 
 
 def test_what_was_usual_long_ago_is_not_asked():
@@ -92,6 +115,11 @@ def test_nothing_of_the_future_is_read():
     later.loc[len(later)] = [99, "z", AS_OF, None, None]
     known = at_risk_table(pd.DataFrame(desk()), as_of=AS_OF)
     pd.testing.assert_frame_equal(at_risk_table(later, as_of=AS_OF), known)
+
+
+def test_an_old_export_makes_everybody_late_and_is_told():
+    rows = at_risk_table(pd.DataFrame(desk()), as_of=AS_OF + 5_000 * HOUR, history="3650d")
+    assert rows["caution"].str.contains("an old export").all()
 
 
 def test_nobody_waits():

@@ -10,6 +10,8 @@ import crmlytics as crm
 from crmlytics._frames import to_pandas
 from crmlytics._kernels.clustered_means import group_means
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics.support.backlog import backlog_table
+from crmlytics.support.resolution import resolution_curve_table
 from crmlytics.support.volumes import support_table
 from crmlytics.testing import make_frame
 
@@ -58,7 +60,7 @@ def test_counts_by_hand_and_returns_the_kind_that_came_in(frame):
     assert rows["reopened_share"].tolist()[:2] == pytest.approx([1 / 3, 1 / 3])
     assert rows["satisfaction_mean"].tolist()[:2] == pytest.approx([10 / 3, 2.5])
     assert rows["resolution_within_target_share"].isna().tolist() == [False, False, True]  # a day old: undecided
-    assert rows["caution"].str.startswith("fewer than 30 tickets; describes").all()
+    assert rows["caution"].str.startswith("fewer than 30 customers; describes").all()
 
 
 def test_repeated_contacts_are_those_of_tickets_that_could_be_repeated():
@@ -173,7 +175,7 @@ def test_says_what_it_does_not_understand():
     with pytest.raises(SchemaError, match=r"no ticket was opened before as_of=2020-01-01 00:00"):
         table_of(as_of="2020-01-01")
     with pytest.raises(
-        SchemaError, match=r"satisfaction holds 5, beyond the scale of 0 to 1 \(4 of 5 marks\).*scale=\(0, 5\)"
+        SchemaError, match=r"satisfaction holds 5, beyond the scale of 0 to 1 \(4 of 5 marks\).*scale=\(1, 5\)"
     ):
         table_of(scale=(0, 1))
     with pytest.raises(SchemaError, match=r"scale must be the lowest and the highest mark such as scale=\(1, 5\)"):
@@ -186,6 +188,71 @@ def test_says_what_it_does_not_understand():
         table_of(reply_target=8)
 
 
+def test_a_mark_that_means_no_answer_is_not_taken_for_the_scale():
+    data = by_hand() | {"satisfaction": [5, 99, 1, None, 2, 3, None, None]}
+    with pytest.raises(
+        SchemaError, match=r"satisfaction holds 99, .*Where 99 means no answer, make it missing\. .*100"
+    ):
+        table_of(data)
+    data["satisfaction"][1] = float("inf")
+    with pytest.raises(SchemaError, match=r"Where inf means no answer, make it missing\.$"):
+        table_of(data)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "duckdb"])
+def test_groups_are_named_alike_on_every_engine(kind):
+    data = {name: by_hand()[name] for name in ("ticket_id", "opened_at", "closed_at")}
+    numbers = table_of(data | {"priority": [1, 2, 10, None, 2, 1, 1, 1]}, kind, by="priority")
+    assert numbers["group"].tolist() == ["1", "2", "10", "(unknown)"]
+    words = table_of(data | {"priority": ["b", "a", "", " ", None, "(unknown)", "a", "a"]}, kind, by="priority")
+    assert words["group"].tolist() == ["a", "b", "(unknown)"]
+    assert words["ticket_count"].tolist() == [3, 1, 4]
+    assert table_of(data | {"category": ["", " ", "", "", "", "", "", ""]}, kind, by="category")["group"].tolist() == [
+        "(unknown)"
+    ]
+
+
+def test_each_group_may_have_its_own_target():
+    data = by_hand() | {"category": ["bill"] * 4 + ["ship"] * 4}  # closed after 24, 96, 96, 10 and 48, 96 hours
+    targets = {"ship": "48h", "bill": "96h", "none of these": "1h"}
+    rows = table_of(data, by="category", resolution_target=targets)
+    assert rows["resolution_within_target_share"].tolist() == pytest.approx([1.0, 1 / 3])
+    assert rows["resolution_target_hours"].tolist() == [96.0, 48.0]
+    assert rows["reply_target_hours"].tolist() == [8.0, 8.0]
+    assert rows["resolution_undecided_count"].tolist() == [0, 1]  # 24 hours old; the other open one is overdue
+    with pytest.raises(SchemaError, match=r"resolution_target has no duration for \['bill'\].*\['bill', 'ship'\]"):
+        table_of(data, by="category", resolution_target={"ship": "48h", "Bill": "96h"})
+    with pytest.raises(SchemaError, match=r"reply_target has no duration for \['\(all\)'\]"):
+        table_of(data, reply_target={"ship": "48h"})
+
+
+def export(days=40):
+    """Return a desk that gets a ticket every six hours and closes each after two days: eight are open at a time."""
+    opened = [pd.Timestamp("2024-01-01") + 6 * HOUR * place for place in range(4 * days)]
+    closed = [moment + 48 * HOUR for moment in opened]
+    return pd.DataFrame({"ticket_id": range(len(opened)), "opened_at": opened, "closed_at": closed})
+
+
+def test_an_export_that_is_old_or_of_closed_tickets_alone_is_doubted():
+    desk = export()
+    end = pd.Timestamp("2024-02-10")
+    assert to_pandas(support_table(desk, as_of=end))["caution"].isna().all()
+    desk.loc[len(desk) - 1, "closed_at"] = pd.NaT
+    pause = support_table(desk, as_of="2024-02-18")  # the last was closed on the 11th, and one came every six hours
+    assert pause["caution"].isna().all()
+    closed = desk[desk["closed_at"] < end]
+    for table in (
+        support_table(closed, as_of=end),
+        backlog_table(closed, as_of=end),
+        resolution_curve_table(closed, as_of=end),
+    ):
+        assert set(table["caution"]) == {"no ticket is open: an export of closed tickets only?"}
+    late = end + pd.Timedelta(days=15)
+    assert support_table(desk, as_of=late)["caution"].tolist() == ["nothing happened after 2024-02-11: an old export?"]
+    quiet = support_table(desk.iloc[::40], as_of=late)  # a ticket in ten days: 23 days of silence are not unusual
+    assert quiet["caution"].tolist() == ["fewer than 30 tickets"]
+
+
 def test_tickets_that_end_before_they_begin_are_set_aside():
     data = by_hand() | {"closed_at": at([-5, 196, 296, 310, 448, 596, None, None])}
     with pytest.warns(DataQualityWarning, match="closed_at before opened_at"):
@@ -196,7 +263,9 @@ def test_tickets_that_end_before_they_begin_are_set_aside():
 def test_a_period_begins_where_it_is_said_to():
     since = at([300])[0]
     assert table_of(since=since)["ticket_count"].tolist() == [5]  # that of hour 300 is in it
-    with pytest.raises(SchemaError, match="start must lie before end"):
+    with pytest.raises(
+        SchemaError, match="support_table: since must lie before as_of, got since=2024-02-01 00:00, as_of=2024-02-01"
+    ):
         table_of(since=AS_OF)
     with pytest.raises(SchemaError, match=r"no ticket was opened from since=2024-01-31 on, before as_of=2024-02-01"):
         table_of({name: values[:7] for name, values in by_hand().items()}, since="2024-01-31")

@@ -717,6 +717,15 @@ def test_tickets_with_a_moment_before_their_opening_are_set_aside(frame):
     assert aside == {f"{name} before opened_at": 1 for name in ("first_reply_at", "closed_at", "reopened_at")}
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT])
+def test_a_column_of_moments_without_a_single_one_is_read(nothing):
+    """No ticket is closed yet: pandas has objects or floats there."""
+    tickets = pd.DataFrame({"ticket_id": [1, 2], "opened_at": DAY[:2], "closed_at": nothing})
+    assert rows(crm.Tickets(tickets), "closed_at") == [(None,), (None,)]
+    with pytest.raises(SchemaError, match=r"closed_at='closed_at'\): the column holds Float64, expected dates"):
+        crm.Tickets(tickets.assign(closed_at=[1.0, np.nan]))
+
+
 def test_every_contract_documents_every_role():
     for name in ("Transactions", "Products", "Customers", "Subscriptions", "Events", "Contacts", "Tickets", "Leads"):
         contract = getattr(crm, name)

@@ -39,11 +39,12 @@ def settle_objects(
     table = frame.collect().to_native()
     settled: dict[str, Any] = {}
     kinds = ((ids, _settle_id), (numbers, _settle_number), (moments, _settle_moment), (flags, _settle_flag))
+    as_floats = {_settle_flag, _settle_moment}  # what pandas reads as floats where values are missing, some or all
     for columns, settle in kinds:
         for column in columns:
             if isinstance(table[column].dtype, pd.CategoricalDtype) and table[column].cat.categories.dtype.kind in "iu":
                 settled[column] = table[column].astype("Int64")  # as the engines that have no categories of numbers do
-            elif table[column].dtype == object or (settle is _settle_flag and table[column].dtype.kind == "f"):
+            elif table[column].dtype == object or (settle in as_floats and table[column].dtype.kind == "f"):
                 settled[column] = settle(table[column], f"{caller}: column {column!r}")
     return plan_of(table.assign(**settled)) if settled else frame
 
@@ -169,7 +170,7 @@ def _settle_moment(values: Any, where: str) -> Any:
     import pandas as pd
 
     inferred = pd.api.types.infer_dtype(values, skipna=True)
-    if inferred in {"datetime", "datetime64", "date"}:
+    if inferred in {"datetime", "datetime64", "date"} or values.isna().all():
         zones = {getattr(value, "tzinfo", None) for value in values.dropna()}
         if len({str(zone) for zone in zones}) > 1:
             msg = (

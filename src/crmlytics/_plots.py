@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -59,6 +59,40 @@ def tidy(ax: Axes, *, grid: str | None = "y") -> Axes:
     return ax
 
 
+def row_axes(ax: Axes | None, names: Iterable[Any], *, step: float = 0.4) -> Axes:
+    """Return axes with a named row each, the first at the bottom; a new figure is ``step`` inches higher a row."""
+    words = [str(name) for name in names]
+    ax = tidy(axes(ax, size=(8.5, max(2.4, 1.4 + step * len(words)))), grid="x")
+    ax.set_yticks(range(len(words)), words)
+    ax.set_ylim(-0.6, len(words) - 0.4)
+    ax.tick_params(axis="y", colors=INK)
+    return ax
+
+
+def draw_intervals(
+    ax: Axes,
+    rows: pd.DataFrame,
+    name: str,
+    *,
+    places: ArrayLike | None = None,
+    colour: str,
+    label: str | None = None,
+    filled: bool = True,
+) -> None:
+    """Draw the dots of a column, and lines from its ``_low`` to its ``_high``, which end at the dot where not known.
+
+    Rows without a value are left out; ``places`` is how high each row lies, by default the first at 0.
+    """
+    at = np.arange(len(rows)) if places is None else np.asarray(places, np.float64)
+    value, low, high = (rows[f"{name}{end}"].to_numpy(np.float64, na_value=np.nan) for end in ("", "_low", "_high"))
+    known = ~np.isnan(value)
+    if not known.any():
+        return
+    ends = [np.where(np.isnan(end), value, end)[known] for end in (low, high)]
+    ax.hlines(at[known], *ends, color=colour, linewidth=1.6)
+    ax.plot(value[known], at[known], "o", color=colour, markerfacecolor=colour if filled else "white", label=label)
+
+
 def draw_differences(ax: Axes, values: ArrayLike, texts: ArrayLike, *, full: float) -> None:
     """Draw a table of differences: blue is more, orange less, full from ``full`` on, grey is missing."""
     from matplotlib.colors import LinearSegmentedColormap
@@ -77,6 +111,15 @@ def percent_axis(axis: Axis, *, decimals: int | None = None) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals))
+
+
+def date_axis(axis: Axis) -> None:
+    """Write the ticks of an axis of dates in short: the year once, then months or days."""
+    from matplotlib import dates
+
+    locator: Any = cast("Any", dates.AutoDateLocator)()
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(cast("Any", dates.ConciseDateFormatter)(locator))
 
 
 def thousands_axis(axis: Axis) -> None:

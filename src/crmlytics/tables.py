@@ -449,6 +449,12 @@ class Tickets(_Keyed):
         A ticket with a moment before its ``opened_at`` is set aside.
     satisfaction : str, optional
         Column of the customer's mark for the answer.
+    time_zone : str, optional
+        Needed for moments with a time zone. Waits are counted by the clock, and where it is changed local time jumps:
+        take ``"UTC"``; for days and hours of the week the zone of the business.
+
+    Where ``customer_id`` is named a ticket without one is set aside; ``customer_id=None`` keeps it, with all others, as
+    a ticket of nobody.
     """
 
     key_role: ClassVar[str] = "ticket_id"

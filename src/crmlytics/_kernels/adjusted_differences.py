@@ -67,52 +67,40 @@ def aliased_columns(design: Floats) -> Counts:
     return np.flatnonzero(left <= ALIASED * lengths)
 
 
-def cross_products(design: Floats, values: Floats, bundle: Counts) -> Floats:
-    """Return the sums, bundle by bundle, of the products of all columns, the value last: shape (bundles, k + 1, k + 1).
-
-    Every bundle has a row.
-    """
-    order = np.argsort(bundle, kind="stable")
-    starts = np.searchsorted(bundle[order], np.arange(int(bundle.max(initial=-1)) + 1))
-    return _products(np.column_stack([design, values])[order], starts)
-
-
 def _products(rows: Floats, starts: Counts) -> Floats:
     """Sum the products of all columns from each start to the next, a column at a time: it holds no more than rows."""
     columns = [np.add.reduceat(rows * rows[:, [column]], starts, axis=0) for column in range(rows.shape[1])]
     return np.stack(columns, axis=1)
 
 
-def explained_shares(products: Floats, parts: Sequence[Sequence[int]]) -> Floats:
-    """Return each part's share of the variance of the value (LMG): they add up to R^2.
+def explained_shares(design: Floats, values: Floats, covariance: Floats, parts: Sequence[Sequence[int]]) -> Floats:
+    """Return each part's share of the variance of the value (LMG), less what columns that say nothing would have.
 
-    A part's share is what its columns add to R^2, averaged over all orders in which the parts can come in.
+    A part's share is what its columns add to R^2, averaged over all orders in which the parts can come in. The R^2 of
+    some columns is lessened by ``tr(C^-1 M) / total``, with C their products and M the covariance of their products
+    with the errors. Where errors are independent and alike that is adjusted R^2: noise has a share of 0 on average.
 
     Parameters
     ----------
-    products : float64 array, shape (k + 1, k + 1)
-        A sum of :func:`cross_products`; the first column of the design is the constant.
+    design : float64 array, shape (rows, k)
+        The first column is the constant.
+    values : float64 array, shape (rows,)
+    covariance : float64 array, shape (k, k)
+        Of the coefficients of all columns (:func:`jackknifed_regression`).
     parts : columns of each part
     """
-    covariance = products - np.outer(products[0], products[0]) / products[0, 0]
-    explained = [_r_squared(covariance, _columns(subset, parts)) for subset in range(2 ** len(parts))]
+    columns, outcome = design - design.mean(axis=0), values - values.mean()
+    gram = columns.T @ columns
+    towards, errors = columns.T @ outcome, gram @ covariance @ gram
+    explained = np.zeros(2 ** len(parts))
+    for subset in range(1, len(explained)):
+        of = [column for place, part in enumerate(parts) if subset >> place & 1 for column in part]
+        told = np.linalg.solve(gram[np.ix_(of, of)], np.column_stack([towards[of], errors[np.ix_(of, of)]]))
+        explained[subset] = (towards[of] @ told[:, 0] - np.trace(told[:, 1:])) / (outcome @ outcome)
     shares = np.zeros(len(parts))
     for part in range(len(parts)):
-        for subset in range(2 ** len(parts)):
+        for subset in range(len(explained)):
             if not subset >> part & 1:
                 orders = len(parts) * comb(len(parts) - 1, subset.bit_count())
                 shares[part] += (explained[subset | 1 << part] - explained[subset]) / orders
     return shares
-
-
-def _columns(subset: int, parts: Sequence[Sequence[int]]) -> list[int]:
-    return [column for place, columns in enumerate(parts) if subset >> place & 1 for column in columns]
-
-
-def _r_squared(covariance: Floats, columns: list[int]) -> float:
-    total = covariance[-1, -1]
-    if not columns or total <= 0:
-        return 0.0
-    towards = covariance[columns, -1]
-    found = np.linalg.lstsq(covariance[np.ix_(columns, columns)], towards, rcond=None)[0]
-    return float(towards @ found / total)

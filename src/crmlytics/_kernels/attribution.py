@@ -45,6 +45,8 @@ class Journeys:
         The money of one conversion; 0 without one.
     count : float64 array, shape (journeys,)
         How often the journey was made.
+    is_comparable : bool array, shape (journeys,)
+        Of a period whose journeys are all known, whether they converted or not: only these tell how many convert.
     """
 
     starts: Ints
@@ -52,6 +54,7 @@ class Journeys:
     is_converted: NDArray[np.bool_]
     amount: Floats
     count: Floats
+    is_comparable: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return how many journeys there are."""
@@ -150,8 +153,12 @@ class SharedCredit:
         return cls(_sparse(values, rows, np.tile(row, 2), (2 * (size + 1), len(journeys))) @ unit, size)
 
     def credit(self, weights: Floats) -> Floats:
-        """Return the credit where each unit counts so often: shape (2, size + 1, draws) for weights (units, draws)."""
-        return np.asarray(self.matrix @ weights).reshape(2, self.size + 1, -1)
+        """Return the credit where each unit counts so often: shape (3, size + 1, draws) for weights (units, draws).
+
+        These are conversions, money, and removal effects, which are missing: only a chain has them.
+        """
+        dealt = np.asarray(self.matrix @ weights).reshape(2, self.size + 1, -1)
+        return np.concatenate([dealt, np.full_like(dealt[:1], np.nan)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,9 +172,10 @@ class ChainCredit:
     last : int64 array, shape (states,)
         The channel of each state plus 1; 0 of the beginning.
     steps : sparse array, shape (edges, units)
-        How often each unit took each step.
-    ends : sparse array, shape (3 x states, units)
-        How often it converted from each state, how often it ended there, and the money of its conversions.
+        How often each unit took each step, in comparable journeys.
+    ends : sparse array, shape (4 x states, units)
+        How often comparable journeys of a unit converted from each state, and how often they ended there without; how
+        often all of its journeys converted from there, and the money of these.
     bare : SharedCredit
         Conversions without a touch, which are in no chain.
     """
@@ -188,36 +196,42 @@ class ChainCredit:
         is_first[journeys.starts[touched]] = True
         before = np.where(is_first, 0, np.append(0, state[:-1])[: len(state)])
         key, edge = np.unique(before * len(last) + state, return_inverse=True)
-        steps = _sparse(np.ones(len(edge)), edge, journey, (len(key), len(journeys)))
-        final, converted = state[journeys.starts[1:][touched] - 1], journeys.is_converted[touched]
-        rows = np.concatenate([np.where(converted, 0, len(last)) + final, 2 * len(last) + final])
-        values = np.concatenate([np.ones(len(touched)), np.where(converted, journeys.amount[touched], 0.0)])
-        ends = _sparse(values, rows, np.tile(touched, 2), (3 * len(last), len(journeys)))
+        compared = journeys.is_comparable.astype(np.float64)
+        steps = _sparse(compared[journey], edge, journey, (len(key), len(journeys)))
+        final, converted = state[journeys.starts[1:][touched] - 1], journeys.is_converted[touched].astype(np.float64)
+        compared, money = compared[touched], journeys.amount[touched]
+        values = np.concatenate([compared * converted, compared * (1 - converted), converted, converted * money])
+        rows = np.concatenate([final + what * len(last) for what in range(4)])
+        ends = _sparse(values, rows, np.tile(touched, 4), (4 * len(last), len(journeys)))
         edge_starts = np.searchsorted(key // len(last), np.arange(len(last) + 1))
         nothing = replace(journeys, is_converted=journeys.is_converted & (journeys.lengths == 0))
         bare = SharedCredit.of(nothing, np.zeros(len(state)), size, unit)
         return cls(edge_starts, key % len(last), last, steps @ unit, ends @ unit, bare)
 
     def credit(self, weights: Floats) -> Floats:
-        """Return the credit where each unit counts so often: shape (2, size + 1, draws) for weights (units, draws)."""
-        effect = self.removal_effect(weights, DRAW if weights.shape[1] > 1 else ESTIMATE)
-        ends = (self.ends @ weights).reshape(3, len(self.last), -1)
-        totals = np.stack([ends[0].sum(axis=0), ends[2].sum(axis=0)])
-        whole = effect.sum(axis=1, keepdims=True)
+        """Return the credit where each unit counts so often: shape (3, size + 1, draws) for weights (units, draws).
+
+        These are conversions, money, and removal effects. Comparable journeys say in which proportions all conversions
+        and their money are dealt; missing where none of them converts.
+        """
+        ends = (self.ends @ weights).reshape(4, len(self.last), -1)
+        effect = self._removal_effects(weights, ends)
         credit = self.bare.credit(weights)
-        share = np.divide(effect, whole, out=np.zeros_like(effect), where=whole > 0)
-        credit[:, :-1] += share * totals[:, None]
+        credit[:2, :-1] += _in_proportion(effect, ends[2:].sum(axis=1))
+        credit[2, :-1] = effect[0]
         return credit
 
-    def removal_effect(self, weights: Floats, tolerance: float = ESTIMATE) -> Floats:
+    def _removal_effects(self, weights: Floats, ends: Floats) -> Floats:
         """Return the share of conversions, and of their money, that pass through each channel: (2, size, draws)."""
-        counts = np.ascontiguousarray((self.steps @ weights).T)
-        ends = np.ascontiguousarray((self.ends @ weights).reshape(3, len(self.last), -1).transpose(2, 0, 1))
+        tolerance = DRAW if weights.shape[1] > 1 else ESTIMATE
         if len(np.unique(self.last)) == len(self.last):  # of first order: solved in one round
             tolerance = np.inf
-        effect = removal_effects(self.edge_starts, self.edge_to, self.last, counts, ends, self.bare.size, tolerance)
+        mean = np.divide(ends[3], ends[2], out=np.zeros_like(ends[3]), where=ends[2] > 0)
+        leaving = np.ascontiguousarray(np.stack([ends[0], ends[1], ends[0] * mean]).transpose(2, 0, 1))
+        counts = np.ascontiguousarray((self.steps @ weights).T)
+        effect = removal_effects(self.edge_starts, self.edge_to, self.last, counts, leaving, self.bare.size, tolerance)
         for channel, draw in zip(*np.nonzero(effect[0] == UNSOLVED), strict=True):
-            effect[:, channel, draw] = self._solved(channel + 1, counts[draw], ends[draw])
+            effect[:, channel, draw] = self._solved(channel + 1, counts[draw], leaving[draw])
         return effect
 
     def _solved(self, removed: int, counts: Floats, ends: Floats) -> Floats:
@@ -240,14 +254,24 @@ class ChainCredit:
         return np.asarray(np.maximum(lost, 0.0))
 
 
-def passing(journeys: Journeys, size: int) -> tuple[Ints, Ints]:
-    """Count the journeys that come to each channel, and those of them that convert."""
+def _in_proportion(effect: Floats, totals: Floats) -> Floats:
+    """Deal totals, shape (2, draws), in proportion to removal effects; money as conversions where none is known of."""
+    whole = effect.sum(axis=1, keepdims=True)
+    share = effect / np.where(whole > 0, whole, np.nan)
+    share[1] = np.where(whole[1] > 0, share[1], share[0])
+    return np.where(totals[:, None] > 0, share * totals[:, None], 0.0)
+
+
+def passing(journeys: Journeys, size: int) -> tuple[Ints, Ints, Ints]:
+    """Count the journeys that come to each channel, those of them that convert, and the comparable of these."""
     journey = journeys.journey()
     pair = np.unique(journey * size + journeys.channels)
     row, channel = pair // size, pair % size
-    every = np.bincount(channel, journeys.count[row], size)
-    converting = np.bincount(channel, journeys.count[row] * journeys.is_converted[row], size)
-    return every.astype(np.int64), converting.astype(np.int64)
+    every = journeys.count[row]
+    converting = every * journeys.is_converted[row]
+    weights = (every, converting, converting * journeys.is_comparable[row])
+    passed, converted, compared = (np.bincount(channel, weight, size).astype(np.int64) for weight in weights)
+    return passed, converted, compared
 
 
 def _sparse(values: Floats, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Any:

@@ -46,8 +46,8 @@ class Curves:
     ended: Vector
     open: Vector
 
-    def interval(self, z: float) -> tuple[Vector, Vector]:
-        """Return bounds of ``survival``, normal on the scale of ln(-ln S); NaN where it is 1 or 0."""
+    def interval(self, z: float | Vector) -> tuple[Vector, Vector]:
+        """Return bounds of ``survival``, z errors off on the scale of ln(-ln S); NaN where it is 1 or 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             log_survival = np.log(self.survival)
             reach = np.exp(z * np.sqrt(self.variance) / -log_survival)

@@ -17,6 +17,7 @@ DIGITS = 9  # of a score: smaller distances are rounding, so ties are the same o
 NEIGHBOURS = 4  # of one's own kind, who tell how much customers vary
 MOST_LIKELY = 0.999
 MOST_WEIGHT = 10  # mean weights: a customer who stood for more would decide alone
+ROUNDING = 1e-9  # means: by so much a constant column differs from itself
 LOG_RISK_PER_SD = 0.91  # T. J. VanderWeele (2017): a difference of one standard deviation as a ratio of risks
 
 
@@ -155,14 +156,17 @@ def doubly_robust_effect(outcome: Vector, treated: Flags, weight: Vector, expect
 
 
 def ridge_predictions(basis: Vector, outcomes: Vector, new_basis: Vector, penalty: float = 1.0) -> Vector:
-    """Fit several outcomes, shape (n, k), by ridge regression on a basis and return what it expects of other rows."""
+    """Fit several outcomes, shape (n, k), by ridge regression on a basis and return what it expects of other rows.
+
+    Nothing beyond what was seen is expected: a column that hardly varied can be many deviations off in a new row.
+    """
     mean, scale = basis.mean(axis=0), basis.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = np.where(scale > ROUNDING * np.abs(mean), scale, 1.0)
     columns, level = (basis - mean) / scale, outcomes.mean(axis=0)
     system = columns.T @ columns + penalty * np.eye(columns.shape[1])
     slopes = np.linalg.solve(system, columns.T @ (outcomes - level))
     expected: Vector = level + ((new_basis - mean) / scale) @ slopes
-    return expected
+    return np.clip(expected, outcomes.min(axis=0), outcomes.max(axis=0))
 
 
 def standardised_difference(treated: Vector, comparison: Vector, weight: Vector, spread: Vector) -> Vector:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crmlytics._kernels.ratios import over
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-METHODS = ("run rate", "level", "season")
-LAST_RESORT = (1, 0, 2)  # level, run rate, season: where nothing can be judged
+METHODS = ("run rate", "level", "quota", "rest of quota", "season")
+LAST_RESORT = (1, 0, 3, 2, 4)  # where nothing can be judged
 RECENT = 4  # periods that tell the level: of quarters a year
 LEAST_ERRORS = 10
 LEAST_PERIODS = 2  # before a level is one
@@ -32,6 +34,8 @@ class Past:
     ----------
     early, total : float64 arrays, shape (partners, periods)
         Revenue by that point, and of the whole period.
+    quota : float64 array, shape (partners, periods)
+        What was asked.
     known_before : int64 array, shape (periods,)
         How many of the earlier periods were over at that point.
     season : int64 array, shape (periods,)
@@ -42,6 +46,7 @@ class Past:
 
     early: Vector
     total: Vector
+    quota: Vector
     known_before: NDArray[np.int64]
     season: NDArray[np.int64]
     elapsed: float
@@ -56,27 +61,30 @@ class Outlook:
     method : int64 array
         The place among the methods.
     forecast, scale : float64 arrays
-        ``scale``: what errors are measured in, the level of the partner or the forecast, whichever is larger.
+        ``scale``: what errors are measured in, what is usual of the partner (of methods that know its quota: what is
+        usual of such a quota) or what the method says, whichever is larger.
+    floor : float64 array
+        What no period ends below: what came, where no past period ended below where it stood; else minus infinity.
     errors : list of float64 arrays, one a method
         Sorted: what came less what was forecast, over the scale, of past forecasts; none where these are too few.
+        Their median is zero: where a method was too high before, forecasts are as much lower.
     error_share, run_rate_error_share : float64 arrays, shape (methods,)
-        Mean absolute error over the mean of what came, of each method and of the run rate at the same points.
-    never_less : bool
-        Whether no past period ended below where it stood.
+        Mean absolute error over the mean of what came, of each method and of the bare run rate at the same points.
     """
 
     method: NDArray[np.int64]
     forecast: Vector
     scale: Vector
+    floor: Vector
     errors: list[Vector]
     error_share: Vector
     run_rate_error_share: Vector
-    never_less: bool
 
     def interval(self, confidence: float) -> tuple[Vector, Vector]:
         """Return the bounds of the forecasts."""
         reach = np.array([error_bounds(errors, confidence) for errors in self.errors])[self.method]
-        return self.forecast + reach[:, 0] * self.scale, self.forecast + reach[:, 1] * self.scale
+        low, high = (np.maximum(self.forecast + side * self.scale, self.floor) for side in reach.T)
+        return low, high
 
     def reach_probability(self, target: Vector) -> Vector:
         """Return how probable it is that so much comes: as often as past errors were as large as it takes."""
@@ -86,57 +94,61 @@ class Outlook:
             own = (self.method == method) & ~np.isnan(needed)
             if len(errors):
                 above = len(errors) - np.searchsorted(errors, needed[own] - ROUNDING)
-                found[own] = (above + 0.5) / (len(errors) + 1)
+                found[own] = np.where(target[own] <= self.floor[own], 1.0, (above + 0.5) / (len(errors) + 1))
         return found
 
 
-def forecasts(early: Vector, past: Past, until: int, season: int) -> tuple[Vector, Vector]:
-    """Return forecasts by every method, shape (methods, partners), and the level of each partner.
+def forecasts(early: Vector, quota: Vector, past: Past, until: int, season: int) -> tuple[Vector, Vector]:
+    """Return forecasts by every method, and what is usual: the level of each partner, or A; shape (methods, partners).
 
-    The run rate is ``early / elapsed``. The others expect of the rest of the period what it usually brings: with g the
-    part of revenue that had come by this point in past periods of all partners and U what a period of the partner is
-    expected to bring, ``early + (1 - g) (early + (1 - g) U)``. That is the reserve of G. Benktander (1976), "An
-    approach to credibility in calculating IBNR for casualty excess reinsurance", Actuarial Review: what has come
-    counts by g, what was expected by the rest. U is the mean of the last four periods (level) or the period a year
-    before (season).
+    The run rate is ``early / elapsed``. With g the part of revenue that had come by this point in past periods of all
+    partners, and U what a period of the partner usually brings, "level" (U the mean of the last four periods) and
+    "season" (the period a year before) are ``early + (1 - g) (early + (1 - g) U)``, the reserve of G. Benktander
+    (1976), "An approach to credibility in calculating IBNR for casualty excess reinsurance", Actuarial Review: what
+    has come counts by g, what was usual by the rest. "quota" is A, the quota times what all partners together attained
+    of theirs before, whatever has come; "rest of quota" is ``early + (1 - g) A``: R. L. Bornhuetter and R. E. Ferguson
+    (1972), "The actuary and IBNR", Proceedings of the Casualty Actuarial Society 59.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        run_rate = early / past.elapsed if past.elapsed > 0 else np.full(len(early), np.nan)
-        before = past.total[:, :until]
-        came = float(np.nansum(past.early[:, :until]) / np.nansum(before)) if until else np.nan
+    before = past.total[:, :until]
+    run_rate = early / past.elapsed if past.elapsed > 0 else np.full(len(early), np.nan)
+    came = _part(past.early[:, :until], before)
     came = min(max(came, 0.0), 1.0) if np.isfinite(came) else np.nan
     level = _recent_means(before)
+    asked = quota * _part(before, past.quota[:, :until])
     last_year = past.total[:, season] if 0 <= season < until else np.full(len(early), np.nan)
-    expected = [early + (1 - came) * (early + (1 - came) * usual) for usual in (level, last_year)]
-    return np.array([run_rate, *expected]), level
+    usual, seasonal = (early + (1 - came) * (early + (1 - came) * known) for known in (level, last_year))
+    told = np.array([run_rate, usual, asked, early + (1 - came) * asked, seasonal])
+    return told, np.array([level, level, asked, asked, level])
 
 
-def outlook(early: Vector, past: Past, season: int) -> Outlook:
+def outlook(early: Vector, quota: Vector, past: Past, season: int) -> Outlook:
     """Forecast each partner by the method that was nearest in the past, of those that know it, and keep the errors."""
     periods = past.total.shape[1]
-    now, level = forecasts(early, past, periods, season)
-    made = [forecasts(past.early[:, j], past, int(past.known_before[j]), int(past.season[j])) for j in range(periods)]
-    tried = np.concatenate([np.zeros((len(METHODS), 0)), *[rows for rows, _ in made]], axis=1)
-    levels = np.concatenate([np.zeros(0), *[of for _, of in made]])
+    now, usual = forecasts(early, quota, past, periods, season)
+    made = [
+        forecasts(past.early[:, j], past.quota[:, j], past, int(past.known_before[j]), int(past.season[j]))
+        for j in range(periods)
+    ]
+    tried, sizes = np.concatenate([np.zeros((2, len(METHODS), 0)), *made], axis=2)
     came = past.total.T.ravel()
-    scales = np.maximum(levels, tried)
-    with np.errstate(invalid="ignore"):
-        misses = np.where(scales > 0, came - tried, np.nan)
-    known = ~np.isnan(misses)
-    enough = known.sum(axis=1) >= LEAST_ERRORS
-    method = _best_available(np.isnan(now), _order(misses / _positive(levels), enough))
-    run_rate = np.where(known, misses[0], np.nan)
-    largest = float(np.nanmax(np.abs(past.total), initial=0.0))
+    scales = _positive(np.maximum(sizes, tried))
+    misses = came - tried
+    errors = [_enough(row) for row in misses / scales]
+    shift = np.array([np.median(row) if len(row) else 0.0 for row in errors])
+    left = misses - shift[:, None] * scales
+    method = _best_available(np.isnan(now), _order(left / _positive(sizes[0]), [len(row) > 0 for row in errors]))
+    says, size = now[method, np.arange(len(early))], usual[method, np.arange(len(early))]
+    scale = _positive(np.fmax(size, says))
+    floor = np.where(periods > 0 and _never_less(past), early, -np.inf)
     return Outlook(
         method=method,
-        forecast=now[method, np.arange(len(early))],
-        scale=_positive(np.fmax(level, now[method, np.arange(len(early))])),
-        errors=[np.sort((row / scale)[is_known]) if is_enough else np.zeros(0)
-                for row, scale, is_known, is_enough in zip(misses, scales, known, enough, strict=True)],
-        error_share=_over_what_came(misses, came),
-        run_rate_error_share=_over_what_came(run_rate, came),
-        never_less=bool((np.nan_to_num(past.total - past.early) >= -ROUNDING * max(largest, 1.0)).all()),
-    )  # fmt: skip
+        forecast=np.maximum(np.where(shift[method] == 0, says, says + shift[method] * scale), floor),
+        scale=scale,
+        floor=floor,
+        errors=[np.sort(row) - middle for row, middle in zip(errors, shift, strict=True)],
+        error_share=_over_what_came(left, came),
+        run_rate_error_share=_over_what_came(np.where(np.isnan(left), np.nan, misses[0]), came),
+    )
 
 
 def error_bounds(errors: Vector, confidence: float) -> tuple[float, float]:
@@ -150,7 +162,7 @@ def error_bounds(errors: Vector, confidence: float) -> tuple[float, float]:
     return float(errors[place - 1]), float(errors[-place])
 
 
-def _order(misses: Vector, enough: Flags) -> list[int]:
+def _order(misses: Vector, enough: list[bool]) -> list[int]:
     """Return the methods, the nearest in relation to the level first, judged at the same points; unjudged ones last."""
     judged = [number for number in range(len(METHODS)) if enough[number]]
     while judged and (~np.isnan(misses[judged])).all(axis=0).sum() < LEAST_ERRORS:
@@ -166,6 +178,25 @@ def _best_available(missing: Flags, order: list[int]) -> NDArray[np.int64]:
     return np.array(order)[np.where(ranked.any(axis=0), ranked.argmax(axis=0), 0)]
 
 
+def _enough(errors: Vector) -> Vector:
+    """Return the known errors; none where these are too few."""
+    known = errors[~np.isnan(errors)]
+    return known if len(known) >= LEAST_ERRORS else np.zeros(0)
+
+
+def _part(values: Vector, whole: Vector) -> float:
+    """Return the part that values are of a whole, both added up where both are known; NaN of nothing."""
+    known = ~np.isnan(values) & ~np.isnan(whole)
+    below = float(whole[known].sum())
+    return float(values[known].sum()) / below if below > 0 else np.nan
+
+
+def _never_less(past: Past) -> bool:
+    """Whether no past period ended below where it stood."""
+    least = ROUNDING * max(float(np.nanmax(np.abs(past.total), initial=0.0)), 1.0)
+    return bool((np.nan_to_num(past.total - past.early) >= -least).all())
+
+
 def _positive(values: Vector) -> Vector:
     return np.where(values > 0, values, np.nan)
 
@@ -175,8 +206,7 @@ def _over_what_came(misses: Vector, came: Vector) -> Vector:
     known = ~np.isnan(misses)
     off = np.where(known, np.abs(misses), 0.0).sum(axis=1)
     whole = np.where(known, np.abs(came), 0.0).sum(axis=1)
-    share: Vector = np.divide(off, whole, out=np.full(len(misses), np.nan), where=whole > 0)
-    return share
+    return over(off, whole)
 
 
 def _recent_means(totals: Vector) -> Vector:

@@ -43,22 +43,31 @@ class BackTest:
         What came, what the profile and what the week before would have said; the oldest origin first.
     half_life : float
         Weeks; the one that would have forecast best at all origins.
+    least : float
+        The mean of what was never seen to come: half a ticket a weekday in all weeks (H. Jeffreys 1946).
     """
 
     counts: Vector
     forecasts: Vector
     last_week: Vector
     half_life: float
+    least: float
+
+    def bounds(self, mean: Vector, confidence: float, left_out: int | None = None) -> tuple[Vector, Vector]:
+        """Return between which counts the next one lies, going by the errors at all origins but one."""
+        return count_bounds(np.maximum(mean, self.least), self.dispersion(left_out), confidence)
 
     def dispersion(self, left_out: int | None = None) -> float:
         """Return by how much the counts vary more than chance alone lets them, ``Var = m + dispersion m^2``.
 
-        By moments of the errors of the forecasts, so that it holds how far the level may be off as well.
+        By moments of the errors of the forecasts, so that it holds how far the level may be off as well; a quiet period
+        says as much as a busy one, or the busiest alone would decide for all.
         """
         kept = np.arange(len(self.counts)) != (-1 if left_out is None else left_out)
         counts, means = self.counts[kept], self.forecasts[kept]
-        squares = float((means**2).sum())
-        return max(0.0, float(((counts - means) ** 2 - means).sum()) / squares) if squares > 0 else 0.0
+        weights = 1 / (means + 1)
+        squares = float((weights * means**2).sum())
+        return max(0.0, float((weights * ((counts - means) ** 2 - means)).sum()) / squares) if squares > 0 else 0.0
 
 
 def weekly_counts(age: Counts, weeks: int, slots: int) -> Vector:
@@ -113,7 +122,8 @@ def back_test(counts: Vector, periods: int) -> BackTest:
     chosen = np.append(USUAL, known[:, :-1].argmin(axis=0))
     forecasts = tried[chosen, np.arange(len(origins))]
     last_week = np.array([_ahead(counts[one - 1], periods) for one in origins])
-    return BackTest(came, forecasts, last_week, HALF_LIVES[int(known[:, -1].argmin())])
+    least = WEEK_DAYS / (2 * weeks * slots)
+    return BackTest(came, forecasts, last_week, HALF_LIVES[int(known[:, -1].argmin())], least)
 
 
 def weeks_needed(periods: int, slots: int) -> int:

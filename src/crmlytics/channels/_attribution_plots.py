@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._plots import INK, MUTED, PALETTE, axes, percent_axis, rows_of, short_number, thousands_axis, tidy
-from crmlytics.channels._paths import NO_TOUCH
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+MEASURED = "incremental_conversion_count"
 SPREAD = 0.7  # of the room of a row, over which what is drawn in it is spread
 
 
 def plot_paths(table: Any, *, most: int = 12, ax: Axes | None = None) -> Axes:
-    """Draw the paths with most conversions, each with the share of its customers who converted.
+    """Draw the paths with most conversions, each with the share of those who came this way that converted.
 
     Parameters
     ----------
@@ -32,18 +32,19 @@ def plot_paths(table: Any, *, most: int = 12, ax: Axes | None = None) -> Axes:
     -------
     Axes
     """
-    columns = ("path", "conversion_count", "non_conversion_count")
+    columns = ("path", "conversion_count", "non_conversion_count", "comparable_conversion_count", "conversion_share")
     rows = rows_of(table, columns, maker="path_table", caller="plot_paths").head(most).iloc[::-1]
     ax = axes(ax, size=(8, 1.2 + 0.32 * len(rows)))
     converted = rows["conversion_count"].to_numpy(np.float64)
-    total = converted + rows["non_conversion_count"].to_numpy(np.float64)
+    total = rows["comparable_conversion_count"] + rows["non_conversion_count"]
     ax.barh(range(len(rows)), converted, color=PALETTE[0], height=0.7)
-    for place, (path, count, of) in enumerate(zip(rows["path"], converted, total, strict=True)):
-        if path != NO_TOUCH:  # who touched nothing and bought nothing is not known
-            ax.text(count, place, f"  {count / of:.0%} of {short_number(of)}", va="center", color=MUTED, fontsize=9)
+    for place, (count, share, of) in enumerate(zip(converted, rows["conversion_share"], total, strict=True)):
+        if of > 0:
+            ax.text(count, place, f"  {share:.0%} of {short_number(of)}", va="center", color=MUTED, fontsize=9)
     ax.set_yticks(range(len(rows)), rows["path"].tolist())
     ax.margins(x=0.18, y=0.02)
-    ax.set_xlabel("Conversions, and the share of those who came this way")
+    ax.set_xlabel("Conversions; beside them the share that converts, of the paths that compare")
+    ax.set_title("The ways that most conversions came", loc="left")
     thousands_axis(ax.xaxis)
     return tidy(ax, grid="x")
 
@@ -66,6 +67,8 @@ def plot_attribution(table: Any, *, ax: Axes | None = None) -> Axes:
     """
     share = ("credit_share", "credit_share_low", "credit_share_high")
     rows = rows_of(table, ("model", "channel", *share), maker="attribution_table", caller="plot_attribution")
+    drawn = [name for name in ("credit_share", MEASURED) if name in rows.columns]
+    rows = rows.dropna(subset=drawn, how="all")  # what only has a cost
     channels, models = list(dict.fromkeys(rows["channel"])), list(dict.fromkeys(rows["model"]))
     places = {channel: len(channels) - 1 - place for place, channel in enumerate(channels)}
     ax = axes(ax, size=(8, 1.4 + (0.3 + 0.11 * len(models)) * len(channels)))
@@ -81,7 +84,8 @@ def plot_attribution(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
     ax.set_xlabel("Share of all conversions credited (credit is not effect)")
     percent_axis(ax.xaxis, decimals=0)
-    ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9)
+    ax.set_title("Who gets the credit, by rule", loc="left")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
     return tidy(ax, grid="x")
 
 
@@ -121,7 +125,8 @@ def plot_budget(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(-0.6, len(present) - 0.4)
     ax.set_xlabel("Cost now and as suggested, if conversions grow as assumed")
     thousands_axis(ax.xaxis)
-    ax.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9)
+    ax.set_title("What if the budget moved", loc="left")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
     return tidy(ax, grid="x")
 
 
@@ -132,11 +137,10 @@ def _offset(number: int, count: int) -> float:
 
 def _draw_measured(ax: Axes, rows: pd.DataFrame, places: dict[str, int]) -> None:
     """Draw what an experiment measured as a share of the conversions that are credited."""
-    name = "incremental_conversion_count"
-    if name not in rows.columns or rows[name].isna().all() or "credit_conversion_count" not in rows.columns:
+    if MEASURED not in rows.columns or rows[MEASURED].isna().all() or "credit_conversion_count" not in rows.columns:
         return
     first = rows[rows["model"] == rows["model"].iloc[0]]
     total = first["credit_conversion_count"].sum()
-    known = first[first[name].notna()]
+    known = first[first[MEASURED].notna()]
     at = [places[channel] for channel in known["channel"]]
-    ax.plot(known[name].to_numpy(np.float64) / total, at, "x", color=INK, markersize=9, label="experiment")
+    ax.plot(known[MEASURED].to_numpy(np.float64) / total, at, "x", color=INK, markersize=9, label="experiment")

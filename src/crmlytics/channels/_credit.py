@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CALLER = "attribution_table"
 MODELS = ("first", "last", "linear", "position", "time_decay", "markov", "shapley")
+FIGURES = ("credit_conversion_count", "credit_share", "credit_amount", "removal_effect")
 FEWEST_REPLICATES = 20  # below, the bounds of an interval are the extremes
 BLOCK = 20  # draws at a time: what they count is held in memory
 
@@ -111,9 +112,9 @@ class _Drawing:
         return np.ascontiguousarray(counts.T.astype(np.float64))
 
 
-def credit_of(touches: Touches, options: Options) -> tuple[dict[str, Floats], Floats, dict[str, Floats]]:
-    """Return the credit by each model, shape (2, channels + 1), removal effects, and figures drawn again."""
-    from crmlytics._kernels.attribution import ChainCredit
+def figures_of(touches: Touches, options: Options) -> dict[str, tuple[Floats, Floats, Floats]]:
+    """Return the figures of each model with their bounds, of shape (figures, channels + 1): see ``FIGURES``."""
+    from crmlytics._kernels.draws import bounds
     from crmlytics._kernels.working import in_parts
 
     drawing = _Drawing(touches, options)
@@ -121,18 +122,15 @@ def credit_of(touches: Touches, options: Options) -> tuple[dict[str, Floats], Fl
 
     def figures_again(number: int) -> list[Floats]:
         weights = drawing.drawn(number)
-        return [with_share(model.credit(weights)) for model in models.values()]
+        return [_figures(model.credit(weights)) for model in models.values()]
 
     parts = in_parts(figures_again, range(len(drawing.blocks)), label=CALLER)
-    again = {
-        name: np.moveaxis(np.concatenate([part[place] for part in parts], axis=-1), -1, 0)
-        for place, name in enumerate(models)
-    }
-    came = drawing.weights[:, None]
-    estimates = {name: model.credit(came)[..., 0] for name, model in models.items()}
-    chain = models.get("markov")
-    effect = chain.removal_effect(came)[0, :, 0] if isinstance(chain, ChainCredit) else np.zeros(0)
-    return estimates, effect, again
+    found = {}
+    for place, (name, model) in enumerate(models.items()):
+        again = np.moveaxis(np.concatenate([part[place] for part in parts], axis=-1), -1, 0)
+        came = _figures(model.credit(drawing.weights[:, None]))[..., 0]
+        found[name] = (came, *bounds(again, options.confidence))
+    return found
 
 
 def _model(name: str, touches: Touches, options: Options, unit: Any) -> SharedCredit | ChainCredit:
@@ -155,8 +153,9 @@ def _model(name: str, touches: Touches, options: Options, unit: Any) -> SharedCr
     return kernel.SharedCredit.of(journeys, shares, size, unit)
 
 
-def with_share(credit: Floats) -> Floats:
-    """Put the share of conversions between conversions and money: shape (3, channels, ...)."""
-    total = credit[0].sum(axis=0)
-    share = np.divide(credit[0], total, out=np.full_like(credit[0], np.nan), where=total > 0)
-    return np.stack([credit[0], share, credit[1]])
+def _figures(credit: Floats) -> Floats:
+    """Return what ``FIGURES`` names, of conversions, money and removal effects: shape (4, channels + 1, ...)."""
+    conversions, money, effect = credit
+    total = conversions.sum(axis=0)
+    share = np.divide(conversions, total, out=np.full_like(conversions, np.nan), where=total > 0)
+    return np.stack([conversions, share, money, effect])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from crmlytics._plots import (
     INK,
@@ -13,10 +14,11 @@ from crmlytics._plots import (
     MUTED,
     PALETTE,
     draw_differences,
+    draw_intervals,
+    row_axes,
     rows_of,
     short_number,
     thousands_axis,
-    tidy,
 )
 from crmlytics._plots import axes as new_axes
 from crmlytics.channels._sales import CHANNEL, UNKNOWN
@@ -24,10 +26,10 @@ from crmlytics.channels.migration import BACK, GONE, NEW
 from crmlytics.channels.touchpoints import AFTER, AT, BEFORE
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 MOST = 20  # rows that can be read
+KINDS = {1: (PALETTE[0], "One channel"), 2: (LESS, "Several channels"), 0: (MUTED, "None that is known")}
 DRAWN = {BEFORE: (0.14, MORE), AFTER: (-0.14, LESS)}  # on the day of the order itself it is another scale
 
 
@@ -48,15 +50,14 @@ def plot_channels(table: Any, *, ax: Axes | None = None) -> Axes:
     needed = [CHANNEL, "amount", "amount_share", "repeat_share", "customer_count", "visit_count"]
     rows = rows_of(table, needed, maker="channel_table", caller="plot_channels")
     rows = rows.sort_values("amount", kind="stable").tail(MOST).reset_index(drop=True)
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, rows[CHANNEL])
     colours = [MUTED if name == UNKNOWN else PALETTE[0] for name in rows[CHANNEL]]
     ax.barh(range(len(rows)), rows["amount"].astype(float), color=colours, height=0.66)
     for place, row in enumerate(rows.itertuples()):
         words = f"{_percent(row.amount_share)} of revenue, {_percent(row.repeat_share)} of customers order again"
-        words = words if row.customer_count else f"{row.visit_count:,} visits, and no order under this name"
-        ax.annotate(words, (max(float(row.amount), 0.0), place), xytext=(5, 0), textcoords="offset points",
-                    va="center", color=MUTED, fontsize=8)  # fmt: skip
-    _names(ax, rows[CHANNEL])
+        if not row.customer_count:
+            words = "no order under this name" + (f", and {row.visit_count:,} visits" if row.visit_count else "")
+        _annotate(ax, words, max(float(row.amount), 0.0), place)
     thousands_axis(ax.xaxis)
     ax.set_xlim(right=1.6 * max(float(rows["amount"].max()), 1.0))
     ax.set_xlabel("Revenue of the period")
@@ -84,12 +85,10 @@ def plot_acquisition_channels(table: Any, *, ax: Axes | None = None) -> Axes:
     rows = rows_of(table, needed, maker="acquisition_channel_table", caller="plot_acquisition_channels")
     rows = rows.sort_values("observed_count", kind="stable").tail(MOST)
     rows = rows.sort_values("horizon_amount", kind="stable", na_position="first").reset_index(drop=True)
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, [f"{row[name]} ({row['observed_count']:,})" for row in rows.to_dict("records")])
     for kind, (shift, colour, label) in kinds.items():
-        if rows[kind].notna().any():
-            _dots(ax, rows, kind, shift=shift, colour=colour, label=label)
+        draw_intervals(ax, rows, kind, places=rows.index + shift, colour=colour, label=label)
     ax.axvline(0, color=INK, linewidth=0.8)
-    _names(ax, [f"{channel} ({count:,})" for channel, count in zip(rows[name], rows["observed_count"], strict=True)])
     thousands_axis(ax.xaxis)
     ax.set_xlabel("A customer, within the horizon from the first order")
     ax.set_title("What became of the customers whom each channel brought", loc="left")
@@ -149,18 +148,20 @@ def plot_channel_mix(table: Any, *, ax: Axes | None = None) -> Axes:
     needed = ["channels", "channel_count", "customer_count", "amount_per_customer", "orders_per_customer"]
     rows = rows_of(table, needed, maker="channel_mix_table", caller="plot_channel_mix")
     rows = rows.sort_values("customer_count", kind="stable").tail(MOST).reset_index(drop=True)
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
-    colours = [LESS if count > 1 else MUTED if count == 0 else PALETTE[0] for count in rows["channel_count"]]
-    ax.barh(range(len(rows)), rows["customer_count"].astype(float), color=colours, height=0.66)
+    ax = row_axes(ax, rows["channels"])
+    kinds = rows["channel_count"].clip(upper=2)
+    for kind, (colour, label) in KINDS.items():
+        part = rows[kinds == kind]
+        if len(part):
+            ax.barh(part.index, part["customer_count"].astype(float), color=colour, height=0.66, label=label)
     for place, row in enumerate(rows.itertuples()):
         words = f"{short_number(row.amount_per_customer)} a customer in {row.orders_per_customer:.1f} orders"
-        ax.annotate(words, (row.customer_count, place), xytext=(5, 0), textcoords="offset points", va="center",
-                    color=MUTED, fontsize=8)  # fmt: skip
-    _names(ax, rows["channels"])
+        _annotate(ax, words, row.customer_count, place)
     thousands_axis(ax.xaxis)
     ax.set_xlim(right=1.5 * max(float(rows["customer_count"].max()), 1.0))
-    ax.set_xlabel("Customers; blue: of one channel, orange: of several")
+    ax.set_xlabel("Customers")
     ax.set_title("Which channels customers use together", loc="left")
+    ax.legend(frameon=False, loc="lower right", fontsize=9)
     return ax
 
 
@@ -183,18 +184,15 @@ def plot_touchpoints(table: Any, *, ax: Axes | None = None) -> Axes:
     needed = [CHANNEL, "phase", "touch_count", "lift", "lift_low", "lift_high"]
     rows = rows_of(table, needed, maker="touchpoint_table", caller="plot_touchpoints")
     touched = rows.groupby(CHANNEL, sort=True)["touch_count"].sum().sort_values(kind="stable").tail(MOST)
-    ax = new_axes(ax, size=(8, max(2.6, 1.3 + 0.6 * len(touched))))
-    tidy(ax, grid="x")
+    ax = row_axes(ax, touched.index, step=0.6)
     for phase, (shift, colour) in DRAWN.items():
         of_phase = _of_phase(rows, phase, touched.index)
-        if of_phase["lift"].notna().any():
-            _dots(ax, of_phase, "lift", shift=shift, colour=colour, label=phase)
+        draw_intervals(ax, of_phase, "lift", places=of_phase.index + shift, colour=colour, label=phase)
     for place, lift in enumerate(_of_phase(rows, AT, touched.index)["lift"]):
-        words = "" if lift != lift else f"{lift:.1f} times on the day"  # noqa: PLR0124  NaN
+        words = "" if pd.isna(lift) else f"{lift:.1f} times on the day"
         ax.annotate(words, (1, place), xycoords=("axes fraction", "data"), va="center", ha="right", color=MUTED,
                     fontsize=8)  # fmt: skip
     ax.axvline(1, color=INK, linewidth=0.8)
-    _names(ax, touched.index)
     ax.set_xlim(0, max(1.4, 1.35 * ax.get_xlim()[1]))
     ax.set_xlabel("Times as often as the same customers otherwise")
     ax.set_title("Touches before and after the day of an order", loc="left")
@@ -206,13 +204,9 @@ def plot_touchpoints(table: Any, *, ax: Axes | None = None) -> Axes:
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _dots(ax: Axes, rows: pd.DataFrame, kind: str, *, shift: float, colour: str, label: str) -> None:
-    """Draw values with their intervals, where these are known."""
-    known = rows[rows[kind].notna()]
-    ax.plot(known[kind].astype(float), known.index + shift, "o", color=colour, label=label, markersize=6)
-    sure = known[known[f"{kind}_low"].notna() & known[f"{kind}_high"].notna()]
-    low, high = (sure[f"{kind}_{end}"].astype(float) for end in ("low", "high"))
-    ax.hlines(sure.index + shift, low, high, color=colour, linewidth=1.6)
+def _annotate(ax: Axes, words: str, end: float, place: int) -> None:
+    """Write words beside a bar."""
+    ax.annotate(words, (end, place), xytext=(5, 0), textcoords="offset points", va="center", color=MUTED, fontsize=8)
 
 
 def _of_phase(rows: pd.DataFrame, phase: str, channels: Any) -> pd.DataFrame:
@@ -226,14 +220,5 @@ def _in_order(names: pd.Series[Any]) -> list[str]:
     return [*sorted(name for name in found if name not in last), *[name for name in last if name in found]]
 
 
-def _names(ax: Axes, names: Any) -> None:
-    ax.set_yticks(range(len(names)), [str(name) for name in names])
-    ax.tick_params(axis="y", colors=INK)
-
-
-def _size(rows: pd.DataFrame) -> tuple[float, float]:
-    return 8.5, max(2.4, 1.3 + 0.42 * len(rows))
-
-
 def _percent(share: Any) -> str:
-    return f"{share:.0%}" if share == share else "?"  # noqa: PLR0124  NaN
+    return "?" if pd.isna(share) else f"{share:.0%}"

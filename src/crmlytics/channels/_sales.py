@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._sales import DECIMALS, NAME, GroupedSales, numbered, sum_up
-from crmlytics._validation import as_moment, check_amount, check_fraction, did_you_mean
+from crmlytics._validation import as_moment, check_amount, check_fraction, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 CHANNEL = "channel"
 UNKNOWN = "(unknown)"  # what came through a channel that nobody wrote down
 FEW = 30
+MISSPELT = 0.85  # so alike are "search_ad" and "search_ads", and not "tv" and "ctv"
 NO_CAUSE = "Association, not effect: channels differ in whom they reach and in what they sell."
 
 
@@ -92,12 +95,31 @@ def named_channel() -> nw.Expr:
     return nw.when(text == "").then(nw.lit(UNKNOWN)).otherwise(text).alias(CHANNEL)
 
 
-def sorted_names(names: Iterable[str]) -> list[str]:
-    """Sort channels, numbers as numbers, what is unknown last."""
+def sorted_names(names: Iterable[str], *, caller: str) -> list[str]:
+    """Sort channels, numbers as numbers, what is unknown last; tell of those that seem to be one."""
     found = set(names)
     known = found - {UNKNOWN}
     whole = all(name.lstrip("-").isdecimal() for name in known)
-    return [*sorted(known, key=int if whole else None), *(found & {UNKNOWN})]
+    in_order = sorted(known, key=int if whole else None)
+    _tell_alike(in_order, caller=caller)
+    return [*in_order, *(found & {UNKNOWN})]
+
+
+def _tell_alike(names: list[str], *, caller: str) -> None:
+    """Warn of channels whose names differ in case or blanks only."""
+    spellings = defaultdict(list)
+    for name in names:
+        spellings[_plain(name)].append(repr(name))
+    alike = [", ".join(spelt) for spelt in spellings.values() if len(spelt) > 1]
+    if alike:
+        warn(
+            f"{caller}: channels that differ in case or blanks only count as different ones: {'; '.join(alike)}. Are "
+            'they one? Then write them alike, such as data["channel"].str.strip().str.lower().'
+        )
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().split())
 
 
 def begin_of(since: Any, end: dt.datetime, *, caller: str) -> dt.datetime | None:
@@ -116,18 +138,17 @@ def read_sales(
     as_of: dt.datetime,
     since: dt.datetime | None = None,
     margin: Any = None,
-    needs_channel: bool = True,
+    by_channel: bool = True,
     caller: str,
 ) -> Sales:
     """Read all sales of a period; the margin is a share of amounts, else amounts less costs where these are known."""
     share = None if margin is None else check_fraction(margin, name="margin", caller=caller)
     whole = Transactions.bind(transactions)
     table = whole.before(as_of) if since is None else whole.between(since, as_of)
-    is_known = needs_channel or table.has(CHANNEL)
-    names = named_channel() if is_known else nw.lit(UNKNOWN)
-    rows = sum_up(table, CHANNEL if is_known else None, names, as_of=as_of, since=since, caller=caller)
+    names = named_channel() if by_channel else nw.lit(UNKNOWN)
+    rows = sum_up(table, CHANNEL if by_channel else None, names, as_of=as_of, since=since, caller=caller)
     words = rows[NAME].to_numpy(object)
-    channels = sorted_names(words)
+    channels = sorted_names(words, caller=caller)
     arrays = numbered(rows, {name: place for place, name in enumerate(channels)})
     amount, cost = arrays["amount"], arrays["cost"]
     margin_amount = np.round(amount - cost, DECIMALS) if share is None else share * amount
@@ -137,17 +158,24 @@ def read_sales(
 # -- what tables of channels share ---------------------------------------------------------------------------------
 
 
-def channel_costs(costs: Mapping[Any, float], names: Sequence[str], *, caller: str) -> Vector:
-    """Return what each channel cost, NaN where nobody says."""
+def channel_costs(costs: Mapping[Any, float], names: Collection[str], *, caller: str) -> dict[str, float]:
+    """Return what channels cost, also those that nobody came through; refuse what looks like a misspelt name."""
     if not hasattr(costs, "items"):
-        msg = f'{caller}: costs must map channels to amounts, such as costs={{"{names[0]}": 500.0}}, got {costs!r}.'
+        msg = f'{caller}: costs must map channels to amounts, such as costs={{"search_ad": 500.0}}, got {costs!r}.'
         raise SchemaError(msg)
     given = {str(name): check_amount(cost, name=f"costs[{name!r}]", caller=caller) for name, cost in costs.items()}
-    for name in given:
-        if name not in names:
-            hint = did_you_mean(name, names)
-            raise SchemaError(f"{caller}: costs names {name!r}, no such channel.{hint} Channels: {list(names)}")
-    return np.array([given.get(name, np.nan) for name in names], np.float64)
+    by_plain = {_plain(name): name for name in sorted(names)}
+    for name in sorted(given.keys() - set(names)):
+        close = get_close_matches(_plain(name), by_plain, n=1, cutoff=MISSPELT)
+        if close and _digits(close[0]) == _digits(name):
+            msg = f"{caller}: costs names {name!r}, no such channel. Did you mean {by_plain[close[0]]!r}?"
+            raise SchemaError(f"{msg} Channels: {sorted(names)}")
+    return given
+
+
+def _digits(name: str) -> str:
+    """Return the digits of a name: "tv 1" is no misspelt "tv 2"."""
+    return "".join(filter(str.isdigit, name))
 
 
 def sums(group: Codes, values: NDArray[Any], groups: int) -> Vector:

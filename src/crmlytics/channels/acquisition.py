@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
-import pandas as pd
 
-from crmlytics._frames import check_same_kind, collect
+from crmlytics._frames import check_same_kind
 from crmlytics._kernels.ratios import over
 from crmlytics._sales import cautions
-from crmlytics._validation import as_days, as_moment, check_fraction, warn
-from crmlytics.channels._sales import (
-    FEW,
-    NO_CAUSE,
-    UNKNOWN,
-    begin_of,
-    channel_costs,
-    read_sales,
-    sorted_names,
-    sums,
-)
-from crmlytics.exceptions import SchemaError
+from crmlytics._validation import as_days, as_moment, check_fraction
+from crmlytics.channels._newcomers import ACQUIRED_BY, Newcomers, told_by
+from crmlytics.channels._sales import FEW, NO_CAUSE, UNKNOWN, begin_of, read_sales, sums
 from crmlytics.tables import Customers, Transactions, check_same_ids
 
 if TYPE_CHECKING:
@@ -37,10 +26,8 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[Any]]
 
 CALLER = "acquisition_channel_table"
-CHANNEL = "acquisition_channel"
-EARLY_DAYS, CROWD = 30, 3  # so many times as many first orders at first as later: that is no growth
 SCHEMA = nw.Schema({
-    CHANNEL: nw.String(), "customer_count": nw.Int64(), "observed_count": nw.Int64(),
+    ACQUIRED_BY: nw.String(), "customer_count": nw.Int64(), "observed_count": nw.Int64(),
     "first_order_amount": nw.Float64(), "first_order_amount_low": nw.Float64(), "first_order_amount_high": nw.Float64(),
     "repeat_share": nw.Float64(), "repeat_share_low": nw.Float64(), "repeat_share_high": nw.Float64(),
     "repeat_difference": nw.Float64(), "repeat_difference_low": nw.Float64(), "repeat_difference_high": nw.Float64(),
@@ -50,7 +37,7 @@ SCHEMA = nw.Schema({
     "horizon_difference_high": nw.Float64(), "horizon_p_value": nw.Float64(),
     "horizon_margin_amount": nw.Float64(), "acquisition_cost_amount": nw.Float64(),
     "net_amount": nw.Float64(), "net_amount_low": nw.Float64(), "net_amount_high": nw.Float64(),
-    "return_on_cost": nw.Float64(), "roi": nw.Float64(), "caution": nw.String(),
+    "cost_amount": nw.Float64(), "return_on_cost": nw.Float64(), "roi": nw.Float64(), "caution": nw.String(),
 })  # fmt: skip
 
 
@@ -75,7 +62,9 @@ def acquisition_channel_table(
     customers : Customers or dataframe of the same kind, optional
         Where it has ``acquisition_channel``, that is how a customer came (missing, or no row: ``"(unknown)"``), with
         ``acquisition_cost``, where bound, as the cost. Else it is the channel of the first order. Of dated customers
-        the earliest row begun before ``as_of`` that has a channel counts.
+        (``valid_from``) the earliest row begun before ``as_of`` that has a channel counts; and whose first row begins
+        before the first day of the orders is an old customer, and left out. Bind the day of joining, where there is
+        one: ``Customers(data, valid_from="joined_at")``.
     as_of : date
         The day described from; nothing at or after it is read.
     since : date, optional
@@ -83,7 +72,8 @@ def acquisition_channel_table(
     horizon : duration such as "180d" or "26w", default "180d"
         How long each customer is followed from the first order on. Whoever has not been there as long is not compared.
     costs : dict of channel to amount, optional
-        What each channel cost in all, for the ``customer_count`` it brought. Overrides ``acquisition_cost``.
+        What each channel cost in all, for the ``customer_count`` it brought; one that brought nobody has a row, too.
+        Overrides ``acquisition_cost``.
     margin : share, optional
         How much of an amount is margin. By default amounts less the ``cost`` of lines, where bound.
     confidence : float, default 0.95
@@ -99,18 +89,21 @@ def acquisition_channel_table(
         other channels), each with ``_low`` and ``_high``; ``repeat_p_value``, ``horizon_p_value`` (of no difference,
         after Holm for all channels); ``horizon_margin_amount`` (null where it is not known of every line),
         ``acquisition_cost_amount`` (what a customer cost), ``net_amount`` (margin less cost), ``net_amount_low``,
-        ``net_amount_high``, ``return_on_cost`` (``horizon_amount`` by cost, before any margin), ``roi`` (``net_amount``
-        by cost; all Float64, null where not known), ``caution`` (String).
+        ``net_amount_high``, ``cost_amount`` (in all, for all whom it brought), ``return_on_cost`` (``horizon_amount``
+        by cost, before any margin), ``roi`` (``net_amount`` by cost, -1 of a cost that brought nobody; all Float64,
+        null where not known), ``caution`` (String).
 
     Raises
     ------
     SchemaError, MissingColumnsError
-        When a role is missing, tables are of different kinds, or nobody has been there for the horizon.
+        When a role is missing, tables are of different kinds, nobody has been there for the horizon, everybody had
+        joined before the first order, or costs seem to misspell a channel.
 
     Warns
     -----
     DataQualityWarning
-        When first orders crowd at the beginning of the data: old customers then look new. Take a later ``since``.
+        When first orders crowd at the beginning of the data: old customers then look new. Bind the day of joining, or
+        take a later ``since``. When channels differ in case or blanks only.
 
     Notes
     -----
@@ -141,98 +134,36 @@ def acquisition_channel_table(
     level = check_fraction(confidence, name="confidence", caller=CALLER)
     begin = begin_of(since, end, caller=CALLER)
     table, known = _bound(transactions, customers)
-    sales = read_sales(table, as_of=end, margin=margin, needs_channel=known is None, caller=CALLER)
-    brought = _brought(sales, None if known is None else _told(known, end), begin)
-    observed = brought.until(end, days)
+    told = None if known is None else told_by(known, end, caller=CALLER)
+    of_orders = told is None or ACQUIRED_BY not in told
+    sales = read_sales(table, as_of=end, margin=margin, by_channel=of_orders, caller=CALLER)
+    brought = Newcomers.of(sales, told, begin, costs, caller=CALLER)
+    observed = brought.until(end, days, caller=CALLER)
     values = _outcomes(sales, observed, days)
     columns = _counts(brought, observed) | _compared(values, observed, level)
-    columns |= _paid(columns, values, brought, observed, costs=costs, level=level)
-    columns["caution"] = _cautions(columns, cut_off=_tell_cut_off(sales, begin))
+    columns["cost_amount"] = brought.spent
+    columns |= _paid(columns, values, observed, level)
+    columns["caution"] = _cautions(columns, brought)
     return sales.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
 
-# -- who came how --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Brought:
-    """Customers with an order, a row each: their number, the row of the first order and its day, channel, own cost."""
-
-    names: list[str]
-    customer: Codes
-    first: Codes
-    first_day: Codes
-    channel: Codes
-    cost: Vector
-
-    def until(self, end: dt.datetime, days: int) -> _Brought:
-        """Return the customers whose horizon is over."""
-        last = int(np.datetime64(end, "D").astype(np.int64)) - days
-        kept = self.first_day <= last
-        if not kept.any():
-            msg = (
-                f"{CALLER}: nobody had the first order {days:,} days before as_of or earlier. Take a shorter horizon, "
-                f'such as horizon="{max(1, days // 2)}d", or an earlier since.'
-            )
-            raise SchemaError(msg)
-        arrays = (self.customer, self.first, self.first_day, self.channel, self.cost)
-        return _Brought(self.names, *(values[kept] for values in arrays))  # type: ignore[arg-type]
+# -- inside ------------------------------------------------------------------------------------------------------------
 
 
 def _bound(transactions: Any, customers: Any) -> tuple[Transactions, Customers | None]:
-    """Bind both tables; None for customers who do not say how they came."""
+    """Bind both tables."""
     table = Transactions.bind(transactions)
     if customers is None:
         return table, None
     known = Customers.bind(customers)
     check_same_kind({"transactions": table.engine, "customers": known.engine}, caller=CALLER)
     check_same_ids([table, known], role="customer_id", caller=CALLER)
-    if not known.has(CHANNEL) and not table.has("channel"):
-        known.need("customer_id", CHANNEL, caller=CALLER)
-    return table, known if known.has(CHANNEL) else None
+    if not known.has(ACQUIRED_BY) and not table.has("channel"):
+        known.need("customer_id", ACQUIRED_BY, caller=CALLER)
+    return table, known
 
 
-def _told(known: Customers, end: dt.datetime) -> pd.DataFrame:
-    """Return what customers say of how they came, and what it cost: one row each, the earliest that has a channel."""
-    more = [name for name in ("acquisition_cost", "valid_from") if known.has(name)]
-    plan = known.need("customer_id", CHANNEL, *more, caller=CALLER)
-    if "valid_from" in more:
-        plan = plan.filter((nw.col("valid_from") < end).fill_null(value=True))
-    rows = collect(plan).to_pandas()
-    rows[CHANNEL] = _words(rows[CHANNEL])
-    rows = rows[rows[CHANNEL] != UNKNOWN]
-    order = [name for name in ("customer_id", "valid_from") if name in rows]
-    return rows.sort_values(order, kind="stable").drop_duplicates("customer_id")
-
-
-def _words(values: pd.Series[Any]) -> pd.Series[Any]:
-    words = values.astype("string").astype(object)
-    return words.where(words.notna() & (words != ""), UNKNOWN)
-
-
-def _brought(sales: Sales, told: pd.DataFrame | None, begin: dt.datetime | None) -> _Brought:
-    firsts = sales.firsts()
-    customer = np.flatnonzero(firsts >= 0)
-    if begin is not None:
-        customer = customer[sales.moment[firsts[customer]] >= np.datetime64(begin, "us")]
-    first = firsts[customer]
-    words, cost = np.array(sales.names, object)[sales.channel[first]], np.full(len(first), np.nan)
-    if told is not None:
-        known = pd.DataFrame({"customer_id": sales.customer_ids[customer]})
-        rows = known.merge(told.astype({"customer_id": known["customer_id"].dtype}), on="customer_id", how="left")
-        words = _words(rows[CHANNEL]).to_numpy(object)
-        if "acquisition_cost" in rows:
-            cost = rows["acquisition_cost"].to_numpy(np.float64, na_value=np.nan)
-    names = sorted_names(words)
-    number = {name: place for place, name in enumerate(names)}
-    channel = np.array([number[name] for name in words], np.int64)
-    return _Brought(names, customer, first, sales.day[first], channel, cost)
-
-
-# -- what became of them -------------------------------------------------------------------------------------------
-
-
-def _outcomes(sales: Sales, observed: _Brought, days: int) -> dict[str, Vector]:
+def _outcomes(sales: Sales, observed: Newcomers, days: int) -> dict[str, Vector]:
     """Return first order, second order, amount and margin of each customer observed."""
     place = np.full(len(sales.customer_ids), -1)
     place[observed.customer] = np.arange(len(observed.customer))
@@ -251,16 +182,16 @@ def _outcomes(sales: Sales, observed: _Brought, days: int) -> dict[str, Vector]:
     }
 
 
-def _counts(brought: _Brought, observed: _Brought) -> Columns:
+def _counts(brought: Newcomers, observed: Newcomers) -> Columns:
     size = len(brought.names)
     return {
-        CHANNEL: np.array(brought.names, object),
+        ACQUIRED_BY: np.array(brought.names, object),
         "customer_count": np.bincount(brought.channel, minlength=size),
         "observed_count": np.bincount(observed.channel, minlength=size),
     }
 
 
-def _compared(values: dict[str, Vector], observed: _Brought, level: float) -> Columns:
+def _compared(values: dict[str, Vector], observed: Newcomers, level: float) -> Columns:
     from crmlytics._kernels.like_for_like import against_others, mean_interval
     from crmlytics._kernels.multiple_testing import holm
     from crmlytics._kernels.proportions import wilson
@@ -283,26 +214,19 @@ def _with_bounds(name: str, value: Vector, low: Vector, high: Vector) -> Columns
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _paid(
-    columns: Columns, values: dict[str, Vector], brought: _Brought, observed: _Brought, *, costs: Any, level: float
-) -> Columns:
-    """Return what a customer cost, and what is left of the margin."""
-    size, channel = len(brought.names), observed.channel
-    if costs is None:
-        known = ~np.isnan(observed.cost)
-        count = np.bincount(channel[known], minlength=size)
-        mean = over(sums(channel[known], observed.cost[known], size), count)
-        own = np.where(known, observed.cost, mean[channel])
-    else:
-        mean = over(channel_costs(costs, brought.names, caller=CALLER), columns["customer_count"])
-        own = mean[channel]
-    margin = over(sums(channel, values["margin"], size), columns["observed_count"])
+def _paid(columns: Columns, values: dict[str, Vector], observed: Newcomers, level: float) -> Columns:
+    """Return what a customer cost, what is left of the margin, and what came back of the cost."""
+    size, channel, count = len(observed.names), observed.channel, columns["observed_count"]
+    margin = over(sums(channel, values["margin"], size), count)
+    cost = over(sums(channel, observed.cost, size), count)
+    left = values["margin"] - observed.cost
+    lost = (columns["customer_count"] == 0) & (columns["cost_amount"] > 0)  # paid for nobody
     return {
         "horizon_margin_amount": margin,
-        "acquisition_cost_amount": mean,
-        **_with_bounds("net_amount", margin - mean, *_bounds_apart(values["margin"] - own, channel, size, level)),
-        "return_on_cost": over(columns["horizon_amount"], mean),
-        "roi": over(margin - mean, mean),
+        "acquisition_cost_amount": cost,
+        **_with_bounds("net_amount", margin - cost, *_bounds_apart(left, channel, size, level)),
+        "return_on_cost": np.where(lost, 0.0, over(columns["horizon_amount"], cost)),
+        "roi": np.where(lost, -1.0, over(margin - cost, cost)),
     }
 
 
@@ -318,33 +242,14 @@ def _bounds_apart(values: Vector, group: Codes, groups: int, level: float) -> tu
     return low, high
 
 
-def _tell_cut_off(sales: Sales, begin: dt.datetime | None) -> bool:
-    """Tell, and say with a warning, whether the data begin amid the business, so that old customers look new."""
-    firsts = sales.firsts()
-    days = sales.day[firsts[firsts >= 0]]
-    start = int(days.min())
-    span = int(days.max()) - start + 1
-    if span <= 2 * EARLY_DAYS or len(days) < FEW:
-        return False
-    early = int((days < start + EARLY_DAYS).sum())
-    later = (len(days) - early) * EARLY_DAYS / (span - EARLY_DAYS)
-    counted = begin is None or int(np.datetime64(begin, "D").astype(np.int64)) < start + EARLY_DAYS
-    if not counted or early <= CROWD * later:
-        return False
-    warn(
-        f"{CALLER}: {early:,} customers have their first order in the first {EARLY_DAYS} days of the data, later "
-        f"{later:,.0f} in as many. The data seem to begin amid the business, and old customers to look new. Leave "
-        f'these days out: since="{np.datetime64(start + 3 * EARLY_DAYS, "D")}", or later.'
-    )
-    return True
-
-
-def _cautions(columns: Columns, *, cut_off: bool) -> NDArray[Any]:
-    seen = columns["observed_count"]
+def _cautions(columns: Columns, brought: Newcomers) -> NDArray[Any]:
+    count, seen = columns["customer_count"], columns["observed_count"]
     return cautions(len(seen), [
-        (np.full(len(seen), cut_off), "The data seem to begin amid the business: old customers look new."),
-        (seen == 0, "Of none of its customers the horizon is over."),
+        (brought.cut_off, "The data seem to begin amid the business: old customers look new."),
+        (brought.left_out > 0, f"Left out: {brought.left_out:,} who had joined before the data begin."),
+        (count == 0, "It brought nobody, or customers call it otherwise."),
+        ((count > 0) & (seen == 0), "Of none of its customers the horizon is over."),
         ((seen > 0) & (seen < FEW), f"Fewer than {FEW} customers."),
         (seen == seen.sum(), "No other customers to compare with."),
-        (columns[CHANNEL] == UNKNOWN, "How these customers came is not known."),
+        (columns[ACQUIRED_BY] == UNKNOWN, "How these customers came is not known."),
     ], first=NO_CAUSE)  # fmt: skip

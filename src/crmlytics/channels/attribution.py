@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._frames import compute
-from crmlytics._validation import did_you_mean, warn
-from crmlytics.channels._credit import CALLER, Options, credit_of, with_share
-from crmlytics.channels._paths import NO_TOUCH, is_path_table, read_journeys, read_paths
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics._kernels.ratios import over
+from crmlytics._validation import warn
+from crmlytics.channels._beside import MEASURED, Beside
+from crmlytics.channels._counted_paths import is_path_table, read_paths
+from crmlytics.channels._credit import CALLER, FIGURES, Options, figures_of
+from crmlytics.channels._paths import DEFAULTS, NO_TOUCH, read_journeys
+from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEW = 30  # converting paths
-MEASURED = "incremental_conversion_count"
 NUMBER, COUNT, TEXT = nw.Float64(), nw.Int64(), nw.String()
 SCHEMA = nw.Schema(
     {
@@ -35,6 +35,7 @@ SCHEMA = nw.Schema(
         "credit_conversion_count_high": NUMBER, "credit_share": NUMBER, "credit_share_low": NUMBER,
         "credit_share_high": NUMBER, "credit_amount": NUMBER, "credit_amount_low": NUMBER,
         "credit_amount_high": NUMBER, "removal_effect": NUMBER,
+        "removal_effect_low": NUMBER, "removal_effect_high": NUMBER,
         "cost_amount": NUMBER, "cost_per_conversion_amount": NUMBER, "return_on_cost": NUMBER,
         MEASURED: NUMBER, f"{MEASURED}_low": NUMBER, f"{MEASURED}_high": NUMBER, "incremental_per_credit": NUMBER,
         "caution": TEXT,
@@ -45,7 +46,9 @@ NOT_CAUSAL = (
     "them. Only an experiment tells."
 )
 UNKNOWN = "No touchpoint within the lookback: what brought these conversions is not known."
-TOO_FEW = f"Few: under {FEW} converting paths."
+UNTRACKED = "No touchpoint of it is on record, so no rule can credit this channel: its part is not known."
+TOO_FEW = f" Few: under {FEW} converting paths."
+TOO_NEW = f" Few: under {FEW} converting paths that began in the period, more than the lookback before its end."
 
 
 def attribution_table(
@@ -72,7 +75,8 @@ def attribution_table(
     ----------
     events_or_paths : Events, or dataframe of events or of paths
         Events as for :func:`path_table`; or paths already counted, with the columns ``path`` (channels joined by
-        ``>``), ``conversion_count``, ``non_conversion_count`` and, if known, ``amount``, such as that function makes.
+        ``>``), ``conversion_count``, ``non_conversion_count`` and, if known, ``amount`` and
+        ``comparable_conversion_count`` (by default all conversions compare), such as that function makes.
     transactions : Transactions or dataframe, optional
         Orders, which then are the conversions; as for :func:`path_table`.
     as_of, since, lookback, conversion
@@ -88,6 +92,7 @@ def attribution_table(
         For ``"position"``; they add up to 1. Of two touchpoints the ends share all.
     costs : dict of channel to amount, optional
         What each channel cost in the same period. By default the sum of ``Events.cost`` by channel, where it is bound.
+        A channel without touchpoints has a row without credit.
     experiment : dataframe, optional
         What an experiment measured in the same period: ``channel``, ``incremental_conversion_count`` and, if known,
         ``incremental_conversion_count_low`` and ``_high``. It stands beside the credit, and does not change it.
@@ -102,28 +107,29 @@ def attribution_table(
     dataframe of the kind that came in, one row per model and channel, models as asked for, then by rank
         ``model``, ``channel`` (String; "(no touchpoint)", last of each model, keeps its own conversions in all of
         them), ``rank`` (Int64, by credit), ``path_count``, ``converting_path_count`` (Int64, paths that hold the
-        channel, and those of them that converted), ``credit_conversion_count``, ``credit_share`` (of all conversions)
-        and ``credit_amount`` (null where no amounts are known), each with the bounds of its interval, ``_low`` and
-        ``_high``; ``removal_effect`` (Markov only: the share of the chain's conversions that pass through the
-        channel), ``cost_amount``, ``cost_per_conversion_amount`` (by credit), ``return_on_cost`` (credited money by
-        cost, before any margin; null without cost), ``incremental_conversion_count`` with ``_low`` and ``_high`` (what
-        the experiment measured), ``incremental_per_credit`` (of that, for each conversion credited; all Float64, null
-        where not known), ``caution`` (String, how far to trust the row).
+        channel, and those of them that converted), ``credit_conversion_count``, ``credit_share`` (of all conversions),
+        ``credit_amount`` (null where no amounts are known) and ``removal_effect`` (Markov only: the share of the
+        chain's conversions that pass through the channel), each with the bounds of its interval, ``_low`` and
+        ``_high`` (credit is null where the channel has no touchpoint on record), ``cost_amount``,
+        ``cost_per_conversion_amount`` (by credit), ``return_on_cost`` (credited money by cost, before any margin; null
+        without cost), ``incremental_conversion_count`` with ``_low`` and ``_high`` (what the experiment measured),
+        ``incremental_per_credit`` (of that, for each conversion credited; all Float64, null where not known),
+        ``caution`` (String, how far to trust the row).
 
     Raises
     ------
     SchemaError
-        When nothing converted, ``order`` exceeds the longest path, a model or channel is not known, or arguments are
-        out of range.
+        When nothing converted, ``order`` exceeds the longest path, no conversion compares with paths without one
+        (Markov only), a model or channel is not known, or arguments are out of range or change nothing.
     MissingColumnsError
         When a role or column is missing.
 
     Warns
     -----
     DataQualityWarning
-        When there is only one channel (every model gives it all), when no path of a Markov chain ended without a
-        conversion, and when touchpoints are undecided (see :func:`path_table`; Markov only, others read no path that
-        did not convert).
+        When no path holds two different channels (every model then says the same), when no path of a Markov chain
+        ended without a conversion, when touchpoints are undecided (Markov only, others read no path that did not
+        convert), when paths look as if another sign than ``>`` stood between channels, and as :func:`path_table` does.
 
     Notes
     -----
@@ -133,7 +139,10 @@ def attribution_table(
     most. Compare models to see how far the answer hangs on the rule; decide by experiments, and put their result in.
 
     **Markov.** With states of the last ``order`` channels, and transitions as counted, the chain converts exactly as
-    often as the paths with a touchpoint did. The removal effect of a channel is ``1 - P(without) / P``, where every
+    often as the paths with a touchpoint did. It counts only paths that began in the period, more than ``lookback``
+    before its end, of which all are known, with and without conversion (see :func:`path_table`); in the proportions
+    that it finds, all conversions are dealt. A channel so new that none of its paths is counted gets no such credit,
+    and its caution says so. The removal effect of a channel is ``1 - P(without) / P``, where every
     step onto it leads nowhere: solved as linear equations to 1e-13, not simulated. Credit is in proportion to removal
     effects, of conversions and, with the mean amount of each last state, of money. Repetitions of a channel change
     nothing at order 1. A higher order follows the paths more closely and has more to estimate: where it changes the
@@ -175,10 +184,8 @@ def attribution_table(
     window = {"as_of": as_of, "since": since}
     touches = _read(events_or_paths, transactions, window, lookback=lookback, conversion=conversion, options=options)
     _check(touches, options, lookback)
-    cost = _costs(costs, touches)
-    measured = _measured(experiment, touches.channels)
-    columns = _columns(touches, options, cost, measured)
-    return touches.engine.from_columns(columns, SCHEMA)
+    beside = Beside.of(costs, experiment, touches)
+    return touches.engine.from_columns(_columns(touches, options, beside), SCHEMA)
 
 
 # -- what came in --------------------------------------------------------------------------------------------------
@@ -191,9 +198,10 @@ def _read(
         if window["as_of"] is None:
             raise SchemaError(f'{CALLER}: events need as_of, a date such as as_of="2011-12-10".')
         return read_journeys(data, transactions, **window, lookback=lookback, conversion=conversion, caller=CALLER)
-    given = [name for name, value in (window | {"transactions": transactions}).items() if value is not None]
-    if given:
-        raise SchemaError(f"{CALLER}: these paths are counted already, {given} change nothing. Leave them out.")
+    given = window | {"transactions": transactions, "lookback": lookback, "conversion": conversion}
+    idle = [name for name, value in given.items() if value is not None and value != DEFAULTS.get(name)]
+    if idle:
+        raise SchemaError(f"{CALLER}: these paths are counted already, {idle} change nothing. Leave them out.")
     if "time_decay" in options.models:
         raise SchemaError(f'{CALLER}: model="time_decay" needs the days of touchpoints: give events, not paths.')
     return read_paths(data, caller=CALLER)
@@ -205,15 +213,27 @@ def _check(touches: Touches, options: Options, lookback: Any) -> None:
     touched = journeys.lengths > 0
     if not (journeys.is_converted & touched).any():
         raise SchemaError(f"{CALLER}: no path with a touchpoint converted, so there is no credit to share.")
-    if len(touches.channels) == 1:
-        warn(f"{CALLER}: {touches.channels[0]!r} is the only channel, so every model gives it all credit.")
-    if "markov" not in options.models:
-        return
+    first = journeys.channels[np.append(journeys.starts[:-1][touched], 0)[:-1]]
+    if (np.repeat(first, journeys.lengths[touched]) == journeys.channels).all():
+        warn(f"{CALLER}: no path holds two different channels, so every model gives each channel what came by it.")
+    if "markov" in options.models:
+        _check_chain(touches, options, lookback)
+
+
+def _check_chain(touches: Touches, options: Options, lookback: Any) -> None:
+    journeys = touches.journeys
     longest = int(journeys.lengths.max())
     if options.order > longest:
         msg = f"{CALLER}: order={options.order}, and the longest path has {longest} touchpoints: order is at most that."
         raise SchemaError(msg)
-    if (journeys.is_converted | ~touched).all():
+    compared = journeys.is_converted[(journeys.lengths > 0) & journeys.is_comparable]
+    if not compared.any():
+        msg = (
+            f"{CALLER}: no converting path began in the period and more than the lookback before its end, so none "
+            "compares with paths that did not convert. Choose a longer period, a shorter lookback or another model."
+        )
+        raise SchemaError(msg)
+    if compared.all():
         warn(
             f"{CALLER}: no path ended without a conversion, so the Markov chain always converts: a removal effect is "
             "then only the share of paths that pass."
@@ -221,76 +241,45 @@ def _check(touches: Touches, options: Options, lookback: Any) -> None:
     touches.tell_of_undecided(lookback, caller=CALLER)
 
 
-def _costs(costs: Any, touches: Touches) -> Floats:
-    if costs is None:
-        return np.full(len(touches.channels), np.nan) if touches.costs is None else touches.costs
-    if not hasattr(costs, "items"):
-        raise SchemaError(f"{CALLER}: costs must be a mapping such as {{channel: amount}}, got {costs!r}.")
-    given = {str(name): amount for name, amount in costs.items()}
-    _check_known(given, touches.channels, "costs")
-    for name, amount in given.items():
-        if not isinstance(amount, numbers.Real) or not 0 <= float(amount) < np.inf:
-            raise SchemaError(f"{CALLER}: costs must be numbers of zero or more, got {amount!r} for {name!r}.")
-    return np.array([float(given.get(name, np.nan)) for name in touches.channels])
-
-
-def _measured(experiment: Any, channels: list[str]) -> dict[str, Floats]:
-    """Read what an experiment measured, by channel."""
-    names = [MEASURED, f"{MEASURED}_low", f"{MEASURED}_high"]
-    found = {name: np.full(len(channels), np.nan) for name in names}
-    if experiment is None:
-        return found
-    rows = compute(experiment, caller=CALLER)
-    missing = [name for name in ("channel", MEASURED) if name not in rows.columns]
-    if missing:
-        raise MissingColumnsError(f"{CALLER}: experiment needs the columns {missing}, got {rows.columns}.")
-    of = [str(name) for name in rows["channel"].to_list()]
-    _check_known(of, channels, "experiment")
-    if len(set(of)) < len(of):
-        raise SchemaError(f"{CALLER}: experiment has a channel more than once. Keep one row each.")
-    places = [channels.index(name) for name in of]
-    for name in names:
-        if name in rows.columns:
-            found[name][places] = np.asarray(rows[name].cast(nw.Float64).to_arrow().to_numpy(), np.float64)
-    return found
-
-
-def _check_known(names: Any, channels: list[str], argument: str) -> None:
-    for name in names:
-        if name not in channels:
-            msg = f"{CALLER}: {argument} names {name!r}, and no touchpoint has this channel."
-            raise SchemaError(f"{msg}{did_you_mean(name, channels)} Channels: {channels}")
-
-
 # -- rows --------------------------------------------------------------------------------------------------------
 
 
-def _columns(touches: Touches, options: Options, cost: Floats, measured: dict[str, Floats]) -> dict[str, Any]:
+def _columns(touches: Touches, options: Options, beside: Beside) -> dict[str, Any]:
     """Return the rows of all models, one after the other."""
     from crmlytics._kernels.attribution import passing
-    from crmlytics._kernels.draws import bounds
 
-    credit, effect, drawn = credit_of(touches, options)
-    every, converting = passing(touches.journeys, len(touches.channels))
+    tracked, channels = len(touches.channels), np.array([*beside.channels, NO_TOUCH], object)
     bare = int(touches.journeys.count[touches.journeys.lengths == 0].sum())
-    known = np.append((every > 0) | (cost > 0), bare > 0)
+    every, converting, compared = (
+        np.concatenate([count, np.zeros(len(channels) - 1 - tracked, np.int64), [bare]])
+        for count in passing(touches.journeys, tracked)
+    )
+    cost = np.append(beside.cost, np.nan)
+    known = (every > 0) | (cost > 0)
     parts = []
-    for name in options.models:
-        rows = _ranked(credit[name][0])
+    for name, figures in figures_of(touches, options).items():
+        column: dict[str, Any] = {**_spread(figures, len(channels), has_amount=touches.has_amount)}
+        rows = _ranked(column["credit_conversion_count"])
         rows = rows[known[rows]]
-        low, high = bounds(drawn[name], options.confidence)
-        column = {
-            "model": np.full(len(rows), name, object),
-            "channel": np.array([*touches.channels, NO_TOUCH], object)[rows],
-            "rank": np.arange(1, len(rows) + 1),
-            "path_count": np.append(every, bare)[rows],
-            "converting_path_count": np.append(converting, bare)[rows],
-            **_figures(with_share(credit[name]), low, high, rows, has_amount=touches.has_amount),
-            "removal_effect": np.append(effect if name == "markov" else np.full_like(cost, np.nan), np.nan)[rows],
-        }
-        column |= {key: np.append(values, np.nan)[rows] for key, values in measured.items()}
-        parts.append(_judged(column, np.append(cost, np.nan)[rows]))
+        column |= {key: np.append(measured, np.nan) for key, measured in beside.measured.items()}
+        column |= {"channel": channels, "path_count": every, "converting_path_count": converting, "cost_amount": cost}
+        column["model"] = np.full(len(channels), name, object)
+        column |= _judged(column, compared if name == "markov" else converting)
+        part = {key: of[rows] for key, of in column.items()}
+        parts.append(part | {"rank": np.arange(1, len(rows) + 1)})
     return {name: np.concatenate([part[name] for part in parts]) for name in SCHEMA.names()}
+
+
+def _spread(figures: tuple[Floats, Floats, Floats], size: int, *, has_amount: bool) -> dict[str, Floats]:
+    """Give the figures their names, and to channels without touchpoints, before the last, none."""
+    columns: dict[str, Floats] = {}
+    for ending, values in zip(("", "_low", "_high"), figures, strict=True):
+        whole = np.full((len(FIGURES), size), np.nan)
+        whole[:, : values.shape[1] - 1], whole[:, -1] = values[:, :-1], values[:, -1]
+        if not has_amount:
+            whole[FIGURES.index("credit_amount")] = np.nan
+        columns |= {name + ending: whole[place] for place, name in enumerate(FIGURES)}
+    return columns
 
 
 def _ranked(credit: Floats) -> NDArray[np.int64]:
@@ -298,45 +287,25 @@ def _ranked(credit: Floats) -> NDArray[np.int64]:
     return np.append(np.argsort(-credit[:-1].round(9), kind="stable"), len(credit) - 1)
 
 
-def _figures(
-    figures: Floats, low: Floats, high: Floats, rows: NDArray[np.int64], *, has_amount: bool
-) -> dict[str, Floats]:
-    columns: dict[str, Floats] = {}
-    for place, name in enumerate(("credit_conversion_count", "credit_share", "credit_amount")):
-        for ending, values in (("", figures), ("_low", low), ("_high", high)):
-            found = values[place][rows]
-            columns[name + ending] = found if has_amount or name != "credit_amount" else np.full(len(rows), np.nan)
-    return columns
+def _judged(column: dict[str, Any], converting: NDArray[np.int64]) -> dict[str, Any]:
+    """Return what credit costs, how it stands to an experiment, and how far to trust it."""
+    credit, measured, cost = column["credit_conversion_count"], column[MEASURED], column["cost_amount"]
+    few = np.where(converting >= FEW, "", np.where(column["converting_path_count"] < FEW, TOO_FEW, TOO_NEW))
+    cautions = [_caution(*row) for row in zip(column["channel"], credit, measured, few, strict=True)]
+    return {
+        "cost_per_conversion_amount": over(cost, credit),
+        "return_on_cost": over(column["credit_amount"], cost),
+        "incremental_per_credit": over(measured, credit),
+        "caution": np.array(cautions, object),
+    }
 
 
-def _judged(column: dict[str, Any], cost: Floats) -> dict[str, Any]:
-    """Add what credit costs, how it stands to an experiment, and how far to trust it."""
-    credit, measured = column["credit_conversion_count"], column[MEASURED]
-    column["cost_amount"] = cost
-    column["cost_per_conversion_amount"] = _ratio(cost, credit)
-    column["return_on_cost"] = _ratio(column["credit_amount"], cost)
-    column["incremental_per_credit"] = _ratio(measured, credit)
-    column["caution"] = np.array(
-        [
-            _caution(*row)
-            for row in zip(column["channel"], credit, measured, column["converting_path_count"], strict=True)
-        ],
-        object,
-    )
-    return column
-
-
-def _caution(channel: str, credit: float, measured: float, converting: int) -> str:
-    few = f" {TOO_FEW}" if converting < FEW else ""
+def _caution(channel: str, credit: float, measured: float, few: str) -> str:
     if channel == NO_TOUCH:
         return UNKNOWN
+    found = f"An experiment measured {measured:,.1f} conversions brought by this channel"
+    if np.isnan(credit):
+        return UNTRACKED if np.isnan(measured) else f"{found}. {UNTRACKED}"
     if np.isnan(measured):
         return NOT_CAUSAL + few
-    return (
-        f"An experiment measured {measured:,.1f} conversions brought by this channel, and this model credits it with "
-        f"{credit:,.1f}: decide by the experiment.{few}"
-    )
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.asarray(np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0))
+    return f"{found}, and this model credits it with {credit:,.1f}: decide by the experiment.{few}"

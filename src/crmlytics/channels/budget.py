@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
-from crmlytics._validation import check_amount, check_fraction
+from crmlytics._validation import check_amount, check_fraction, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def budget_table(
     attribution : dataframe, one row per model and channel
         Of :func:`attribution_table`; needs ``model``, ``channel``, ``credit_conversion_count`` and ``cost_amount``.
         Channels without cost are left out: there is nothing to move. Where an experiment measured every channel that
-        costs, its ``incremental_conversion_count`` is taken in place of the credit.
+        costs, its ``incremental_conversion_count`` is taken in place of the credit; else a channel without credit, of
+        which no touchpoint is on record, is left out too.
     budget : float, optional
-        The most to spend on all channels, in the currency of costs; by default as much as now.
+        The most to spend on all channels of the table, in the currency of costs; by default as much as now.
     elasticity : float or sequence, default (0.3, 0.5, 0.7)
         **Assumed**, not estimated: ten per cent more spending brings about ``10 x elasticity`` per cent more
         conversions of a channel, the same for all. Between 0 and 1: each further unit of money brings less.
@@ -82,6 +83,12 @@ def budget_table(
         When no channel costs anything, an argument is out of range, or the budget cannot be spent within the bounds.
     MissingColumnsError
         When a column is missing.
+
+    Warns
+    -----
+    DataQualityWarning
+        When an experiment measured some of the channels that cost, and not all: effect and credit do not compare, so
+        the credit of all of them is taken.
 
     Notes
     -----
@@ -160,13 +167,30 @@ def _rows(frame: nw.LazyFrame[Any]) -> dict[str, NDArray[Any]]:
         rows[name] = np.asarray(arrow[name].to_numpy(), np.float64)
     rows.setdefault(MEASURED, np.full(len(rows["model"]), np.nan))
     costly = rows["cost_amount"] > 0
-    if not costly.any():
+    rows = _with_brought({name: values[costly] for name, values in rows.items()})
+    known = ~np.isnan(rows["brought"])
+    if not known.any():
         msg = (
-            f"{CALLER}: no channel has a cost_amount above zero, so there is no budget to split. "
+            f"{CALLER}: no channel has credit and a cost_amount above zero, so there is no budget to split. "
             "Give attribution_table(..., costs={channel: amount}), or bind cost in the events."
         )
         raise SchemaError(msg)
-    return {name: values[costly] for name, values in rows.items()}
+    return {name: values[known] for name, values in rows.items()}
+
+
+def _with_brought(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Say what each channel brings: what was measured, if all were, else credit."""
+    measured = ~np.isnan(rows[MEASURED])
+    is_measured = bool(measured.all())
+    if measured.any() and not is_measured:
+        others = list(dict.fromkeys(rows["channel"][~measured]))
+        warn(
+            f"{CALLER}: what an experiment measured is not used, since {others} cost too and were not measured: effect "
+            "and credit do not compare, so credit is taken. To use it, drop the rows of these channels."
+        )
+    caution = FROM_EXPERIMENT if is_measured else FROM_CREDIT
+    brought = rows[MEASURED if is_measured else "credit_conversion_count"]
+    return rows | {"brought": brought, "caution": np.full(len(brought), caution, object)}
 
 
 def _part(
@@ -175,9 +199,7 @@ def _part(
     """Return the rows of one model and elasticity."""
     elasticity, least, most = assumption
     cost, channel = rows["cost_amount"][here], rows["channel"][here]
-    measured = rows[MEASURED][here]
-    is_measured = not np.isnan(measured).any()
-    brought = measured if is_measured else rows["credit_conversion_count"][here]
+    brought = rows["brought"][here]
     bounds = (least * cost, most * cost)
     spent = best_split(cost, brought, elasticity, bounds, _budget(limit, cost, bounds))
     ratio = np.where(spent > 0, spent / cost, 1.0)  # only what brings nothing gets nothing
@@ -194,7 +216,7 @@ def _part(
         "expected_conversion_count": brought * (spent / cost) ** elasticity,
         "marginal_cost_per_conversion_amount": np.divide(1.0, slope, out=np.full(len(cost), np.nan), where=slope > 0),
         "assumption": np.full(len(cost), _in_words(elasticity, least, most), object),
-        "caution": np.full(len(cost), FROM_EXPERIMENT if is_measured else FROM_CREDIT, object),
+        "caution": rows["caution"][here],
     }
     return {name: values[order] for name, values in columns.items()}
 
@@ -208,8 +230,7 @@ def _in_words(elasticity: float, least: float, most: float) -> str:
 
 def _budget(limit: float | None, cost: Floats, bounds: tuple[Floats, Floats]) -> float:
     least, most = (float(bound.sum()) for bound in bounds)
-    if limit is None:
-        limit = float(np.clip(cost.sum(), least, most))
+    limit = float(cost.sum()) if limit is None else limit
     if not least * (1 - 1e-12) <= limit <= most * (1 + 1e-12):
         msg = (
             f"{CALLER}: a budget of {limit:,.2f} lies outside what the bounds allow, {least:,.2f} to {most:,.2f} "

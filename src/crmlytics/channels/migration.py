@@ -78,7 +78,8 @@ def channel_migration_table(
 
     **When not to use it**: to see a trend in few orders. Who uses two channels alike changes the main one by chance;
     where as many move back (``reverse_count``), nobody moves. :func:`preferred_channel_table` says of whom the
-    preference is clear.
+    preference is clear. Nor on data that begin less than a window ahead of the window before: who is ``"(new)"`` there
+    may be back, as ``caution`` says.
 
     Examples
     --------
@@ -110,10 +111,10 @@ def channel_migration_table(
             f'window="{max(1, days // 2)}d".'
         )
         raise SchemaError(msg)
-    is_covered = bool(sales.moment[0].astype("datetime64[D]") <= start.astype("datetime64[D]"))
     columns = _moves(sales, now, before)
     columns |= _shares(columns, level)
-    columns["caution"] = _cautions(columns, is_covered=is_covered)
+    earlier = (start - sales.moment[0].astype("datetime64[D]")) / np.timedelta64(days, "D")
+    columns["caution"] = _cautions(columns, float(earlier))
     return sales.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
 
@@ -161,10 +162,12 @@ def _shares(columns: Columns, level: float) -> Columns:
     }  # fmt: skip
 
 
-def _cautions(columns: Columns, *, is_covered: bool) -> NDArray[Any]:
+def _cautions(columns: Columns, earlier: float) -> NDArray[Any]:
+    """Say what moves do not show; ``earlier`` is how many windows of data there are ahead of the window before."""
     origin, target, back = columns["from_channel"], columns["to_channel"], columns["reverse_count"]
     return cautions(len(origin), [
         ((origin == UNKNOWN) | (target == UNKNOWN), "A channel is not known."),
         (back >= columns["customer_count"], "As many moved back."),
-        (not is_covered, "The data begin within the window before: some of those who look new are not."),
+        (earlier < 0, "The data begin within the window before: some of those who look new are not."),
+        ((0 <= earlier < 1) & (origin == NEW), "The data begin shortly before: some of those who look new are back."),
     ], first=NO_CAUSE)  # fmt: skip

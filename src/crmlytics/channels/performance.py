@@ -14,6 +14,7 @@ from crmlytics.channels._sales import (
     CHANNEL,
     FEW,
     NO_CAUSE,
+    UNKNOWN,
     begin_of,
     channel_costs,
     read_sales,
@@ -76,7 +77,8 @@ def channel_table(
     conversion : str or int, default "purchase"
         The event that makes a visit a converting one.
     costs : dict of channel to amount, optional
-        What each channel cost in the period. By default what its events cost, where ``Events.cost`` is bound.
+        What each channel cost in the period; one that nobody ordered through has a row, too. By default what its
+        events cost, where ``Events.cost`` is bound.
     margin : share, optional
         How much of an amount is margin, such as 0.3. By default amounts less the ``cost`` of lines, where bound.
     confidence : float, default 0.95
@@ -94,12 +96,18 @@ def channel_table(
         ``converting_visit_count`` (Int64, 0 without events), ``conversion_share`` (Float64, of its visits; null where
         events have no names), ``conversion_share_low``, ``conversion_share_high``, ``cost_amount``, ``return_on_cost``
         (``amount / cost_amount``, before any margin), ``roi`` (``(margin_amount - cost_amount) / cost_amount``; all
-        Float64, null where not known, and where no order names the channel), ``caution`` (String).
+        Float64, null where not known, of ``"(unknown)"``, and where events name the channel and no order does: orders
+        may call it otherwise), ``caution`` (String).
 
     Raises
     ------
     SchemaError, MissingColumnsError
-        When a role is missing, no line lies in the period, or costs name a channel that there is not.
+        When a role is missing, no line lies in the period, or costs seem to misspell a channel.
+
+    Warns
+    -----
+    DataQualityWarning
+        When channels differ in case or blanks only.
 
     Notes
     -----
@@ -109,8 +117,8 @@ def channel_table(
     same time. Intervals: Student's for amounts and Wilson's for shares, with customers as clusters.
 
     **When not to use it**: to move a budget. A channel is credited here with all that passed through it; part of that
-    would have come another way. :func:`attribution_table` shares credit among touchpoints, and an experiment tells
-    effects.
+    would have come another way. :func:`attribution_table` shares credit among touchpoints, also where orders and
+    events name channels differently, and an experiment tells effects.
 
     Examples
     --------
@@ -131,9 +139,11 @@ def channel_table(
     begin = begin_of(since, end, caller=CALLER)
     sales = read_sales(transactions, as_of=end, since=begin, margin=margin, caller=CALLER)
     visits = None if events is None else read_visits(events, sales.engine, (begin, end), conversion, caller=CALLER)
-    names = sorted_names([*sales.names, *([] if visits is None else visits.channel)])
+    known = [*sales.names, *(set() if visits is None else set(visits.channel))]
+    paid = channel_costs(costs, known, caller=CALLER) if costs is not None else {} if visits is None else visits.costs
+    names = sorted_names([*known, *paid], caller=CALLER)
     columns = {CHANNEL: np.array(names, object)} | _sold(sales, names, level) | _visited(visits, names, level)
-    columns |= _paid(columns, costs, visits, names)
+    columns |= _paid(columns, paid)
     columns["caution"] = _cautions(columns)
     return sales.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
@@ -159,7 +169,7 @@ def _sold(sales: Sales, names: list[str], level: float) -> Columns:
         "average_order_amount_low": low, "average_order_amount_high": high,
         "orders_per_customer": over(order_count, customers), "repeat_customer_count": repeated,
         "repeat_share": over(repeated, customers), "repeat_share_low": repeat_low, "repeat_share_high": repeat_high,
-        "margin_amount": sums(channel, sales.margin, size) + np.where(order_count > 0, 0.0, np.nan),
+        "margin_amount": sums(channel, sales.margin, size),
     }  # fmt: skip
 
 
@@ -192,22 +202,27 @@ def _visited(visits: Visits | None, names: list[str], level: float) -> Columns:
     return columns
 
 
-def _paid(columns: Columns, costs: Any, visits: Visits | None, names: list[str]) -> Columns:
-    given = ({} if visits is None else visits.costs) if costs is None else costs
-    cost = channel_costs(given, names, caller=CALLER)
-    sold = np.where(columns["order_count"] > 0, columns["amount"], np.nan)  # or the names do not match
+def _paid(columns: Columns, paid: dict[str, float]) -> Columns:
+    """Return what channels cost, and what came back of it where cost and orders are surely of one channel."""
+    cost = np.array([paid.get(name, np.nan) for name in columns[CHANNEL]], np.float64)
+    held = np.where((columns[CHANNEL] == UNKNOWN) | _is_only_visited(columns), np.nan, cost)
     return {
         "cost_amount": cost,
-        "return_on_cost": over(sold, cost),
-        "roi": over(columns["margin_amount"] - cost, cost),
+        "return_on_cost": over(columns["amount"], held),
+        "roi": over(columns["margin_amount"] - cost, held),
     }
 
 
+def _is_only_visited(columns: Columns) -> Any:
+    return (columns["order_count"] == 0) & (columns["visit_count"] > 0)
+
+
 def _cautions(columns: Columns) -> NDArray[Any]:
-    orders = columns["order_count"]
-    return cautions(len(orders), [
-        (orders == 0, "No order names this channel: events and orders may name channels differently."),
-        ((orders > 0) & (columns["customer_count"] < FEW), f"Fewer than {FEW} customers."),
+    sold, visited, costs = columns["order_count"] > 0, _is_only_visited(columns), ~np.isnan(columns["cost_amount"])
+    return cautions(len(sold), [
+        (visited, "Visits and no order name this channel: attribution_table credits channels that orders do not name."),
+        (~sold & ~visited & costs, "Nobody ordered through it, or orders call it otherwise."),
+        (sold & (columns["customer_count"] < FEW), f"Fewer than {FEW} customers."),
         (columns["amount"] < 0, "More came back than was sold."),
-        (~np.isnan(columns["cost_amount"]), "Its cost is held against all that passed through it, not what it caused."),
+        (sold & costs, "Its cost is held against all that passed through it, not what it caused."),
     ], first=NO_CAUSE)  # fmt: skip

@@ -13,7 +13,7 @@ from crmlytics._frames import check_same_kind, collect, day_number
 from crmlytics._kernels.ratios import over
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics._sales import cautions
-from crmlytics._validation import as_days, as_moment, check_count, check_fraction
+from crmlytics._validation import as_days, as_moment, check_fraction
 from crmlytics.channels._sales import CHANNEL, FEW, named_channel, sorted_names, sums
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Contacts, Events, Transactions, check_same_ids
@@ -54,8 +54,6 @@ def touchpoint_table(
     before: str | dt.timedelta = "30d",
     after: str | dt.timedelta = "30d",
     confidence: float = 0.95,
-    replicates: int = 200,
-    random_state: int = 0,
 ) -> Any:
     r"""Tell how often each channel is touched before, on and after the day of an order, beside what is usual.
 
@@ -72,9 +70,6 @@ def touchpoint_table(
     before, after : duration such as "30d", default "30d"
         How many calendar days before and after the day of an order belong to it.
     confidence : float, default 0.95
-    replicates : int, at least 20, default 200
-        Bootstrap samples of customers that the interval of ``lift`` is read from.
-    random_state : int, default 0
 
     Returns
     -------
@@ -85,7 +80,8 @@ def touchpoint_table(
         (Int64, touches in the phase), ``touches_per_order`` (Float64), ``phase_days`` (Float64, calendar days of the
         phase, an order), ``usual_touches`` (Float64, what as many days of the same customers hold outside all phases),
         ``lift`` (Float64, how many times as often as usual), ``lift_low``, ``lift_high`` (null without a touch in the
-        phase; all four are null where no customer was touched on a day outside), ``caution`` (String).
+        phase, and where one customer makes the figure; all four are null where no customer was touched on a day
+        outside), ``caution`` (String).
 
     Raises
     ------
@@ -106,8 +102,11 @@ def touchpoint_table(
     ratio of rates of Mantel and Haenszel, over customers :math:`i` with :math:`a_i` touches on :math:`d_i` days of the
     phase and :math:`T_i` on :math:`D_i` days outside,
     :math:`\sum a_i D_i / (d_i + D_i) \,/\, \sum T_i d_i / (d_i + D_i)`; ``usual_touches`` is the rate outside, so
-    weighted, times ``phase_days``. Customers without a day outside say nothing of it. ``touches_per_order`` is of all
-    orders, unweighted: divided by ``usual_touches`` it is not ``lift``, and would mix customers.
+    weighted, times ``phase_days``. Its interval is Student's on the scale of logarithms, each customer one observation:
+    with :math:`e_i` the customer's share of the numerator less that of the denominator, the variance is
+    :math:`\sum e_i^2`, with :math:`(\sum e_i^2)^2 / \sum e_i^4 - 1` degrees of freedom: few, where few customers make
+    the figure. Customers without a day outside say nothing of it. ``touches_per_order`` is of all orders, unweighted:
+    divided by ``usual_touches`` it is not ``lift``, and would mix customers.
 
     **When not to use it**: to say that a channel sells. Touches before an order are as much sign as cause.
 
@@ -136,13 +135,11 @@ def touchpoint_table(
     end = as_moment(as_of, caller=CALLER)
     lengths = as_days(before, name=BEFORE, caller=CALLER), as_days(after, name=AFTER, caller=CALLER)
     level = check_fraction(confidence, name="confidence", caller=CALLER)
-    check_count(replicates, name="replicates", caller=CALLER, least=20)
-    check_count(random_state, name="random_state", caller=CALLER, least=0)
     log = _read(events, transactions, end)
     phases = _Phases.of(log, *lengths)
     columns = _reached(log, phases, level)
     compared = _Compared.of(log, phases, *lengths)
-    columns |= _lifts(log, phases, compared, (replicates, random_state, level))
+    columns |= _lifts(log, phases, compared, level)
     columns["caution"] = _cautions(columns)
     return log.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
@@ -191,7 +188,7 @@ def _read(events: Any, transactions: Any, end: dt.datetime) -> _Log:
         raise SchemaError(f"{CALLER}: no {what} before as_of={end:%Y-%m-%d %H:%M}. Check as_of and the data.")
     first_touch, first_order = int(touches["day"].min()), int(bought["day"].min())
     customer, ids = pd.factorize(bought["customer_id"], sort=True)
-    names = sorted_names(touches[CHANNEL])
+    names = sorted_names(touches[CHANNEL], caller=CALLER)
     number = {name: place for place, name in enumerate(names)}
     owner = pd.Index(ids).get_indexer(touches["customer_id"].astype(bought["customer_id"].dtype))
     kept, rows = owner >= 0, np.lexsort((bought["day"].to_numpy(), customer))
@@ -360,32 +357,35 @@ def _share(places: Codes, owner: Codes, level: float) -> tuple[int, float, float
     return int(hit.sum()), float(low[0]), float(high[0])
 
 
-def _lifts(log: _Log, phases: _Phases, compared: _Compared, sampling: tuple[int, int, float]) -> Columns:
-    """Return how many times as often as usual, with the interval of samples of customers."""
-    from crmlytics._kernels.draws import Draws, bounds
-
-    replicates, seed, level = sampling
+def _lifts(log: _Log, phases: _Phases, compared: _Compared, level: float) -> Columns:
+    """Return how many times as often as usual, and how sure that is."""
     width, size = len(log.names), log.customers
     cell = ((log.owner * width + log.channel) * 4 + phases.phase)[compared.touch]
     count = np.bincount(cell, minlength=size * width * 4).reshape(size, width, 4).astype(np.float64)
     days, outside = compared.days[:, None, :], compared.outside[:, None, None]
-    whole = days + outside
-    share_out, share_in = (
-        np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0) for part in (outside + 0 * days, days)
-    )
+    share_out, share_in = np.nan_to_num(over(outside, days + outside)), np.nan_to_num(over(days, days + outside))
     inside = (count[:, :, :3] * share_out).reshape(size, -1)
     usual = (count[:, :, 3:] * share_in).reshape(size, -1)
     exposure = np.tile((days * share_out).sum(axis=0).ravel(), width)
-    draws = Draws.of(np.arange(size), replicates=replicates, seed=seed)
-    low, high = bounds(over(draws.sums(inside), draws.sums(usual)), level)
-    expected, known = usual.sum(axis=0), usual.sum(axis=0) > 0
+    expected = usual.sum(axis=0)
     phase_days = np.tile(phases.days[phases.counted].mean(axis=0), width)
-    has_draws = known & (size > 1) & (inside.sum(axis=0) > 0)
+    low, high = _bounds(inside, usual, level)
     return {
-        "usual_touches": np.where(known, over(expected, exposure) * phase_days, np.nan),
-        "lift": over(inside.sum(axis=0), expected),
-        "lift_low": np.where(has_draws, low, np.nan), "lift_high": np.where(has_draws, high, np.nan),
+        "usual_touches": np.where(expected > 0, over(expected, exposure) * phase_days, np.nan),
+        "lift": over(inside.sum(axis=0), expected), "lift_low": low, "lift_high": high,
     }  # fmt: skip
+
+
+def _bounds(inside: Vector, usual: Vector, level: float) -> tuple[Vector, Vector]:
+    """Return bounds of ratios of sums over rows, one a column; missing where a sum is nothing, or one row makes all."""
+    from scipy.special import stdtrit
+
+    above, below = inside.sum(axis=0), usual.sum(axis=0)
+    parts = np.round(over(inside, above) - over(usual, below), 12)
+    squares, rows = (parts**2).sum(axis=0), ((inside + usual) > 0).sum(axis=0)
+    freedom = np.maximum(over(squares**2, (parts**4).sum(axis=0)) - 1, 1)
+    reach = stdtrit(freedom, (1 + level) / 2) * np.sqrt(squares * over(rows, rows - 1))
+    return over(above, below) * np.exp(-reach), over(above, below) * np.exp(reach)
 
 
 def _cautions(columns: Columns) -> NDArray[Any]:

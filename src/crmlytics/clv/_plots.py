@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._frames import to_pandas
-from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, short_number, thousands_axis, tidy
+from crmlytics._plots import INK, MUTED, PALETTE, date_axis, percent_axis, short_number, thousands_axis, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics._validation import check_choice
 from crmlytics.exceptions import MissingColumnsError, SchemaError
@@ -86,7 +86,7 @@ def plot_tracking(table: Any, *, kind: str = "step", ax: Axes | None = None) -> 
         end = rows.loc[~holdout, "step_end"].iloc[-1]
         ax.axvline(end, color=INK, linewidth=1, linestyle="--")
         ax.annotate(" holdout", (end, 1), xycoords=("data", "axes fraction"), va="top", color=MUTED)
-    _date_axis(ax)
+    date_axis(ax.xaxis)
     ax.set_ylim(bottom=0)
     thousands_axis(ax.yaxis)
     ax.set_ylabel("Repeat purchases" if kind == "step" else "Repeat purchases since the beginning")
@@ -216,7 +216,7 @@ def plot_alive_history(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.plot(rows["day"], rows["alive_probability"], color=MODEL, linewidth=2.2, label="Alive")
     ax.set_ylim(0, 1.02)
     percent_axis(ax.yaxis, decimals=0)
-    _date_axis(ax)
+    date_axis(ax.xaxis)
     ax.set_ylabel("Probability of being alive")
     _legend_beside_title(ax)
     ax.set_title(f"Customer {rows['customer_id'].iloc[0]}, day by day", loc="left")
@@ -408,14 +408,6 @@ def _label_frequencies(ax: Axes, rows: pd.DataFrame, counts: Any = None) -> None
 
 def _legend_beside_title(ax: Axes) -> None:
     ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=9, borderaxespad=0.2)
-
-
-def _date_axis(ax: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _unit_in_words(days: int) -> str:

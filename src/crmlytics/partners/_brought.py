@@ -11,7 +11,7 @@ import pandas as pd
 from crmlytics._frames import check_same_kind, collect
 from crmlytics._validation import did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
-from crmlytics.partners._reading import PARTNER
+from crmlytics.partners._reading import PARTNER, names_of
 from crmlytics.tables import Customers, check_same_ids
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _states(
     joined = joined.drop_duplicates(CUSTOMER, keep="last")
     settled = known[[CUSTOMER]].merge(joined, on=CUSTOMER, how="left")
     if PARTNER in settled:
-        settled[PARTNER] = _words(settled[PARTNER])
+        settled[PARTNER] = names_of(settled[PARTNER], sales.table, name="customers", caller=caller)
     return settled
 
 
@@ -122,14 +122,6 @@ def _valid_then(joined: pd.DataFrame, dates: Sequence[str]) -> pd.DataFrame:
         end = joined["valid_to"].astype("datetime64[us]")
         holds &= end.isna() | (end > moment)
     return joined[holds].sort_values([CUSTOMER, "valid_from"], kind="stable")
-
-
-def _words(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Read ids as text; 3.0 is "3", and empty text is none."""
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        values = values.astype("Float64").astype("Int64")
-    words = values.astype("string").astype(object)
-    return words.where(words.notna() & (words != ""), None)
 
 
 def _strata(rows: pd.DataFrame, strata: Sequence[str]) -> Codes:

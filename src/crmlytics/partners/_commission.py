@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._validation import did_you_mean
+from crmlytics._validation import did_you_mean, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._reading import DIRECT, PARTNER
 
@@ -29,11 +30,12 @@ def commission_shares(
             raise SchemaError(msg)
         commission = dict(zip(partners[PARTNER], partners[commission], strict=True))
     if isinstance(commission, Mapping):
-        given = {str(name): share for name, share in commission.items()}
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            msg = f"{caller}: commission names {unknown[0]!r}, no such partner.{did_you_mean(unknown[0], names)}"
-            raise SchemaError(msg)
+        given = {str(name).strip(): share for name, share in commission.items()}
+        unknown, unpaid = set(given) - set(names), set(names) - set(given) - {DIRECT}
+        if unknown and unpaid:  # who only sold later is no mistake: the same commission goes with every as_of
+            name = min(unknown)
+            known = did_you_mean(name, sorted(unpaid))
+            warn(f"{caller}: commission names {name!r}, who sold nothing, and none of {min(unpaid)!r}.{known}")
     else:
         given = dict.fromkeys(names, commission)
     shares = np.array([_share(given.get(name), name, caller=caller) for name in names], np.float64)
@@ -41,8 +43,8 @@ def commission_shares(
 
 
 def _share(value: Any, name: str, *, caller: str) -> float:
-    if value is None or value != value or type(value).__name__ == "NAType":  # noqa: PLR0124  NaN
-        return float("nan")
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
         per_cent = isinstance(value, numbers.Real) and 1 < float(value) <= 100
         hint = f" Of {float(value):g} per cent type {float(value) / 100:g}." if per_cent else ""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from crmlytics.partners._reading import LEAST_DAYS
+
 if TYPE_CHECKING:
     import datetime as dt
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 NOON = 0.5  # orders count as placed at noon, and what is known ends with a day
-LEAST_DAYS = 7  # nobody is inactive within a week: holidays are no loss
 SURE = 0.95
 
 

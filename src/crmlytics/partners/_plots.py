@@ -123,8 +123,9 @@ def plot_partner_credit(table: Any, *, ax: Axes | None = None) -> Axes:
     ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
     ax.barh(range(len(rows)), rows["credit_amount"].astype(float), color=PALETTE[0], height=0.66, alpha=0.8,
             label="Credit")  # fmt: skip
-    for (name, label), marker, colour in zip(PARTS.items(), "osD", (INK, PALETTE[1], PALETTE[4]), strict=True):
-        ax.plot(rows[name].astype(float), range(len(rows)), marker, color=colour, label=label, markersize=6)
+    looks = zip("osD", (INK, PALETTE[1], PALETTE[4]), (0.2, 0.0, -0.2), strict=True)  # equals do not hide each other
+    for (name, label), (marker, colour, shift) in zip(PARTS.items(), looks, strict=True):
+        ax.plot(rows[name].astype(float), np.arange(len(rows)) + shift, marker, color=colour, label=label, markersize=5)
     _names(ax, rows)
     thousands_axis(ax.xaxis)
     ax.set_xlabel("Revenue")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
 from crmlytics._sales import NAME, GroupedSales, numbered, sum_up
-from crmlytics._validation import did_you_mean
+from crmlytics._validation import did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PARTNER = "partner_id"
 DIRECT = "(direct)"  # what was sold, or brought, without any partner
+LEAST_DAYS = 7  # nobody is silent within a week: holidays are no loss
+TELLING_DAYS = 10  # with sales: fewer know no longest silence
 NO_CAUSE = "Association, not effect: some of these customers might have bought without the partner."
 
 
@@ -64,11 +66,26 @@ def read_sales(
 ) -> Sales:
     """Read all sales before a moment; ``more_ids`` are partners who may have sold nothing."""
     table = Transactions.bind(transactions).before(as_of)
-    rows = sum_up(table, PARTNER, nw.col(PARTNER).cast(nw.String).fill_null(""), as_of=as_of, caller=caller)
+    seller = nw.col(PARTNER).cast(nw.String).fill_null("").str.strip_chars()
+    rows = sum_up(table, PARTNER, seller, as_of=as_of, caller=caller)
     sold = set(map(str, rows[NAME])) | set(map(str, more_ids))
     names = in_order(sold - {"", DIRECT}, whole=table.id_kind(PARTNER) == "Int64")
     number = {"": 0, DIRECT: 0} | {name: place for place, name in enumerate(names, start=1)}
-    return Sales(table=table, names=[DIRECT, *names], **numbered(rows, number))
+    sales = Sales(table=table, names=[DIRECT, *names], **numbered(rows, number))
+    _warn_of_silence(sales, as_of, caller=caller)
+    return sales
+
+
+def _warn_of_silence(sales: Sales, as_of: dt.datetime, *, caller: str) -> None:
+    """Warn if there was none for longer than ever before, and a week: the data may end before ``as_of``."""
+    days = np.unique(sales.day)
+    silent = int(np.datetime64(as_of, "D").astype(np.int64) - days[-1])
+    if len(days) >= TELLING_DAYS and silent > max(LEAST_DAYS, int(np.diff(days).max())):
+        last = days[-1].astype("datetime64[D]")
+        warn(
+            f"{caller}: the last line is of {last}, {silent:,} days before as_of, longer than there was ever none. If "
+            f'the data end there, every partner looks silent: type as_of="{last + 1}".'
+        )
 
 
 def in_order(names: Iterable[str], *, whole: bool) -> list[str]:
@@ -103,19 +120,26 @@ def read_rows(native: Any, table: Transactions, *, name: str, columns: Sequence[
         raise MissingColumnsError(msg)
     ids = id_column(PARTNER, frame.collect_schema()[PARTNER], caller=caller)
     rows = collect(frame.select(ids, *columns)).to_pandas()
-    found, wanted = "Int64" if pd.api.types.is_integer_dtype(rows[PARTNER]) else "String", "String"
+    rows[PARTNER] = names_of(rows[PARTNER], table, name=name, caller=caller)
+    if rows[PARTNER].isna().any():
+        msg = f"{caller}: {PARTNER} is missing in {int(rows[PARTNER].isna().sum()):,} rows of {name}. Leave them out."
+        raise SchemaError(msg)
+    return rows
+
+
+def names_of(ids: pd.Series[Any], table: Transactions, *, name: str, caller: str) -> pd.Series[Any]:
+    """Read ids of partners, of the kind of those of the transactions, as names; None where there is none."""
+    is_whole = pd.api.types.is_numeric_dtype(ids.dtype)
+    found = "Int64" if is_whole else "String"
     wanted = table.id_kind(PARTNER) if table.has(PARTNER) else found
-    if found != wanted:
+    if found != wanted and ids.notna().any():
         msg = (
             f"{caller}: {PARTNER} is {found} in {name} and {wanted} in transactions. Give both the same kind, for "
             "example with .astype(str) on both sides."
         )
         raise SchemaError(msg)
-    if rows[PARTNER].isna().any():
-        msg = f"{caller}: {PARTNER} is missing in {int(rows[PARTNER].isna().sum()):,} rows of {name}. Leave them out."
-        raise SchemaError(msg)
-    rows[PARTNER] = rows[PARTNER].astype(str)
-    return rows
+    words = (ids.astype("Float64").astype("Int64") if is_whole else ids).astype("string").str.strip().astype(object)
+    return words.where(words.notna() & (words != ""), None)
 
 
 def covered_since(sales: Sales, start: dt.datetime) -> bool:

@@ -8,9 +8,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from crmlytics._baskets import MICROSECONDS_A_DAY
 from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
 from crmlytics.exceptions import MissingColumnsError
-from crmlytics.partners._reading import PARTNER
+from crmlytics.partners._reading import PARTNER, names_of
 from crmlytics.tables import Contacts, Events, check_same_ids
 
 if TYPE_CHECKING:
@@ -62,31 +63,33 @@ def _touches(sales: Sales, table: Events, name: str, before: dt.datetime, contro
     if arms:
         held_out = nw.col("arm").cast(nw.String) == control
         lines = lines.filter((~held_out).fill_null(value=True))
-    ids = id_column(PARTNER, lines.collect_schema()[PARTNER], caller=caller).cast(nw.String)
+    ids = id_column(PARTNER, lines.collect_schema()[PARTNER], caller=caller)
     rows = collect(lines.select(CUSTOMER, ids, "timestamp").unique()).to_pandas()
     rows["timestamp"] = rows["timestamp"].astype("datetime64[us]")
     kind = sales.customer_ids.dtype
     rows[CUSTOMER] = rows[CUSTOMER].astype(kind if kind.kind == "i" else object)
-    rows[PARTNER] = rows[PARTNER].astype(object)
-    return rows[(rows[PARTNER] != "").to_numpy()][COLUMNS]
+    rows[PARTNER] = names_of(rows[PARTNER], sales.table, name=name, caller=caller)
+    return rows[rows[PARTNER].notna()][COLUMNS]
 
 
 def influences(
     sales: Sales, touches: pd.DataFrame, rows: np.ndarray[Any, Any], days: int, names: Sequence[str]
 ) -> pd.DataFrame:
-    """Return which partners touched the customer of each sale at or before it, and not more than so many days before.
+    """Return which partners touched the customer of each sale before it, not more than so many calendar days.
 
+    Of sales that are all dated without a time, touches of the same day count: these came before.
     Columns: ``row`` (of the sales) and ``partner`` (the number of the name).
     """
+    moment = sales.moment.astype(np.int64)
+    if not (moment % MICROSECONDS_A_DAY).any():
+        moment = moment + MICROSECONDS_A_DAY - 1
     number = {name: place for place, name in enumerate(names)}
     touched = pd.DataFrame({
         CUSTOMER: touches[CUSTOMER].to_numpy(np.int64),
         "partner": np.array([number[name] for name in touches[PARTNER]], np.int64),
         "moment": touches["timestamp"].to_numpy("datetime64[us]").astype(np.int64),
     })  # fmt: skip
-    asked = pd.DataFrame({
-        "row": rows, CUSTOMER: sales.customer[rows], "moment": sales.moment[rows].astype(np.int64),
-    })  # fmt: skip
+    asked = pd.DataFrame({"row": rows, CUSTOMER: sales.customer[rows], "moment": moment[rows]})
     pairs = asked.merge(touched[[CUSTOMER, "partner"]].drop_duplicates(), on=CUSTOMER)
     if pairs.empty:
         return pairs[["row", "partner"]]
@@ -96,6 +99,5 @@ def influences(
         on="moment",
         by=[CUSTOMER, "partner"],
     )
-    earliest = both["moment"] - days * 86_400_000_000
-    near = both["last"].notna() & (both["last"] >= earliest)
-    return both.loc[near, ["row", "partner"]]
+    apart = both["moment"] // MICROSECONDS_A_DAY - both["last"] // MICROSECONDS_A_DAY
+    return both.loc[apart <= days, ["row", "partner"]]  # without a touch it is NaN, and not near

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._experiments import read_experiment
+from crmlytics._kernels.ratios import over
 from crmlytics._validation import as_days, as_moment
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._brought import read_brought
@@ -22,11 +24,17 @@ if TYPE_CHECKING:
     from crmlytics.tables import Contacts, Customers, Events, Transactions
 
 CALLER = "partner_credit_table"
+MEASURED = "incremental_amount"
+CONVENTION = "A split by convention, not what would be lost without it."
+FROM_EXPERIMENT = "An experiment measured what this partner brought: decide by it, not by the credit."
+NO_TOUCHES = " No touches were given: only who brought and who sold."
 DIGITS = 10  # of an amount: what is left of adding up thirds
 SCHEMA = nw.Schema({
     PARTNER: nw.String(), "order_count": nw.Int64(), "sold_amount": nw.Float64(), "sourced_amount": nw.Float64(),
     "influenced_amount": nw.Float64(), "sole_amount": nw.Float64(), "joint_amount": nw.Float64(),
-    "credit_amount": nw.Float64(), "credit_share": nw.Float64(), "caution": nw.String(),
+    "credit_amount": nw.Float64(), "credit_share": nw.Float64(), "incremental_amount": nw.Float64(),
+    "incremental_amount_low": nw.Float64(), "incremental_amount_high": nw.Float64(),
+    "incremental_per_credit": nw.Float64(), "caution": nw.String(),
 })  # fmt: skip
 
 
@@ -40,6 +48,7 @@ def partner_credit_table(
     since: str | dt.date | dt.datetime | None = None,
     lookback: str | dt.timedelta = "30d",
     control: str = "control",
+    experiment: Any = None,
 ) -> Any:
     r"""Split revenue among the partners who brought the customer, were in touch before the order, and sold it.
 
@@ -58,9 +67,14 @@ def partner_credit_table(
     since : date, optional
         From when on revenue is split; None: all. Who brought a customer is told from everything before ``as_of``.
     lookback : duration such as "30d", default "30d"
-        How long before an order a touch counts, up to the very moment of the order.
+        How many calendar days before an order a touch counts, up to the moment of the order. Where all orders are dated
+        without a time, touches of the same day count.
     control : str, default "control"
         The arm of those held out.
+    experiment : dataframe, optional
+        What an experiment measured in the same period: ``partner_id``, ``incremental_amount`` (revenue that would not
+        have come without the partner) and, if known, ``incremental_amount_low`` and ``_high``. It stands beside the
+        credit, and does not change it.
 
     Returns
     -------
@@ -71,12 +85,16 @@ def partner_credit_table(
         revenue), ``influenced_amount`` (Float64, of sales before which it was in touch; one sale may count for several
         partners and for none), ``sole_amount`` (Float64, of sales in which nobody else had a part), ``joint_amount``
         (Float64, of those in which others had one), ``credit_amount`` (Float64, its share of both; adds up to all
-        revenue), ``credit_share`` (Float64, of all credit; null where that is not above zero), ``caution`` (String).
+        revenue), ``credit_share`` (Float64, of all credit; null where that is not above zero),
+        ``incremental_amount``, ``incremental_amount_low``, ``incremental_amount_high`` (Float64, what the experiment
+        measured; null where none did), ``incremental_per_credit`` (Float64, of that, for each unit credited),
+        ``caution`` (String).
 
     Raises
     ------
     SchemaError, MissingColumnsError
-        When a role or column is missing, tables are of different kinds, or no line lies in the period.
+        When a role or column is missing, tables or ids are of different kinds, no line lies in the period, or the
+        experiment names a partner without a row.
 
     Notes
     -----
@@ -103,7 +121,7 @@ def partner_credit_table(
     >>> calls = pd.DataFrame({
     ...     "customer_id": [1], "partner_id": ["z"], "timestamp": pd.to_datetime(["2024-02-20"])})
     >>> table = partner_credit_table(orders, calls, as_of="2024-04-01")
-    >>> print(table.drop(columns=["order_count", "sole_amount", "credit_share", "caution"]).to_string())
+    >>> print(table.iloc[:, [0, 2, 3, 4, 6, 7]].to_string())
       partner_id  sold_amount  sourced_amount  influenced_amount  joint_amount  credit_amount
     0   (direct)         50.0            50.0                0.0           0.0           50.0
     1          x         30.0           120.0                0.0          90.0           60.0
@@ -122,12 +140,10 @@ def partner_credit_table(
     parts = _parts(sales, rows, source, near["row"].to_numpy(np.int64), near["partner"].to_numpy(np.int64))
     columns = _amounts(sales, parts, len(names))
     had_part = rows_in_order(names, np.unique(parts["partner"]), sales.table)
-    columns |= {
-        PARTNER: np.array(names, object),
-        "credit_share": _share(columns["credit_amount"]),
-        "caution": np.array([_caution(name, touched=len(touches) > 0) for name in names], object),
-    }
-    return sales.engine.from_columns({name: columns[name][had_part] for name in SCHEMA}, SCHEMA)
+    columns |= {PARTNER: np.array(names, object)}
+    columns = {name: of[had_part] for name, of in columns.items()}
+    columns |= _judged(columns, experiment, touched=len(touches) > 0)
+    return sales.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -176,11 +192,15 @@ def _sums(partner: Codes, amounts: Vector, count: int) -> Vector:
     return np.round(np.bincount(partner, amounts, count), DIGITS)
 
 
-def _share(credit: Vector) -> Vector:
-    total = credit.sum()
-    return credit / total if total > 0 else np.full(len(credit), np.nan)
-
-
-def _caution(name: str, *, touched: bool) -> str:
-    words = "A split by convention, not what would be lost without it." if name == DIRECT else NO_CAUSE
-    return words if touched else f"{words} No touches were given: only who brought and who sold."
+def _judged(columns: dict[str, NDArray[Any]], experiment: Any, *, touched: bool) -> dict[str, NDArray[Any]]:
+    """Return shares of the credit, how it stands to an experiment, and what it does not show."""
+    names, credit = columns[PARTNER], columns["credit_amount"]
+    measured = read_experiment(experiment, names.tolist(), role=PARTNER, figure=MEASURED, caller=CALLER)
+    amount = measured[MEASURED]
+    split = np.where(names == DIRECT, CONVENTION, NO_CAUSE).astype(object)
+    said = np.where(np.isnan(amount), split, FROM_EXPERIMENT)
+    return measured | {
+        "credit_share": over(credit, credit.sum()),
+        "incremental_per_credit": over(amount, credit),
+        "caution": said if touched else said + NO_TOUCHES,
+    }

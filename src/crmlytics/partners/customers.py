@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.ratios import over
 from crmlytics._sales import cautions
 from crmlytics._validation import as_days, as_moment, check_fraction
 from crmlytics.exceptions import SchemaError
@@ -85,7 +86,8 @@ def partner_customer_table(
     Raises
     ------
     SchemaError, MissingColumnsError
-        When a role or a column is missing, tables are of different kinds, or nobody has been there for the horizon.
+        When a role or a column is missing, tables or ids are of different kinds, or nobody has been there for the
+        horizon.
 
     Notes
     -----
@@ -213,9 +215,7 @@ def _shares(values: Vector, group: NDArray[np.int64], groups: int, level: float)
 
 def _means_of_others(values: Vector, group: NDArray[np.int64], groups: int) -> Vector:
     count, total = np.bincount(group, minlength=groups), np.bincount(group, values, groups)
-    others = len(values) - count
-    mean: Vector = np.divide(values.sum() - total, others, out=np.full(groups, np.nan), where=others > 0)
-    return mean
+    return over(values.sum() - total, len(values) - count)
 
 
 def _table(sales: Sales, observed: Brought, metrics: list[Columns], brought: NDArray[np.int64]) -> Any:

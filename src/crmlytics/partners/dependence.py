@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._kernels.ratios import over
 from crmlytics._validation import as_days, as_moment
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._reading import DIRECT, PARTNER, read_sales
-from crmlytics.partners.performance import NOTHING, check_sampling, drawn_from
+from crmlytics.partners.performance import check_sampling, drawn_from
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from crmlytics.partners._reading import Codes, Flags, Sales, Vector
-    from crmlytics.partners.performance import Sampling
+    from crmlytics.partners.performance import Sampling, Source
     from crmlytics.tables import Transactions
 
 DEPENDENCE, CONCENTRATION = "partner_dependence_table", "partner_concentration_table"
@@ -127,7 +126,7 @@ def partner_dependence_table(
         "amount_share_high": high,
         "customer_count": customers,
         "only_customer_count": count,
-        "only_customer_share": np.divide(count, customers, out=np.full(len(count), np.nan), where=customers > 0),
+        "only_customer_share": over(count, customers),
         "only_amount": known,
         "shared_amount": amount - known,
         "staying_share": np.full(len(amount), stays),
@@ -175,9 +174,11 @@ def partner_concentration_table(
 
     Notes
     -----
-    Shares of partners with more returns than sales count as zero. Intervals draw customers again (the bootstrap) and
-    are corrected for bias (Efron 1987), since samples look more concentrated than what they are drawn from. The borders
-    of the verdict are those of the US Merger Guidelines of 2023 for markets; they are a convention here.
+    Shares of partners with more returns than sales count as zero. Intervals draw customers again (the bootstrap), and
+    are of what sales would be in the long run, with whomever the largest share lies then. Chance makes partners look
+    less alike than they are: the variances of the shares are taken off the HHI, so that the measured one lies near its
+    upper bound where partners are alike. Of n partners no bound is below 1 / n. The borders of the verdict are those of
+    the US Merger Guidelines of 2023 for markets; they are a convention here.
     A. O. Hirschman (1964), "The paternity of an index", American Economic Review 54.
 
     Examples
@@ -258,45 +259,42 @@ def _only_amounts(sales: Sales, rows: Flags, only: Codes) -> Vector:
     return sales.sums(sales.amount, rows & (only[sales.customer] == sales.partner))
 
 
-def _drawn(sales: Sales, rows: Flags, sampling: Sampling) -> tuple[Vector, NDArray[Any]]:
-    """Return the amounts of partners in samples, and what was drawn of each."""
+def _drawn(sales: Sales, rows: Flags, sampling: Sampling) -> tuple[Vector, Source]:
+    """Return the amounts of partners in samples, and what was drawn."""
     from crmlytics._kernels.draws import Draws
     from crmlytics._kernels.partner_draws import group_sums
 
-    unit, words = drawn_from(sales, rows)
-    draws = Draws.of(unit, replicates=sampling.replicates, seed=sampling.seed)
-    return group_sums(draws, sales.amount[rows], sales.partner[rows], len(sales.names)), words
+    source = drawn_from(sales, rows)
+    draws = Draws.of(source.unit, replicates=sampling.replicates, seed=sampling.seed)
+    return group_sums(draws, sales.amount[rows], sales.partner[rows], len(sales.names)), source
 
 
 def _share_bounds(sales: Sales, rows: Flags, sampling: Sampling) -> tuple[Vector, Vector]:
-    from crmlytics._kernels.draws import bounds
+    from crmlytics._kernels.partner_draws import sum_bounds
 
-    drawn, words = _drawn(sales, rows, sampling)
-    total = drawn.sum(axis=1, keepdims=True)
-    low, high = bounds(drawn / np.where(total > 0, total, np.nan), sampling.confidence)
-    known = words != NOTHING
-    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+    drawn, source = _drawn(sales, rows, sampling)
+    low, high = sum_bounds(over(drawn, drawn.sum(axis=1, keepdims=True)), source.units, sampling.confidence)
+    return np.where(source.is_enough, low, np.nan), np.where(source.is_enough, high, np.nan)
 
 
 def _positive_shares(amounts: Vector) -> Vector:
     above = np.maximum(amounts, 0.0)
-    total = above.sum(axis=-1, keepdims=True)
-    return np.asarray(above / np.where(total > 0, total, np.nan), np.float64)
+    return over(above, above.sum(axis=-1, keepdims=True))
 
 
 def _concentration_bounds(
     sales: Sales, through: Flags, share: Vector, sampling: Sampling
 ) -> tuple[dict[str, list[float]], bool]:
     """Return the bounds of the largest share and of the HHI; missing where too few orders tell of the largest."""
-    from crmlytics._kernels.top_shares import bias_corrected
+    from crmlytics._kernels.partner_draws import concentration_bounds, largest_bounds
 
-    drawn, words = _drawn(sales, through, sampling)
+    drawn, source = _drawn(sales, through, sampling)
     samples = _positive_shares(drawn)
-    is_sure = bool(words[share.argmax()] != NOTHING) and int((share > 0).sum()) > 1
+    samples = samples[~np.isnan(samples).any(axis=1)]
+    is_sure = bool(source.is_enough[share.argmax()]) and int((share > 0).sum()) > 1 and 2 * len(samples) >= len(drawn)
     found: dict[str, list[float]] = {}
-    measures = {"top_share": (samples.max(axis=1), share.max()), "hhi": ((samples**2).sum(axis=1), (share**2).sum())}
-    for name, (values, measured) in measures.items():
-        low, high = bias_corrected(values, float(measured), sampling.confidence) if is_sure else (np.nan, np.nan)
+    for name, bounds in {"top_share": largest_bounds, "hhi": concentration_bounds}.items():
+        low, high = bounds(samples, share, sampling.confidence) if is_sure else (np.nan, np.nan)
         found |= {f"{name}_low": [low], f"{name}_high": [high]}
     return found, is_sure
 

@@ -81,7 +81,8 @@ def partner_table(
     window : duration such as "365d" or "12w", default "365d"
         The length of the period, and of the one before it that growth is measured against.
     commission : share, mapping of partner to share, or name of a column of ``partners``, optional
-        What a partner keeps of what it sells, returns taken off. None: not known.
+        What a partner keeps of what it sells, returns taken off. None: not known. Names of who sold nothing are no
+        mistake, so that the same mapping goes with every ``as_of``; if another partner is without one, a warning tells.
     partners : dataframe of the same kind, optional
         Needs ``partner_id``, one row each. Partners who sold nothing are shown, too.
     confidence : float, default 0.95
@@ -117,14 +118,21 @@ def partner_table(
     Raises
     ------
     SchemaError, MissingColumnsError
-        When a role is missing, a commission is no share, or names nobody.
+        When a role is missing, or a commission is no share.
+
+    Warns
+    -----
+    DataQualityWarning
+        When ``commission`` names nobody and leaves a partner out, and when the last line lies so long before ``as_of``
+        that the data seem to have ended.
 
     Notes
     -----
     ``amount``, ``previous_amount`` and the counts of orders add up to those of the whole (an order with lines of two
     partners is one of each). Commission is paid on ``amount`` as it stands: a partner with more returns than sales pays
     back. Intervals draw customers again with all they bought (the bootstrap), since orders of one customer are alike;
-    they tell how much of a difference is the luck of who happened to buy. They know no trend and no lost partner.
+    they tell how much of a difference is the luck of who happened to buy. They know no trend and no lost partner. Those
+    of amounts and shares are corrected for skewness and for few customers (Efron 1987, with Student's quantiles).
 
     Ranks: a partner stands behind those that are surely above it, and before those surely below, in all comparisons at
     once (Mogstad, Romano, Shaikh and Wilhelm 2024, Review of Economic Studies 91). Where partners sell much the same,
@@ -188,52 +196,84 @@ def _given(transactions: Any, partners: Any, commission: Any) -> _Given:
     return _Given(table, read_partners(partners, table, columns=named, caller=CALLER))
 
 
-def drawn_from(sales: Sales, rows: Flags) -> tuple[Codes, NDArray[Any]]:
-    """Return what is drawn as one, customers or orders, for each of some sales, and the word for it by partner."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What samples are drawn of.
+
+    Attributes
+    ----------
+    unit : int64 array
+        Of each sale drawn from, the customer or order that is drawn as one.
+    words : array of str, shape (partners,)
+        "customers", "orders" or "too few".
+    units : int64 array, shape (partners,)
+        How many of these each partner has.
+    """
+
+    unit: Codes
+    words: NDArray[Any]
+    units: Codes
+
+    @property
+    def is_enough(self) -> Flags:
+        """Whether each partner has enough of them for an interval."""
+        return np.asarray(self.words != NOTHING, bool)
+
+
+def drawn_from(sales: Sales, rows: Flags) -> Source:
+    """Choose between customers and orders for each partner, from some of the sales."""
     customers = sales.customer_counts(rows)
     enough = customers >= ENOUGH_CUSTOMERS
     orders = np.bincount(sales.partner[rows & sales.is_order], minlength=len(sales.names))
-    words = np.where(enough, CUSTOMERS, np.where((customers == 1) & (orders >= ENOUGH_ORDERS), ORDERS, NOTHING)).astype(
-        object
-    )
+    words = np.where(enough, CUSTOMERS, np.where((customers == 1) & (orders >= ENOUGH_ORDERS), ORDERS, NOTHING))
     own = len(sales.customer_ids) + np.arange(len(sales.partner))
-    return np.where(enough[sales.partner], sales.customer, own)[rows], words
+    unit = np.where(enough[sales.partner], sales.customer, own)[rows]
+    return Source(unit, words.astype(object), np.where(enough, customers, orders))
 
 
 def _drawn(sales: Sales, now: Flags, before: Flags, sampling: Sampling, *, is_covered: bool) -> dict[str, Any]:
     """Return amounts, shares, growth and ranks with their intervals."""
     from crmlytics._kernels.draws import Draws, bounds
-    from crmlytics._kernels.partner_draws import group_sums, rank_bounds
+    from crmlytics._kernels.partner_draws import group_sums, sum_bounds
 
     rows, count = now | before, len(sales.names)
-    unit, words = drawn_from(sales, rows)
-    amount, previous = sales.sums(sales.amount, now), sales.sums(sales.amount, before)
     if not rows.any():
-        unit, rows = np.zeros(1, np.int64), np.arange(len(rows)) == 0
-    draws = Draws.of(unit, replicates=sampling.replicates, seed=sampling.seed)
+        rows = np.arange(len(rows)) == 0  # its amount is in neither period
+    source = drawn_from(sales, rows)
+    amount, previous = sales.sums(sales.amount, now), sales.sums(sales.amount, before)
+    draws = Draws.of(source.unit, replicates=sampling.replicates, seed=sampling.seed)
     current, earlier = (
         group_sums(draws, np.where(period, sales.amount, 0.0)[rows], sales.partner[rows], count)
         for period in (now, before)
     )
     if not is_covered:
         previous, earlier = np.full(count, np.nan), np.full_like(earlier, np.nan)
-    shown = sales.shown()
-    place = {name: np.zeros(count, np.int64) for name in ("rank", "rank_low", "rank_high")}
-    place["rank"][shown] = 1 + (amount[shown][None, :] > amount[shown][:, None]).sum(axis=1)
-    best, worst = rank_bounds(current[:, shown], amount[shown], sampling.confidence)
-    unsure = words[shown] == NOTHING
-    place["rank_low"][shown] = np.where(unsure, 1, best)
-    place["rank_high"][shown] = np.where(unsure, len(unsure), worst)
-    found: dict[str, Any] = {"amount": amount, "previous_amount": previous, "drawn": words} | place
+    found: dict[str, Any] = {"amount": amount, "previous_amount": previous, "drawn": source.words}
     found["amount_share"] = over(amount, amount.sum())
     found["growth_share"] = over(amount, previous) - 1
-    samples = {"amount": current, "amount_share": over(current, current.sum(axis=1, keepdims=True))}
-    samples["growth_share"] = over(current, earlier) - 1
-    for name, values in samples.items():
-        known = (words != NOTHING) & ~np.isnan(found[name])
-        low, high = bounds(values, sampling.confidence)
+    share = over(current, current.sum(axis=1, keepdims=True))
+    intervals = {
+        "amount": sum_bounds(current, source.units, sampling.confidence),
+        "amount_share": sum_bounds(share, source.units, sampling.confidence),
+        "growth_share": bounds(over(current, earlier) - 1, sampling.confidence),
+    }
+    for name, (low, high) in intervals.items():
+        known = source.is_enough & ~np.isnan(found[name])
         found |= {f"{name}_low": np.where(known, low, np.nan), f"{name}_high": np.where(known, high, np.nan)}
-    return found
+    return found | _places(sales, amount, current, source.is_enough, sampling)
+
+
+def _places(sales: Sales, amount: Vector, drawn: Vector, is_enough: Flags, sampling: Sampling) -> dict[str, Codes]:
+    """Return the place of each partner that is shown, and which places it may have."""
+    from crmlytics._kernels.partner_draws import rank_bounds
+
+    shown = sales.shown()
+    places = np.zeros((3, len(amount)), np.int64)
+    best, worst = rank_bounds(drawn[:, shown], amount[shown], sampling.confidence)
+    places[0, shown] = 1 + (amount[shown][None, :] > amount[shown][:, None]).sum(axis=1)
+    places[1, shown] = np.where(is_enough[shown], best, 1)
+    places[2, shown] = np.where(is_enough[shown], worst, len(shown))
+    return dict(zip(("rank", "rank_low", "rank_high"), places, strict=True))
 
 
 def _margins(sales: Sales, now: Flags, shares: Vector) -> dict[str, Vector]:

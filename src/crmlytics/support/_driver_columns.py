@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 LEAST_CUSTOMERS = 10  # that a level needs: no customer alone may tell what goes with it
+MOST_LEVELS = 20  # of a driver, beside those put together
 OTHER = "(other)"
 
 
@@ -46,12 +47,24 @@ class Driver:
         return bool(self.columns.shape[1] == 1)
 
 
+def usable_tickets(known: KnownTickets, *, caller: str) -> Flags:
+    """Return which tickets have a mark and, where the wait for a first reply is a driver, one; warn of the others."""
+    marked = ~np.isnan(known.mark)
+    replied = marked & (known.replied < NEVER)
+    lost, total = int((marked & ~replied).sum()), int(marked.sum())
+    if not lost or 2 * lost > total or _number("reply_hours", _hours(known, known.replied, replied)) is None:
+        return marked
+    warn(f"{caller}: {lost:,} of {total:,} tickets with a mark have no first reply and are left out.")
+    return replied
+
+
 def drivers_of(known: KnownTickets, kept: Flags, customer: NDArray[np.int64], *, caller: str) -> list[Driver]:
     """Return the drivers that the kept tickets tell apart; warn of those they do not."""
-    hours = {"resolution_hours": (known.closed - known.opened) / HOUR}
-    if "first_reply_at" in known.roles and (known.replied[kept] < NEVER).any():
-        hours = {"reply_hours": (known.replied - known.opened) / HOUR, **hours}
-    found = {name: _number(name, values[kept]) for name, values in hours.items()}
+    found: dict[str, Driver | None] = {}
+    if "first_reply_at" in known.roles:
+        all_replied = (known.replied[kept] < NEVER).all()
+        found["reply_hours"] = _number("reply_hours", _hours(known, known.replied, kept)) if all_replied else None
+    found["resolution_hours"] = _number("resolution_hours", _hours(known, known.closed, kept))
     if "reopened_at" in known.roles:
         reopened = np.where(known.reopened[kept] < NEVER, "yes", "no").astype(object)
         found["reopened"] = _flag("reopened", reopened, customer)
@@ -59,8 +72,13 @@ def drivers_of(known: KnownTickets, kept: Flags, customer: NDArray[np.int64], *,
     drivers = [driver for driver in found.values() if driver is not None]
     alike = [name for name, driver in found.items() if driver is None]
     if alike:
-        warn(f"{caller}: {_listed(alike)} left out: hardly any two tickets with a mark differ in it.")
+        warn(f"{caller}: {_listed(alike)} left out: too few tickets with a mark differ in it.")
     return _told_apart(drivers, caller=caller)
+
+
+def _hours(known: KnownTickets, moment: NDArray[np.int64], of: Flags) -> Vector:
+    hours: Vector = (moment[of] - known.opened[of]) / HOUR
+    return hours
 
 
 def _number(name: str, hours: Vector) -> Driver | None:
@@ -97,19 +115,15 @@ def _levels(name: str, words: NDArray[Any], customer: NDArray[np.int64]) -> Driv
 
 
 def _pooled(words: NDArray[Any], customer: NDArray[np.int64]) -> NDArray[Any]:
-    """Put the levels of few customers together, the rarest first, until none is left that few have."""
+    """Put the levels of few customers together, and the rarest of too many, so that few have none of what is left."""
     names, codes = np.unique(words.astype(str), return_inverse=True)
-    customers = np.array([len(np.unique(customer[codes == code])) for code in range(len(names))])
+    spread = int(customer.max()) + 1
+    customers = np.bincount(np.unique(codes * spread + customer) // spread)
     order = np.argsort(customers, kind="stable")
-    pool: list[int] = []
-    for code in order.tolist():
-        held = len(np.unique(customer[np.isin(codes, pool)]))
-        if customers[code] >= LEAST_CUSTOMERS and (not pool or held >= LEAST_CUSTOMERS):
-            break
-        pool.append(code)
-    pooled = words.copy()
-    pooled[np.isin(codes, pool)] = OTHER
-    return pooled
+    rare = max(int((customers < LEAST_CUSTOMERS).sum()), len(names) - MOST_LEVELS)
+    if rare and len(np.unique(customer[np.isin(codes, order[:rare])])) < LEAST_CUSTOMERS:
+        rare += 1  # together still few: with the next
+    return np.where(np.isin(codes, order[:rare]), OTHER, words)
 
 
 def _told_apart(drivers: list[Driver], *, caller: str) -> list[Driver]:

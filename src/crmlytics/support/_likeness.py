@@ -100,8 +100,8 @@ def _crossed(features: Vector, treated: Flags, outcomes: Vector, fold: Counts) -
         model = _model(features[~held], treated[~held])
         probability[held] = model.predict_proba(features[held])[:, 1]
         learnt = ~held & ~treated
-        guess = ridge_predictions(_basis(model, features[learnt]), outcomes[learnt], _basis(model, features[held]))
-        expected[held] = np.clip(guess, outcomes[learnt].min(axis=0), outcomes[learnt].max(axis=0))  # beyond: made up
+        basis, new_basis = _basis(model, features[learnt]), _basis(model, features[held])
+        expected[held] = ridge_predictions(basis, outcomes[learnt], new_basis)
     return probability, expected
 
 

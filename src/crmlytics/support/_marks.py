@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Scale = tuple[float, float]
 
 NPS_SCALE = (0.0, 10.0)
+USUAL_SCALES = ((1, 5), (1, 7), (0, 10), (0, 100))
 PROMOTER, PASSIVE = 9, 7  # Reichheld (2003)
 
 
@@ -37,9 +38,11 @@ def read_marks(known: KnownTickets, scale: Scale, *, caller: str) -> NDArray[np.
     given = known.mark[~np.isnan(known.mark)]
     unfit = given[(given < scale[0]) | (given > scale[1])]
     if len(unfit):
+        fitting = [usual for usual in USUAL_SCALES if usual[0] <= given.min() and given.max() <= usual[1]]
+        other = f" Where it is a mark, name the scale, such as scale={fitting[0]}." if fitting else ""
         msg = (
             f"{caller}: satisfaction holds {unfit[0]:g}, beyond the scale of {scale[0]:g} to {scale[1]:g} "
-            f"({len(unfit):,} of {len(given):,} marks). Name yours: scale=({min(given.min(), 0):g}, {given.max():g})."
+            f"({len(unfit):,} of {len(given):,} marks). Where {unfit[0]:g} means no answer, make it missing.{other}"
         )
         raise SchemaError(msg)
     return known.mark

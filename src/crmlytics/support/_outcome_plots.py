@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, rows_of, tidy
+from crmlytics._plots import INK, MUTED, PALETTE, date_axis, percent_axis, rows_of, tidy
 from crmlytics._plots import axes as new_axes
+from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,18 @@ def plot_ticket_outcomes(table: Any, *, ax: Axes | None = None) -> Axes:
     Axes
         Differences of the share who order within the horizon, with their intervals; the colour is whom they are
         compared with. Left of the line fewer order. Rows without a comparison are left out.
+
+    Raises
+    ------
+    MissingColumnsError, SchemaError
+        For another table, or one in which nothing could be compared.
     """
     name = "returned_share_difference"
-    needed = ["kind", "comparison", "ticket_count", *(f"{name}{end}" for end in ("", "_low", "_high"))]
+    needed = ["kind", "comparison", "ticket_count", "caution", *(f"{name}{end}" for end in ("", "_low", "_high"))]
     rows = rows_of(table, needed, maker="ticket_outcome_table", caller="plot_ticket_outcomes")
-    rows = rows[rows[name].notna()].iloc[::-1]
+    why, rows = rows["caution"].iloc[0], rows[rows[name].notna()].iloc[::-1]
+    if rows.empty:
+        raise SchemaError(f"plot_ticket_outcomes: no row of the table has a difference to draw ({why}).")
     ax = tidy(new_axes(ax, size=(8, 1.6 + 0.36 * len(rows))), grid="x")
     places = np.arange(len(rows))
     for comparison, colour in COLOURS.items():
@@ -82,12 +90,8 @@ def plot_workload(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.step(edges, expected, where="post", color=PALETTE[0], label="Expected")
     middle = rows["period_start"] + (rows["period_end"] - rows["period_start"]) / 2
     ax.plot(middle, rows["last_week_count"].to_numpy(float), ".", color=PALETTE[1], label="Last week known")
-    ax.set_ylim(bottom=0)
     hours = (rows["period_end"] - rows["period_start"]).iloc[0] / np.timedelta64(1, "h")
-    ax.set_ylabel("Tickets a day" if hours >= DAY_HOURS else "Tickets an hour")
-    _date_axis(ax)
-    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return ax
+    return _finished(ax, "Tickets a day" if hours >= DAY_HOURS else "Tickets an hour")
 
 
 def plot_staffing(table: Any, *, ax: Axes | None = None) -> Axes:
@@ -115,11 +119,7 @@ def plot_staffing(table: Any, *, ax: Axes | None = None) -> Axes:
     if "agent_count_high" in rows:
         ax.step(edges, _closed(rows, "agent_count_high"), where="post", color=PALETTE[0], alpha=0.4,
                 label="Needed in a busy hour")  # fmt: skip
-    ax.set_ylim(bottom=0)
-    ax.set_ylabel("Agents")
-    _date_axis(ax)
-    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-    return ax
+    return _finished(ax, "Agents")
 
 
 def _closed(rows: pd.DataFrame, name: str) -> Any:
@@ -129,9 +129,13 @@ def _closed(rows: pd.DataFrame, name: str) -> Any:
     return np.concatenate([rows[name].astype(dtype).to_numpy(), last.astype(dtype).to_numpy()])
 
 
-def _date_axis(ax: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+def _finished(ax: Axes, label: str) -> Axes:
+    """Count from zero in whole numbers, write dates in short and put the legend on top."""
+    from matplotlib.ticker import MaxNLocator
 
-    locator: Any = AutoDateLocator()  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    date_axis(ax.xaxis)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(label)
+    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax

@@ -11,7 +11,7 @@ from crmlytics._frames import check_same_kind, collect
 from crmlytics._kernels.landmarks import Timeline
 from crmlytics._orders import ORDER_ROLES, orders_of
 from crmlytics.exceptions import SchemaError
-from crmlytics.support._reading import HOUR, NEVER, _moments
+from crmlytics.support._reading import HOUR, NEVER
 from crmlytics.tables import Tickets, Transactions, check_same_ids
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from crmlytics._frames import Engine
+    from crmlytics.support._reading import KnownTickets
 
-    Vector = NDArray[np.float64]
     Counts = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
@@ -35,58 +34,18 @@ SIGNS = {
 }  # of a ticket that went badly, and the roles that show them
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """Tickets with a customer as they were known at a moment, sorted by ticket; arrays of shape (tickets,).
+def settled_at(known: KnownTickets) -> Counts:
+    """Return when it was known how a ticket had gone: closed, or reopened after that; ``NEVER`` while it is open."""
+    again = np.where(known.reopened < NEVER, known.reopened, 0)
+    return np.where(known.is_closed, np.maximum(known.closed, again), NEVER)
 
-    Attributes
-    ----------
-    engine : Engine
-    as_of : int
-        Microseconds since 1970, as all moments.
-    ticket, customer : arrays
-        The ids.
-    opened, closed, replied, reopened : int64 arrays
-        ``NEVER`` where it had not happened by then.
-    mark : float64 array
-        NaN where there is none, or the ticket was open.
-    words : dict of object arrays
-        Category, priority and channel, where they were asked for; missing is None.
-    roles : frozenset of str
-    """
 
-    engine: Engine
-    as_of: int
-    ticket: NDArray[Any]
-    customer: NDArray[Any]
-    opened: Counts
-    closed: Counts
-    replied: Counts
-    reopened: Counts
-    mark: Vector
-    words: dict[str, NDArray[Any]]
-    roles: frozenset[str]
-
-    def __len__(self) -> int:
-        return len(self.opened)
-
-    @property
-    def is_closed(self) -> Flags:
-        """Whether a ticket had been closed."""
-        return self.closed < NEVER
-
-    @property
-    def settled(self) -> Counts:
-        """When it was known how a ticket had gone: closed, or reopened after that."""
-        again = np.where(self.reopened < NEVER, self.reopened, 0)
-        return np.where(self.is_closed, np.maximum(self.closed, again), NEVER)
-
-    def signs(self, *, reply: int, resolution: int, low_mark: float) -> dict[str, Flags]:
-        """Return which tickets show which sign of having gone badly; the targets are seconds."""
-        late = (self.replied > self.opened + reply * SECOND) & ("first_reply_at" in self.roles)
-        long = self.closed > self.opened + resolution * SECOND
-        found = {SLOW: late | long, REOPENED: self.reopened < NEVER, LOW_MARK: self.mark <= low_mark}
-        return {sign: flags for sign, flags in found.items() if self.roles.issuperset(SIGNS[sign])}
+def signs_of(known: KnownTickets, *, reply: int, resolution: int, low_mark: float) -> dict[str, Flags]:
+    """Return which tickets show which sign of having gone badly; the targets are seconds."""
+    late = (known.replied > known.opened + reply * SECOND) & ("first_reply_at" in known.roles)
+    long = known.closed > known.opened + resolution * SECOND
+    found = {SLOW: late | long, REOPENED: known.reopened < NEVER, LOW_MARK: known.mark <= low_mark}
+    return {sign: flags for sign, flags in found.items() if known.roles.issuperset(SIGNS[sign])}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,37 +64,11 @@ class Ordered:
     orders: Timeline
 
 
-def read_asked(table: Tickets, *needed: str, moment: dt.datetime, words: tuple[str, ...] = (), caller: str) -> Asked:
-    """Read the tickets of customers, opened before a moment, as they were known then."""
-    asked = {"ticket_id", "customer_id", "opened_at", *needed, *words}
-    table.need(*sorted(asked), caller=caller)
-    may = ("closed_at", "first_reply_at", "reopened_at", "satisfaction")
-    roles = sorted(asked | {role for role in may if table.has(role)})
-    rows = collect(table.before(moment).need(*roles, caller=caller)).to_pandas()
-    rows = rows.sort_values("ticket_id").reset_index(drop=True)
-    if rows.empty:
-        msg = f"{caller}: no ticket was opened before as_of={moment:%Y-%m-%d %H:%M}. Check as_of and the data."
-        raise SchemaError(msg)
-    as_of = int(np.datetime64(moment, "us").astype(np.int64))
-    opened, closed, replied, reopened = (
-        _moments(rows, role, as_of) for role in ("opened_at", "closed_at", "first_reply_at", "reopened_at")
-    )
-    mark = np.full(len(rows), np.nan)
-    if "satisfaction" in rows:
-        mark = np.where(closed < NEVER, rows["satisfaction"].to_numpy(np.float64, na_value=np.nan), np.nan)
-    return Asked(
-        engine=table.engine,
-        as_of=as_of,
-        ticket=ids_of(rows["ticket_id"]),
-        customer=ids_of(rows["customer_id"]),
-        opened=opened,
-        closed=closed,
-        replied=replied,
-        reopened=reopened,
-        mark=mark,
-        words={role: _words(rows[role]) for role in words},
-        roles=frozenset(roles),
-    )
+def read_ids(table: Tickets, *, moment: dt.datetime, caller: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read the ids of the tickets that :func:`read_tickets` reads, in its order, and those of their customers."""
+    rows = collect(table.before(moment).need("ticket_id", "customer_id", caller=caller)).to_pandas()
+    rows = rows.sort_values("ticket_id")
+    return ids_of(rows["ticket_id"]), ids_of(rows["customer_id"])
 
 
 def read_ordered(table: Transactions, tickets: Tickets, *, moment: dt.datetime, caller: str) -> Ordered:
@@ -165,11 +98,3 @@ def ids_of(values: pd.Series[Any]) -> NDArray[Any]:
     import pandas as pd
 
     return np.asarray(values, np.int64 if pd.api.types.is_integer_dtype(values.dtype) else object)
-
-
-def _words(values: pd.Series[Any]) -> NDArray[Any]:
-    """Return a column as text; missing is None."""
-    known = values.notna().to_numpy(bool)
-    words = np.full(len(values), None, object)
-    words[known] = [str(value) for value in values[known]]
-    return words

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crmlytics._periods import draw_bars, label_periods
-from crmlytics._plots import INK, MUTED, PALETTE, percent_axis, rows_of, tidy
+from crmlytics._plots import INK, MUTED, PALETTE, draw_intervals, percent_axis, row_axes, rows_of, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics.exceptions import SchemaError
 from crmlytics.support._reading import ALL
@@ -117,19 +117,15 @@ def plot_support(table: Any, *, ax: Axes | None = None) -> Axes:
     needed = ["group", "ticket_count", *(f"resolution_median_hours{end}" for end in ("", "_low", "_high"))]
     rows = rows_of(table, needed, maker="support_table", caller="plot_support")
     rows = rows.sort_values(["resolution_median_hours", "group"], kind="stable", na_position="last")
-    ax = tidy(new_axes(ax, size=(8, 1.6 + 0.4 * len(rows))), grid="x")
-    places = np.arange(len(rows))
+    names = [f"{group} ({count:,})" for group, count in zip(rows["group"], rows["ticket_count"], strict=True)]
+    ax = row_axes(ax, names)
     parts = {"resolution_median_hours": ("Closed", PALETTE[0], 0.0)}
     if "first_reply_median_hours" in rows:
         parts["first_reply_median_hours"] = ("First reply", PALETTE[1], 0.22)
     for name, (label, colour, shift) in parts.items():
-        _draw_intervals(ax, rows, name, places + shift, colour=colour, label=label)
+        draw_intervals(ax, rows, name, places=np.arange(len(rows)) + shift, colour=colour, label=label)
     ax.set_xscale("symlog", linthresh=SHORT_HOURS)
     ax.set_xlim(left=0)
-    names = [f"{group} ({count:,})" for group, count in zip(rows["group"], rows["ticket_count"], strict=True)]
-    ax.set_yticks(places, names)
-    ax.tick_params(axis="y", colors=INK)
-    ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("Hours by which half of the tickets are there, and the interval")
     ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
@@ -154,17 +150,13 @@ def plot_satisfaction_drivers(drivers: Any, *, ax: Axes | None = None) -> Axes:
     needed = ["driver", "level", "compared", "adjusted_p_value",
               *(f"mark_difference{end}" for end in ("", "_low", "_high"))]  # fmt: skip
     rows = rows_of(drivers, needed, maker="satisfaction_driver_table", caller="plot_satisfaction_drivers").iloc[::-1]
-    ax = tidy(new_axes(ax, size=(9, 1.4 + 0.35 * len(rows))), grid="x")
-    places = np.arange(len(rows))
-    sure = rows["adjusted_p_value"].to_numpy(float) < 0.05
-    ax.hlines(places, rows["mark_difference_low"], rows["mark_difference_high"], color=PALETTE[0], linewidth=2)
-    for which, face in ((sure, PALETTE[0]), (~sure, "white")):
-        points = rows["mark_difference"].to_numpy(float)[which]
-        ax.plot(points, places[which], "o", color=PALETTE[0], markerfacecolor=face, zorder=3)
+    ax = row_axes(ax, [_named(row) for row in rows.to_dict("records")])
+    places, sure = np.arange(len(rows)), rows["adjusted_p_value"].to_numpy(float) < 0.05
+    for which in (sure, ~sure):
+        draw_intervals(
+            ax, rows[which], "mark_difference", places=places[which], colour=PALETTE[0], filled=which is sure
+        )
     ax.axvline(0, color=MUTED, linewidth=0.8)
-    ax.set_yticks(places, [_named(row) for row in rows.to_dict("records")])
-    ax.tick_params(axis="y", colors=INK)
-    ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlabel("Difference of marks, other things equal, and its interval: an association, no cause")
     return ax
 
@@ -173,14 +165,6 @@ def _named(row: dict[str, Any]) -> str:
     if isinstance(row["level"], str):
         return f"{row['driver']}: {row['level']} {row['compared'].removeprefix(row['level']).strip()}"
     return f"{row['driver'].removesuffix('_hours')}: {row['compared']}"
-
-
-def _draw_intervals(ax: Axes, rows: pd.DataFrame, name: str, places: Any, *, colour: str, label: str) -> None:
-    low, middle, high = (rows[f"{name}{end}"].to_numpy(float) for end in ("_low", "", "_high"))
-    ax.hlines(
-        places, np.where(np.isnan(low), middle, low), np.where(np.isnan(high), middle, high), color=colour, alpha=0.6
-    )
-    ax.plot(middle, places, "o", color=colour, label=label)
 
 
 def _shown(rows: pd.DataFrame) -> float:

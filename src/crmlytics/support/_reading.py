@@ -28,7 +28,10 @@ BY = ("category", "priority", "channel")
 ALL, UNKNOWN = "(all)", "(unknown)"
 NEVER = np.iinfo(np.int64).max
 HOUR = 3_600_000_000
-FEW_TICKETS = 30
+DAY = 24 * HOUR
+FEW = 30
+LONG_SILENCE = 7 * DAY
+USUALLY_OPEN = 5  # tickets: where so many are open on average, none by chance is one day in 150
 GROUPS_DIFFER = "describes: groups differ in who asks what, not only in how they are answered"
 
 
@@ -44,7 +47,7 @@ class KnownTickets:
     by : str
         The role that groups, or "(all)".
     names : list of str
-        Of the groups, in the order of their ids; tickets without one are the last, "(unknown)".
+        Of the groups, in the order of their ids; tickets without one (nothing, or blank) are the last, "(unknown)".
     group : int64 array
     opened, closed, replied, reopened : int64 arrays
         ``NEVER`` where it had not happened by then, or is in no column.
@@ -99,15 +102,37 @@ class KnownTickets:
         """Count the tickets of each group, or those of them that are flagged."""
         return np.bincount(self.group if flags is None else self.group[flags], minlength=self.groups)
 
+    @property
+    def customers(self) -> NDArray[np.int64] | None:
+        """The number of customers of each group, None where tickets have none."""
+        if self.customer is None:
+            return None
+        spread = int(self.customer.max()) + 1
+        return np.bincount(np.unique(self.group * spread + self.customer) // spread, minlength=self.groups)
+
+    @property
+    def doubt(self) -> str:
+        """What makes the tickets as a whole doubtful, or nothing."""
+        moments = np.sort(np.concatenate([self.opened, self.closed, self.replied, self.reopened]))
+        moments = moments[moments < NEVER]
+        if self.as_of - moments[-1] > max(LONG_SILENCE, 3 * np.diff(moments).max(initial=0)):
+            return f"nothing happened after {moments[-1].astype('datetime64[us]').astype(str)[:10]}: an old export?"
+        waits, covered = self.closed - self.opened, self.as_of - self.opened.min()
+        if self.is_closed.all() and waits.sum(dtype=np.float64) >= USUALLY_OPEN * covered:  # Little's law
+            return "no ticket is open: an export of closed tickets only?"
+        return ""
+
     def labels(self) -> dict[str, list[str]]:
         """Return the columns that say which group a row is about."""
         return {"by": [self.by] * self.groups, "group": self.names}
 
-    def cautions(self, counts: NDArray[np.int64], of: str = "tickets") -> list[str | None]:
-        """Say of each group how it must not be read."""
-        few = [f"fewer than {FEW_TICKETS} {of}" if count < FEW_TICKETS else "" for count in counts.tolist()]
-        describes = "" if self.by == ALL else GROUPS_DIFFER
-        return ["; ".join(filter(None, (words, describes))) or None for words in few]
+    def cautions(self, counts: NDArray[np.int64] | None = None, of: str = "tickets") -> list[str | None]:
+        """Say of each group how it must not be read; ``counts`` are of customers where tickets have one."""
+        of = of if self.customer is None else "customers"
+        few = np.zeros(self.groups, np.bool_) if counts is None else counts < FEW
+        all_rows = ["" if self.by == ALL else GROUPS_DIFFER, self.doubt]
+        words = ([f"fewer than {FEW} {of}" if is_few else "", *all_rows] for is_few in few)
+        return ["; ".join(filter(None, parts)) or None for parts in words]
 
 
 def read_tickets(
@@ -126,9 +151,7 @@ def read_tickets(
     table.need(*sorted(asked), caller=caller)
     may = ("customer_id", "closed_at", "first_reply_at", "reopened_at", "satisfaction")
     roles = sorted(asked | {role for role in may if table.has(role)})
-    kept = (
-        table.before(moment) if since is None else table.between(as_moment(since, name="since", caller=caller), moment)
-    )
+    kept = table.before(moment) if since is None else table.between(_start(since, moment, caller=caller), moment)
     rows = collect(kept.need(*roles, caller=caller)).to_pandas().sort_values("ticket_id").reset_index(drop=True)
     if rows.empty:
         first = "" if since is None else f" from since={since} on,"
@@ -138,6 +161,14 @@ def read_tickets(
         raise SchemaError(msg)
     words = {role: _words(rows, role) for role in needed if role in BY}
     return _known(rows, table, moment, by, words)
+
+
+def _start(since: Any, as_of: dt.datetime, *, caller: str) -> dt.datetime:
+    start = as_moment(since, name="since", caller=caller)
+    if start >= as_of:
+        msg = f"{caller}: since must lie before as_of, got since={start:%Y-%m-%d %H:%M}, as_of={as_of:%Y-%m-%d %H:%M}."
+        raise SchemaError(msg)
+    return start
 
 
 def _known(
@@ -179,9 +210,13 @@ def _moments(rows: pd.DataFrame, role: str, as_of: int) -> Moments:
 
 
 def _groups(values: pd.Series[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the names of what is there, in the order of the ids, and the number of each row's."""
+    """Return the names of what is there, in the order of the ids, and the number of each row's; blank text is none."""
     import pandas as pd
 
+    if pd.api.types.is_float_dtype(values.dtype):  # whole numbers with gaps, as Polars hands them over
+        values = values.astype("Int64")
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        values = values.mask(values.str.strip().isin(["", UNKNOWN]))
     codes, found = pd.factorize(values, sort=True)
     names, missing = [str(name) for name in found], codes < 0
     if missing.any():

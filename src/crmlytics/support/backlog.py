@@ -29,7 +29,7 @@ SCHEMA = nw.Schema(
     {"by": nw.String(), "group": nw.String(), "period_index": nw.Int64()}
     | {"period_start": nw.Datetime("us"), "period_end": nw.Datetime("us"), "is_complete": nw.Boolean()}
     | dict.fromkeys(COUNTS, nw.Int64())
-    | {"median_age_hours": nw.Float64(), "oldest_age_hours": nw.Float64()}
+    | {"median_age_hours": nw.Float64(), "oldest_age_hours": nw.Float64(), "caution": nw.String()}
 )
 
 
@@ -65,7 +65,7 @@ def backlog_table(
         say when they were closed again, they are not in the backlog, and it may be so much larger);
 
         ``median_age_hours``, ``oldest_age_hours`` (Float64, of the tickets open at the end, by the clock; null where
-        there are none).
+        there are none); ``caution`` (String, null where there is none).
 
     Raises
     ------
@@ -77,7 +77,8 @@ def backlog_table(
     The backlog begins empty with the first ticket of the table: what was open before is not in it. A ticket that was
     closed, reopened and closed again has one ``closed_at``, the last, and is open until then.
 
-    When not to use: of an export of closed tickets alone, in which every backlog ends at nothing.
+    When not to use: of an export of closed tickets alone, in which every backlog ends at nothing, or of one older than
+    ``as_of``, after which nothing is closed. ``caution`` says where it looks like one.
 
     Examples
     --------
@@ -99,7 +100,8 @@ def backlog_table(
     parts = [_of_group(known, known.group == group, ends) for group in range(known.groups)]
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns |= {name: values * known.groups for name, values in periods.items()}
-    columns |= {name: np.repeat(np.array(words, object), len(ends)) for name, words in known.labels().items()}
+    labels = known.labels() | {"caution": known.cautions()}
+    columns |= {name: np.repeat(np.array(words, object), len(ends)) for name, words in labels.items()}
     has_reopened = "reopened_at" in known.roles
     schema = nw.Schema({name: kind for name, kind in SCHEMA.items() if has_reopened or "reopened" not in name})
     return known.engine.from_columns({name: columns[name] for name in schema}, schema)

@@ -21,8 +21,9 @@ from crmlytics._validation import (
 )
 from crmlytics.exceptions import SchemaError
 from crmlytics.support._likeness import compare
-from crmlytics.support._outcome_reading import SIGNS, places_of, read_asked, read_ordered
-from crmlytics.support._reading import BY, HOUR, NEVER
+from crmlytics.support._outcome_reading import SIGNS, places_of, read_ids, read_ordered, settled_at, signs_of
+from crmlytics.support._reading import ALL as EVERY
+from crmlytics.support._reading import HOUR, NEVER, UNKNOWN, read_tickets
 from crmlytics.tables import Tickets, Transactions
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics.support._likeness import Compared
-    from crmlytics.support._outcome_reading import Asked, Ordered
+    from crmlytics.support._outcome_reading import Ordered
+    from crmlytics.support._reading import KnownTickets
 
     Vector = NDArray[np.float64]
     Counts = NDArray[np.int64]
@@ -107,7 +109,7 @@ def ticket_outcome_table(
     as_of: str | dt.date | dt.datetime,
     horizon: str | dt.timedelta = "90d",
     by: str | None = None,
-    bad: Sequence[str] = ("slow", "reopened", "low mark"),
+    bad: Sequence[str] | None = None,
     reply_target: str | dt.timedelta = "8h",
     resolution_target: str | dt.timedelta = "72h",
     low_mark: float = 2,
@@ -130,8 +132,8 @@ def ticket_outcome_table(
         For how long after the ticket orders count. Tickets whose horizon is not over are undecided.
     by : {"category", "priority", "channel"}, optional
         Add a row for each of them, beside all other tickets.
-    bad : sequence of {"slow", "reopened", "low mark"}
-        Any of these signs makes a ticket bad; signs whose column is not there are left out.
+    bad : sequence of {"slow", "reopened", "low mark"}, optional
+        Any of these signs makes a ticket bad; if not given, all that there are columns for.
     reply_target, resolution_target : str, default "8h" and "72h"
         A ticket is slow that was answered, or closed, later than that after it was opened. One closed without a reply
         was not answered, as in :func:`support_table`.
@@ -158,16 +160,17 @@ def ticket_outcome_table(
         horizon);
 
         ``p_value``, ``adjusted_p_value`` (Float64, of ``returned_share_difference``, the latter by Holm's method over
-        all rows); ``e_value_bound`` (Float64, how many times likelier something unseen must make both the ticket and
-        the return to explain the difference away; 1 if the interval holds zero); ``largest_imbalance`` (Float64, of
-        what was made alike, in standard deviations; above 0.1 it was not); ``caution`` (String). Differences are null
-        where either group has fewer than 20 customers, or nobody is alike.
+        all rows, the same tickets under two names counting once); ``e_value_bound`` (Float64, how many times likelier
+        something unseen must make both the ticket and the return to explain the difference away; 1 if the interval
+        holds zero); ``largest_imbalance`` (Float64, of what was made alike, in standard deviations; above 0.1 it was
+        not); ``caution`` (String). Differences are null where either group has fewer than 20 customers, or nobody is
+        alike.
 
     Raises
     ------
     SchemaError, MissingColumnsError
-        For an option that cannot be read, a role without a column, tables of different kinds or ids, or no ticket with
-        its horizon over.
+        For an option that cannot be read, a role without a column, tables of different kinds or ids, tickets of
+        customers none of whom had ordered before, or no ticket with its horizon over.
 
     Warns
     -----
@@ -213,17 +216,16 @@ def ticket_outcome_table(
         "resolution": as_seconds(resolution_target, name="resolution_target", caller=CALLER),
     }
     mark = check_amount(low_mark, name="low_mark", caller=CALLER)
-    if by is not None:
-        check_choice(by, BY, name="by", caller=CALLER)
-    chosen, moment = _check_signs(bad), as_moment(as_of, caller=CALLER)
+    needed, moment = _roles_of(bad), as_moment(as_of, caller=CALLER)
     table, sales = Tickets.bind(tickets), Transactions.bind(transactions)
-    asked = read_asked(table, "closed_at", moment=moment, words=(by,) if by else (), caller=CALLER)
+    known = read_tickets(table, "customer_id", "closed_at", *needed, as_of=moment, by=by, caller=CALLER)
     ordered = read_ordered(sales, table, moment=moment, caller=CALLER)
-    signs = asked.signs(**targets, low_mark=mark)
-    known = _known_before(asked, ordered)
-    study = _Study(asked, ordered, plan, known & _is_decided(asked, plan, known))
-    pairs = _pairs({sign: signs[sign] for sign in chosen if sign in signs}, asked.words.get(by or ""), len(asked))
-    return _table(asked, [study.row(pair, undecided=known & ~study.decided) for pair in pairs])
+    customer = places_of(read_ids(table, moment=moment, caller=CALLER)[1], ordered.customers)
+    usable = _ordered_before(known, customer, ordered)
+    study = _Study(known, customer, ordered, plan, usable & _is_decided(known, plan, usable))
+    signs = signs_of(known, **targets, low_mark=mark)
+    pairs = _pairs(known, {sign: flags for sign, flags in signs.items() if sign in (bad or SIGNS)})
+    return _table(known, [study.row(pair, undecided=usable & ~study.decided) for pair in pairs])
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
@@ -232,14 +234,13 @@ def ticket_outcome_table(
 class _Study:
     """The landmarks of the tickets, and those of customers without one."""
 
-    def __init__(self, asked: Asked, ordered: Ordered, plan: Plan, decided: Flags) -> None:
+    def __init__(self, known: KnownTickets, customer: Counts, ordered: Ordered, plan: Plan, decided: Flags) -> None:
         self.plan, self.decided, self._orders = plan, decided, ordered.orders
-        customer = places_of(asked.customer, ordered.customers)
         ordering = customer >= 0
-        opened, one = asked.opened[ordering], np.ones((int(ordering.sum()), 1))
+        opened, one = known.opened[ordering], np.ones((int(ordering.sum()), 1))
         self._tickets = Timeline.of(customer[ordering], opened, one, len(ordered.customers))
-        settled = asked.settled[decided]
-        self.of_tickets = self._landmarks(customer[decided], settled, asked.opened[decided])
+        settled = settled_at(known)[decided]
+        self.of_tickets = self._landmarks(customer[decided], settled, known.opened[decided])
         drawn, self.drawn_for = self._without_ticket(customer[decided], settled)
         self.of_others = self._landmarks(drawn, settled[self.drawn_for], settled[self.drawn_for])
 
@@ -292,52 +293,57 @@ class _Study:
         return drawn[quiet], landmark[quiet]
 
 
-def _known_before(asked: Asked, ordered: Ordered) -> Flags:
+def _ordered_before(known: KnownTickets, customer: Counts, ordered: Ordered) -> Flags:
     """Return the tickets that were settled and whose customer had ordered before; warn of the others."""
-    customer = places_of(asked.customer, ordered.customers)
     begun = np.where(customer >= 0, ordered.orders.first(np.maximum(customer, 0)), NEVER)
-    settled = asked.settled < NEVER
-    known: Flags = settled & (begun < asked.settled)
-    if known.sum() < settled.sum():
+    settled = settled_at(known)
+    closed, usable = int(known.is_closed.sum()), known.is_closed & (begun < settled)
+    if closed and not usable.any():
+        msg = (
+            f"{CALLER}: nobody with one of the {closed:,} closed tickets had ordered before it: nothing tells who is "
+            "like them. Is customer_id the same in tickets and transactions, and do the orders reach back far enough?"
+        )
+        raise SchemaError(msg)
+    if usable.sum() < closed:
         warn(
-            f"{CALLER}: {int(settled.sum() - known.sum()):,} of {int(settled.sum()):,} closed tickets are left out: "
+            f"{CALLER}: {closed - int(usable.sum()):,} of {closed:,} closed tickets are left out: "
             "their customers had not ordered before, so nothing tells who is like them."
         )
-    return known
+    return usable
 
 
-def _is_decided(asked: Asked, plan: Plan, known: Flags) -> Flags:
+def _is_decided(known: KnownTickets, plan: Plan, usable: Flags) -> Flags:
     """Return the tickets whose horizon is over; refuse if there are none."""
-    decided: Flags = asked.settled <= asked.as_of - plan.days * DAY
-    if not (known & decided).any():
-        moment = np.datetime64(asked.as_of, "us").astype("datetime64[D]")
+    decided: Flags = settled_at(known) <= known.as_of - plan.days * DAY
+    if not (usable & decided).any():
+        moment = np.datetime64(known.as_of, "us").astype("datetime64[D]")
         msg = (
-            f"{CALLER}: no ticket was closed {plan.days} days before as_of={moment}, so none has its horizon over. "
-            'Take a later as_of, or a shorter horizon such as horizon="30d".'
+            f"{CALLER}: no ticket of a customer with earlier orders was closed {plan.days} days before "
+            f'as_of={moment}: none has its horizon over. Take a later as_of, or a shorter one such as horizon="30d".'
         )
         raise SchemaError(msg)
     return decided
 
 
-def _check_signs(bad: Sequence[str]) -> list[str]:
-    if isinstance(bad, str) or not len(bad):
+def _roles_of(bad: Sequence[str] | None) -> set[str]:
+    """Return the roles without which the signs that were asked for cannot be seen."""
+    if isinstance(bad, str) or (bad is not None and not len(bad)):
         raise SchemaError(f"{CALLER}: bad must be a list of signs such as bad={list(SIGNS)}, got {bad!r}.")
-    return [check_choice(sign, SIGNS, name="bad", caller=CALLER) for sign in bad]
+    return {role for sign in bad or () for role in SIGNS[check_choice(sign, SIGNS, name="bad", caller=CALLER)]}
 
 
-def _pairs(signs: dict[str, Flags], words: NDArray[Any] | None, count: int) -> Iterator[Pair]:
+def _pairs(known: KnownTickets, signs: dict[str, Flags]) -> Iterator[Pair]:
     """Return what is compared with what."""
-    every = np.ones(count, bool)
-    went_badly = np.any(list(signs.values()), axis=0) if signs else ~every
-    yield Pair(ALL, NO_TICKET, every, None)
-    if signs:
-        yield Pair(GOOD, NO_TICKET, ~went_badly, None)
-        yield Pair(BAD, NO_TICKET, went_badly, None)
-        yield Pair(BAD, GOOD_TICKET, went_badly, ~went_badly)
+    went_badly = np.any(list(signs.values()), axis=0)
+    yield Pair(ALL, NO_TICKET, np.ones(len(known), bool), None)
+    yield Pair(GOOD, NO_TICKET, ~went_badly, None)
+    yield Pair(BAD, NO_TICKET, went_badly, None)
+    yield Pair(BAD, GOOD_TICKET, went_badly, ~went_badly)
     for sign, flags in signs.items() if len(signs) > 1 else ():
         yield Pair(sign, GOOD_TICKET, flags, ~went_badly)
-    for level in sorted({word for word in words if word is not None}) if words is not None else ():
-        yield Pair(level, OTHER_TICKETS, words == level, words != level)
+    for number, level in enumerate(known.names):
+        if level not in {EVERY, UNKNOWN}:
+            yield Pair(level, OTHER_TICKETS, known.group == number, known.group != number)
 
 
 def _told(found: Compared | str, row: dict[str, Any], confidence: float) -> dict[str, Any]:
@@ -365,9 +371,10 @@ def _told(found: Compared | str, row: dict[str, Any], confidence: float) -> dict
     return told | {"caution": unlike + caution}
 
 
-def _table(asked: Asked, rows: list[dict[str, Any]]) -> Any:
+def _table(known: KnownTickets, rows: list[dict[str, Any]]) -> Any:
     from crmlytics._kernels.multiple_testing import holm
 
-    adjusted = holm(np.array([row.get("p_value", np.nan) for row in rows]))
+    values, place = np.unique([row.get("p_value", np.nan) for row in rows], return_inverse=True)
+    adjusted = holm(values)[place]  # the same tickets under two names, such as bad and slow, are one hypothesis
     columns = {name: [row.get(name) for row in rows] for name in SCHEMA} | {"adjusted_p_value": adjusted.tolist()}
-    return asked.engine.from_columns(columns, SCHEMA)
+    return known.engine.from_columns(columns, SCHEMA)

@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._validation import check_choice, check_count, check_fraction
-from crmlytics.support._reading import ALL, GROUPS_DIFFER, read_tickets
+from crmlytics.support._reading import read_tickets
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -70,7 +70,7 @@ def resolution_curve_table(
         ``ticket_count``, ``ended_count`` (until then), ``cut_off_count`` (still open at ``as_of`` and not watched for
         longer), ``waiting_count`` (the rest; all Int64); ``p_value``, ``adjusted_p_value`` (Float64, of the test that
         the group waits as long as all others, the same in all its rows; null without others, and where fewer than 5
-        endings are expected), ``caution`` (String).
+        endings are expected or 10 customers are there), ``caution`` (String, null where there is none).
 
     Raises
     ------
@@ -81,8 +81,9 @@ def resolution_curve_table(
     -----
     ``S(t) = product over times of (1 - d / n)``, d that ended of n that waited until then (E. L. Kaplan and P. Meier,
     1958). Bounds are normal on the scale of ln(-ln S), with Greenwood's variance where tickets have no customer;
-    with one, tickets of a customer are alike and their influence is summed before it is squared. The test is that of
-    the log-rank (N. Mantel, 1966), robust to customers as well, adjusted for the number of groups by Holm's method.
+    with one, tickets of a customer are alike and their influence is summed before it is squared (Student's t with a
+    degree of freedom a customer, less one). The test is that of the log-rank (N. Mantel, 1966), robust to customers as
+    well where some have several tickets, adjusted for the number of groups by Holm's method.
 
     When not to use: to say why a group waits longer. That is described, not explained.
 
@@ -102,6 +103,7 @@ def resolution_curve_table(
     4        24.0           0.25            3              1              0
     """
     from crmlytics._kernels.kaplan_meier import kaplan_meier
+    from crmlytics._kernels.waiting_times import survival_interval
 
     check_fraction(confidence, name="confidence", caller=CALLER)
     role = EVENTS[check_choice(event, EVENTS, name="event", caller=CALLER)]
@@ -110,32 +112,26 @@ def resolution_curve_table(
     known = read_tickets(tickets, role, as_of=as_of, since=since, by=by, caller=CALLER)
     hours, ended = known.hours_until(known.closed if role == "closed_at" else known.replied)
     curves = kaplan_meier(hours, ended, known.group, known.groups, cluster=known.customer)
-    rows = [_rows(curves, group, points, confidence) for group in range(known.groups)]
+    bounds = survival_interval(curves, confidence, known.customers)
+    rows = [_rows(curves, bounds, group, points) for group in range(known.groups)]
     sizes = np.array([len(part["time_hours"]) for part in rows])
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
-    labels: dict[str, list[Any]] = {
-        "by": [known.by] * known.groups,
-        "group": known.names,
-        "event": [event] * known.groups,
-    }
-    labels["caution"] = [None if known.by == ALL else GROUPS_DIFFER] * known.groups
+    labels = {**known.labels(), "event": [event] * known.groups, "caution": known.cautions()}
     columns |= {name: np.repeat(np.array(words, object), sizes) for name, words in labels.items()}
     p_value, adjusted = _tests(known, hours, ended)
     columns |= {"p_value": np.repeat(p_value, sizes), "adjusted_p_value": np.repeat(adjusted, sizes)}
     return known.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
 
-def _rows(curves: Curves, group: int, points: int | None, confidence: float) -> dict[str, NDArray[Any]]:
+def _rows(curves: Curves, bounds: tuple[Vector, Vector], group: int, points: int | None) -> dict[str, NDArray[Any]]:
     """Return the curve of a group from time 0 on, at the times at which a ticket ended and at the last."""
-    from scipy import special
-
     of = slice(curves.starts[group], curves.starts[group + 1])
     ended, cut_off = (np.rint(np.cumsum(counts[of])).astype(np.int64) for counts in (curves.ended, curves.open))
     total = int(ended[-1] + cut_off[-1])
     kept = _kept(curves.ended[of] > 0, points)
-    low, high = curves.interval(float(special.ndtri((1 + confidence) / 2)))
+    low, high = (bound[of] for bound in bounds)
     start: list[Any] = [0.0, 1.0, np.nan, np.nan, total, 0, 0]
-    found = [curves.time[of], curves.survival[of], low[of], high[of], np.full(len(ended), total), ended, cut_off]
+    found = [curves.time[of], curves.survival[of], low, high, np.full(len(ended), total), ended, cut_off]
     names = ("time_hours", "waiting_share", "waiting_share_low", "waiting_share_high", "ticket_count", "ended_count",
              "cut_off_count")  # fmt: skip
     begins_later = bool(curves.time[of][kept[0]] > 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
@@ -14,8 +15,8 @@ from crmlytics._validation import as_days, as_moment
 from crmlytics.decisions._campaign import read_rows
 from crmlytics.exceptions import SchemaError
 from crmlytics.metrics._columns import as_numbers
-from crmlytics.support._outcome_reading import places_of, read_asked
-from crmlytics.support._reading import HOUR, NEVER
+from crmlytics.support._outcome_reading import places_of, read_ids
+from crmlytics.support._reading import HOUR, NEVER, read_tickets
 from crmlytics.tables import Tickets
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._kernels.kaplan_meier import Curves
-    from crmlytics.support._outcome_reading import Asked
+    from crmlytics.support._reading import KnownTickets
 
     Vector = NDArray[np.float64]
     Counts = NDArray[np.int64]
@@ -35,8 +36,10 @@ LEAST_CLOSED = 30  # tickets that a curve takes
 ALL_TICKETS = "all tickets"
 LIKENESS = (("category", "priority"), ("priority",), ())  # the first with enough closed tickets
 URGENCIES = (("overdue", 0.9), ("late", 0.75), ("usual", 0.0))  # from which share of such tickets being closed on
+ALMOST_ALL = 0.995
 FEW = f"fewer than {LEAST_CLOSED} closed tickets to compare with"
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
+    "customer_id": nw.String(),
     "open_ticket_count": nw.Int64(),
     "oldest_age_hours": nw.Float64(),
     "ticket_id": nw.String(),
@@ -62,18 +65,27 @@ class Waiting:
     ----------
     place : int64 array
         Of the ticket among all.
+    customer : array
+        The ids.
+    age : float64 array
+        Hours.
     share : float64 array
         Of such tickets, those closed by the age of this one.
     left : float64 array
         Hours until half of such tickets as old are closed; NaN where that was never seen.
+    longer : float64 array
+        Hours that the longest of those closed took more than the age of this one; 0 if none did.
     compared_with : object array
     closed : int64 array
         Closed tickets behind the comparison.
     """
 
     place: Counts
+    customer: NDArray[Any]
+    age: Vector
     share: Vector
     left: Vector
+    longer: Vector
     compared_with: NDArray[Any]
     closed: Counts
 
@@ -110,7 +122,7 @@ def at_risk_table(
         there is ``first_reply_at``), ``compared_with`` (String: tickets of the same category and priority, where fewer
         than 30 of these are closed of the same priority, else all), ``closed_by_then_share`` (Float64, of these, that
         are closed by such an age), ``median_left_hours`` (Float64, after which half of those as old are closed; null
-        where it was never seen);
+        where it was never seen, ``reason`` then says how far was seen);
 
         ``value_amount`` (Float64, of ``values``; null where unknown), ``urgency`` (String: "overdue" from a closed
         share of 90 % on, "late" from 75 % on, "usual"), ``rank`` (Int64, from 1: by urgency, then by value, then by
@@ -150,55 +162,60 @@ def at_risk_table(
     """
     moment, days = as_moment(as_of, caller=CALLER), as_days(history, name="history", caller=CALLER)
     table = Tickets.bind(tickets)
-    words = tuple(role for role in ("category", "priority") if table.has(role))
-    asked = read_asked(table, "closed_at", moment=moment, words=words, caller=CALLER)
-    is_recent = asked.opened >= asked.as_of - days * 24 * HOUR
-    waiting = _waiting(asked, is_recent)
-    worst, counts, oldest = _worst_of_customers(asked, waiting)
-    worth = _values(values, value, table, asked.customer[waiting.place[worst]])
-    return _table(asked, waiting, worst, {"open_ticket_count": counts, "oldest_age_hours": oldest}, worth)
+    words = [role for role in ("category", "priority") if table.has(role)]
+    known = read_tickets(table, "customer_id", "closed_at", *words, as_of=moment, caller=CALLER)
+    ticket, customer = read_ids(table, moment=moment, caller=CALLER)
+    waiting = _waiting(known, customer, is_recent=known.opened >= known.as_of - days * 24 * HOUR)
+    worst, counts, oldest = _worst_of_customers(known, waiting)
+    worth = _values(values, value, table, waiting.customer[worst])
+    columns = {
+        "customer_id": waiting.customer[worst],
+        "open_ticket_count": counts,
+        "oldest_age_hours": oldest,
+        "ticket_id": ticket[waiting.place[worst]],
+        "value_amount": worth,
+    }
+    return _table(known, waiting, worst, columns)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _waiting(asked: Asked, is_recent: Flags) -> Waiting:
+def _waiting(known: KnownTickets, customer: NDArray[Any], *, is_recent: Flags) -> Waiting:
     """Compare each open ticket with those most like it of which enough are closed."""
     from crmlytics._kernels.kaplan_meier import kaplan_meier
 
-    place = np.flatnonzero(~asked.is_closed)
-    age = (asked.as_of - asked.opened) / HOUR
-    hours = np.where(asked.is_closed, np.minimum(asked.closed, asked.as_of) - asked.opened, 0) / HOUR
-    hours = np.where(asked.is_closed, hours, age)
-    share, left = np.full((2, len(place)), np.nan)
+    place = np.flatnonzero(~known.is_closed)
+    age, (hours, is_closed) = known.age_hours[place], known.hours_until(known.closed)
+    share, left, longer = np.full((3, len(place)), np.nan)
     name, closed = np.full(len(place), ALL_TICKETS, object), np.zeros(len(place), np.int64)
     open_still = np.ones(len(place), bool)
     for roles in LIKENESS:
-        if not set(roles) <= set(asked.words):
+        if not set(roles) <= set(known.words):
             continue
-        names, group = _groups(asked, roles)
-        curves = kaplan_meier(hours[is_recent], asked.is_closed[is_recent], group[is_recent], len(names))
-        enough = np.bincount(group[is_recent & asked.is_closed], minlength=len(names))
+        names, group = _groups(known, roles)
+        curves = kaplan_meier(hours[is_recent], is_closed[is_recent], group[is_recent], len(names))
+        enough = np.bincount(group[is_recent & is_closed], minlength=len(names))
         now = open_still & ((enough[group[place]] >= LEAST_CLOSED) | (not roles))
-        share[now], left[now] = _read(curves, group[place[now]], age[place[now]])
+        share[now], left[now], longer[now] = _read(curves, group[place[now]], age[now])
         name[now], closed[now] = names[group[place[now]]], enough[group[place[now]]]
         open_still &= ~now
-    return Waiting(place, share, left, name, closed)
+    return Waiting(place, customer[place], age, share, left, longer, name, closed)
 
 
-def _groups(asked: Asked, roles: tuple[str, ...]) -> tuple[NDArray[Any], Counts]:
+def _groups(known: KnownTickets, roles: tuple[str, ...]) -> tuple[NDArray[Any], Counts]:
     """Return the names of the groups and the group of each ticket."""
     if not roles:
-        return np.array([ALL_TICKETS], object), np.zeros(len(asked), np.int64)
-    words = [np.array(["(unknown)" if word is None else word for word in asked.words[role]], object) for role in roles]
+        return np.array([ALL_TICKETS], object), np.zeros(len(known), np.int64)
+    words = [[f"{role} {word}" for word in known.words[role]] for role in roles]
     joined = np.array([", ".join(parts) for parts in zip(*words, strict=True)], object)
     names, group = np.unique(joined, return_inverse=True)
     return names, group.astype(np.int64)
 
 
-def _read(curves: Curves, group: Counts, age: Vector) -> tuple[Vector, Vector]:
-    """Return which share is closed by each age, and the hours until half of the rest is."""
-    share, left = np.zeros(len(age)), np.full(len(age), np.nan)
+def _read(curves: Curves, group: Counts, age: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return which share is closed by each age, the hours until half of the rest is, and until the last that was."""
+    share, left, longer = np.zeros(len(age)), np.full(len(age), np.nan), np.zeros(len(age))
     for one in np.unique(group):
         mine, of = group == one, slice(curves.starts[one], curves.starts[one + 1])
         time, survival = curves.time[of], curves.survival[of]
@@ -210,18 +227,19 @@ def _read(curves: Curves, group: Counts, age: Vector) -> tuple[Vector, Vector]:
         seen = (half < len(time)) & (waits > 0)
         share[mine] = 1 - waits
         left[mine] = np.where(seen, time[np.minimum(half, len(time) - 1)] - age[mine], np.nan)
-    return share, left
+        longer[mine] = np.maximum(time[curves.ended[of] > 0].max(initial=0.0) - age[mine], 0)
+    return share, left, longer
 
 
-def _worst_of_customers(asked: Asked, waiting: Waiting) -> tuple[Counts, Counts, Vector]:
+def _worst_of_customers(known: KnownTickets, waiting: Waiting) -> tuple[Counts, Counts, Vector]:
     """Return of each customer the open ticket most beyond the usual, how many are open, and the age of the oldest."""
-    customer, opened = asked.customer[waiting.place], asked.opened[waiting.place]
-    ids, code, counts = np.unique(customer, return_inverse=True, return_counts=True)
+    opened = known.opened[waiting.place]
+    ids, code, counts = np.unique(waiting.customer, return_inverse=True, return_counts=True)
     order = np.lexsort((waiting.place, opened, -np.round(waiting.share, 12), code))
     first = np.searchsorted(code[order], np.arange(len(ids)))
     eldest = np.full(len(ids), NEVER)
     np.minimum.at(eldest, code, opened)
-    return order[first], counts.astype(np.int64), (asked.as_of - eldest) / HOUR
+    return order[first], counts.astype(np.int64), (known.as_of - eldest) / HOUR
 
 
 def _values(values: Any, column: str, table: Tickets, customers: NDArray[Any]) -> Vector:
@@ -245,47 +263,45 @@ def _values(values: Any, column: str, table: Tickets, customers: NDArray[Any]) -
     return np.where(place >= 0, worth[np.maximum(place, 0)], np.nan)
 
 
-def _table(asked: Asked, waiting: Waiting, worst: Counts, counts: dict[str, Any], worth: Vector) -> Any:
-    place, share = waiting.place[worst], waiting.share[worst]
+def _table(known: KnownTickets, waiting: Waiting, worst: Counts, columns: dict[str, Any]) -> Any:
+    place, share, worth = waiting.place[worst], waiting.share[worst], columns["value_amount"]
     limits = np.array([limit for _, limit in URGENCIES])
     band = (share[:, None] < limits - 1e-12).sum(axis=1)
     order = np.lexsort((np.arange(len(worst)), -share, np.where(np.isnan(worth), np.inf, -worth), band))
-    columns: dict[str, Any] = counts | {
-        "customer_id": asked.customer[place],
-        "ticket_id": asked.ticket[place],
-        "opened_at": asked.opened[place].astype("datetime64[us]"),
-        "age_hours": (asked.as_of - asked.opened[place]) / HOUR,
-        "is_answered": asked.replied[place] < NEVER,
+    few, doubt = np.where(waiting.closed[worst] < LEAST_CLOSED, FEW, ""), known.doubt
+    columns |= {
+        "opened_at": known.opened[place].astype("datetime64[us]"),
+        "age_hours": waiting.age[worst],
+        "is_answered": known.replied[place] < NEVER,
         "compared_with": waiting.compared_with[worst],
         "closed_by_then_share": share,
         "median_left_hours": waiting.left[worst],
-        "value_amount": worth,
         "urgency": np.array([name for name, _ in URGENCIES], object)[band],
-        "caution": np.array([FEW if count < LEAST_CLOSED else None for count in waiting.closed[worst]], object),
+        "reason": np.array(list(map(partial(_reason, known, waiting), worst, columns["open_ticket_count"])), object),
+        "caution": np.array(["; ".join(filter(None, (word, doubt))) or None for word in few], object),
     }
-    unanswered = ~columns["is_answered"] & ("first_reply_at" in asked.roles)
-    columns["reason"] = np.array(_reasons(columns, unanswered, asked.reopened[place] < NEVER), object)
-    columns = {name: values[order] for name, values in columns.items()}
-    columns["rank"] = np.arange(1, len(order) + 1)
-    kinds = {"customer_id": _id_kind(asked.customer), **COLUMNS, "ticket_id": _id_kind(asked.ticket)}
-    if "first_reply_at" not in asked.roles:
+    columns = {name: values[order] for name, values in columns.items()} | {"rank": np.arange(1, len(order) + 1)}
+    kinds = COLUMNS | {name: _id_kind(columns[name]) for name in ("customer_id", "ticket_id")}
+    if "first_reply_at" not in known.roles:
         del kinds["is_answered"]
-    return asked.engine.from_columns({name: columns[name] for name in kinds}, nw.Schema(kinds))
+    return known.engine.from_columns({name: columns[name] for name in kinds}, nw.Schema(kinds))
 
 
-def _reasons(columns: dict[str, Any], unanswered: Flags, reopened: Flags) -> list[str]:
-    """Say of each ticket why it is where it is."""
-    found = []
-    for number in range(len(reopened)):
-        group, share = columns["compared_with"][number], columns["closed_by_then_share"][number]
-        of = group if group == ALL_TICKETS else f"tickets of {group}"
-        words = [f"open for {_hours(columns['age_hours'][number])}, by when {share:.0%} of {of} are closed"]
-        words += ["no reply yet"] if unanswered[number] else []
-        words += ["reopened"] if reopened[number] else []
-        open_tickets = columns["open_ticket_count"][number]
-        words += [f"{open_tickets} open tickets"] if open_tickets > 1 else []
-        found.append("; ".join(words))
-    return found
+def _reason(known: KnownTickets, waiting: Waiting, number: int, open_tickets: int) -> str:
+    """Say of a customer's ticket why it is where it is."""
+    place, group, share = waiting.place[number], waiting.compared_with[number], waiting.share[number]
+    of = group if group == ALL_TICKETS else f"tickets of {group}"
+    told = "more than 99%" if ALMOST_ALL <= share < 1 else f"{share:.0%}"
+    words = [f"open for {_hours(waiting.age[number])}, by when {told} of {of} are closed"]
+    if np.isnan(waiting.left[number]) and waiting.closed[number]:
+        longer = _hours(waiting.longer[number])
+        seen = f"more than half of those as old stay open for {longer} more"
+        words += [seen if waiting.longer[number] else "none that is closed took longer"]
+    unanswered = "first_reply_at" in known.roles and known.replied[place] == NEVER
+    words += ["no reply yet"] if unanswered else []
+    words += ["reopened"] if known.reopened[place] < NEVER else []
+    words += [f"{open_tickets} open tickets"] if open_tickets > 1 else []
+    return "; ".join(words)
 
 
 def _hours(hours: float) -> str:

@@ -117,7 +117,7 @@ def satisfaction_table(
     columns["closed_count"] = closed
     columns["marked_share"] = np.divide(satisfied.count, closed, out=np.full(len(closed), np.nan), where=closed > 0)
     columns["satisfied_from"] = np.full(len(closed), least)
-    columns["caution"] = known.cautions(satisfied.count, "marks")
+    columns["caution"] = known.cautions(satisfied.clusters, "marks")
     return known.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
 
 

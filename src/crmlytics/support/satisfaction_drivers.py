@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._validation import check_count, check_fraction, warn
+from crmlytics._validation import check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.support._driver_columns import drivers_of
-from crmlytics.support._reading import BY, NEVER, read_tickets
+from crmlytics.support._driver_columns import drivers_of, usable_tickets
+from crmlytics.support._reading import BY, read_tickets
 from crmlytics.tables import Tickets
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics._kernels.draws import Draws
     from crmlytics.support._driver_columns import Driver
-    from crmlytics.support._reading import KnownTickets
 
     Vector = NDArray[np.float64]
     Counts = NDArray[np.int64]
@@ -33,8 +31,7 @@ SCHEMA = nw.Schema({
     "driver": nw.String(), "level": nw.String(), "compared": nw.String(), "ticket_count": nw.Int64(),
     "mark_difference": nw.Float64(), "mark_difference_low": nw.Float64(), "mark_difference_high": nw.Float64(),
     "standardised_difference": nw.Float64(), "p_value": nw.Float64(), "adjusted_p_value": nw.Float64(),
-    "explained_share": nw.Float64(), "explained_share_low": nw.Float64(), "explained_share_high": nw.Float64(),
-    "caution": nw.String(),
+    "explained_share": nw.Float64(), "caution": nw.String(),
 })  # fmt: skip
 
 
@@ -44,8 +41,6 @@ def satisfaction_driver_table(
     as_of: str | dt.date | dt.datetime,
     since: str | dt.date | dt.datetime | None = None,
     confidence: float = 0.95,
-    replicates: int = 200,
-    random_state: int = 0,
 ) -> Any:
     """Say what goes with high and low marks: waiting, reopening, category, priority and channel, other things equal.
 
@@ -60,15 +55,13 @@ def satisfaction_driver_table(
         Leave out the tickets opened before it.
     confidence : float, default 0.95
         Of the intervals.
-    replicates : int, default 200
-        Samples of customers for the interval of ``explained_share``.
-    random_state : int, default 0
 
     Returns
     -------
     dataframe of the kind that came in, one row per driver, or per level of one; what explains most comes first
         ``driver`` (String: "reply_hours", "resolution_hours", "reopened", "category", "priority" or "channel"),
-        ``level`` (String, null for hours; levels that fewer than 10 customers have are together, "(other)"),
+        ``level`` (String, null for hours; levels that fewer than 10 customers have, and all but the 20 that most have,
+        are together, "(other)"),
         ``compared`` (String: hours of which a quarter took more with hours of which a quarter took less; yes with no; a
         level with all others), ``ticket_count`` (Int64, with a mark, of the level);
 
@@ -76,8 +69,9 @@ def satisfaction_driver_table(
         ``standardised_difference`` (Float64, in standard deviations of the marks), ``p_value`` and
         ``adjusted_p_value`` (Float64, the latter by Holm's method over all rows);
 
-        ``explained_share`` (Float64, of the variance of the marks, by the driver as a whole: the same in all its rows)
-        with bounds; over the drivers it adds up to R^2. ``caution`` (String).
+        ``explained_share`` (Float64, of the variance of the marks, by the driver as a whole: the same in all its rows,
+        0 or a little below or above where it says nothing); over the drivers it adds up to adjusted R^2. ``caution``
+        (String).
 
     Raises
     ------
@@ -88,15 +82,15 @@ def satisfaction_driver_table(
     Warns
     -----
     DataQualityWarning
-        When tickets have no first reply, which are left out; when drivers say the same, or nothing, and are left out.
+        When drivers say the same, or nothing, and are left out, as is the wait for a reply where most tickets got none;
+        else tickets without a reply are left out.
 
     Notes
     -----
     A least-squares regression of the marks on ln(1 + hours) and on the levels. Errors are those of the fits without one
     customer each (HC3 where every ticket has its own; Student's t). ``explained_share`` is what a driver adds to R^2,
-    averaged over all orders in which the drivers can come in (Lindeman, Merenda and Gold 1980, called LMG or Shapley);
-    its bounds are percentiles of samples of customers. It is never below 0 in a sample, so a bound close to 0 means
-    nothing: read the p-value.
+    averaged over all orders in which the drivers can come in (Lindeman, Merenda and Gold 1980, called LMG or Shapley),
+    less what as many columns that say nothing would add.
 
     When not to use: to decide what to change. A ticket is slow because it is hard, and a hard one is marked low also by
     who was answered at once. And only who answered the survey is here.
@@ -115,38 +109,21 @@ def satisfaction_driver_table(
     >>> table[["driver", "level", "mark_difference", "adjusted_p_value", "explained_share"]].round(2)
                  driver  level  mark_difference  adjusted_p_value  explained_share
     0  resolution_hours    NaN            -0.62              0.00             0.37
-    1           channel   chat            -0.02              0.68             0.00
-    2           channel  email             0.02              0.68             0.00
+    1           channel   chat            -0.02              0.68            -0.00
+    2           channel  email             0.02              0.68            -0.00
     """
-    from crmlytics._kernels.draws import Draws
-
     check_fraction(confidence, name="confidence", caller=CALLER)
-    check_count(replicates, name="replicates", caller=CALLER)
     table = Tickets.bind(tickets)
     words = [role for role in BY if table.has(role)]
     known = read_tickets(table, "closed_at", "satisfaction", *words, as_of=as_of, since=since, caller=CALLER)
-    kept = _usable(known)
+    kept = usable_tickets(known, caller=CALLER)
     _check_marks(known.mark[kept])
     customer = np.flatnonzero(kept) if known.customer is None else known.customer[kept]
     drivers = drivers_of(known, kept, customer, caller=CALLER)
     _check_drivers(int(kept.sum()), drivers)
     rows = _rows(known.mark[kept], drivers, customer, confidence)
-    draws = Draws.of(customer, replicates=replicates, seed=random_state)
-    rows |= _explained(known.mark[kept], drivers, draws, confidence)
     order = np.lexsort((-np.abs(rows["mark_difference"]), rows["driver"].astype(str), -rows["explained_share"]))
     return known.engine.from_columns({name: rows[name][order] for name in SCHEMA}, SCHEMA)
-
-
-def _usable(known: KnownTickets) -> NDArray[np.bool_]:
-    """Return which tickets have a mark and, where others have one, a first reply."""
-    marked = ~np.isnan(known.mark)
-    replied = known.replied < NEVER
-    if "first_reply_at" not in known.roles or not (marked & replied).any():
-        return marked
-    lost = int((marked & ~replied).sum())
-    if lost:
-        warn(f"{CALLER}: {lost:,} of {int(marked.sum()):,} tickets with a mark have no first reply and are left out.")
-    return marked & replied
 
 
 def _check_marks(marks: Vector) -> None:
@@ -172,13 +149,14 @@ def _too_few(marks: int, least: int) -> str:
 
 
 def _rows(marks: Vector, drivers: list[Driver], customer: Counts, confidence: float) -> dict[str, NDArray[Any]]:
-    """Return the differences, row by row."""
+    """Return the differences, and what each driver explains, row by row."""
     from scipy import special
 
-    from crmlytics._kernels.adjusted_differences import jackknifed_regression
+    from crmlytics._kernels.adjusted_differences import explained_shares, jackknifed_regression
 
-    fit = jackknifed_regression(_design(drivers), marks, customer)
-    contrasts = _contrasts(drivers)
+    design, parts, contrasts = _design(drivers), _parts(drivers), _contrasts(drivers)
+    fit = jackknifed_regression(design, marks, customer)
+    explained = explained_shares(design, marks, fit.covariance, parts)
     difference = contrasts @ fit.coefficients
     error = np.sqrt(np.einsum("ij,jk,ik->i", contrasts, fit.covariance, contrasts))
     freedom = max(fit.clusters - 1, 1)
@@ -196,6 +174,7 @@ def _rows(marks: Vector, drivers: list[Driver], customer: Counts, confidence: fl
         "standardised_difference": difference / marks.std(ddof=1),
         "p_value": p_value,
         "adjusted_p_value": _adjusted(p_value, drivers),
+        "explained_share": np.repeat(explained, [len(driver.comparisons) for driver in drivers]),
         "caution": np.array([NO_CAUSE] * len(comparisons), object),
     }
 
@@ -236,19 +215,3 @@ def _contrasts(drivers: list[Driver]) -> Vector:
             contrasts[row, columns] = one.contrast
             row += 1
     return contrasts
-
-
-def _explained(marks: Vector, drivers: list[Driver], draws: Draws, confidence: float) -> dict[str, Vector]:
-    """Return what each driver explains, with bounds, in each of its rows."""
-    from crmlytics._kernels.adjusted_differences import cross_products, explained_shares
-    from crmlytics._kernels.draws import bounds
-
-    products = cross_products(_design(drivers), marks, draws.bundle)
-    parts, rows = _parts(drivers), [len(driver.comparisons) for driver in drivers]
-    drawn = np.array([
-        explained_shares(np.tensordot(weight, products, axes=1), parts) for weight in draws.weights
-    ])  # fmt: skip
-    low, high = bounds(drawn, confidence)
-    found = explained_shares(products.sum(axis=0), parts)
-    named = {"explained_share": found, "explained_share_low": low, "explained_share_high": high}
-    return {name: np.repeat(values, rows) for name, values in named.items()}

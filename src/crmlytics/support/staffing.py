@@ -8,9 +8,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
-from crmlytics._kernels.workload import agents_needed
+from crmlytics._kernels.workload import MOST_AGENTS, agents_needed
 from crmlytics._validation import as_seconds, check_fraction
 from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics.metrics._columns import as_numbers
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from crmlytics._frames import Engine
 
     Vector = NDArray[np.float64]
+    Moments = NDArray[np.datetime64]
 
 CALLER = "staffing_table"
 HOUR_SECONDS = 3_600
@@ -64,8 +66,8 @@ def staffing_table(
     Raises
     ------
     SchemaError, MissingColumnsError
-        When a column is missing, a count is missing or negative, or periods are longer than an hour: nobody arrives
-        evenly over a day.
+        When a column is missing; moments have a time zone; a count is missing or negative, or takes more than 10,000
+        agents; periods overlap, or are longer than an hour: nobody arrives evenly over a day.
 
     Notes
     -----
@@ -97,14 +99,15 @@ def staffing_table(
     within = as_seconds(answer_within, name="answer_within", caller=CALLER)
     share = check_fraction(answered_share, name="answered_share", caller=CALLER)
     engine, rows = _read_workload(workload)
-    seconds = _seconds(rows)
-    load = _counts(rows, "expected_count") * handling / seconds
-    _refuse_overload(load)
+    start, end = (_moments(rows, name) for name in ("period_start", "period_end"))
+    seconds = _seconds(start, end)
+    count = as_numbers(rows["expected_count"], name="expected_count", caller=CALLER)
+    load = _load(count, seconds, handling)
     found = agents_needed(load, handling, within, share)
     columns: dict[str, Any] = {
-        "period_start": _moments(rows, "period_start"),
-        "period_end": _moments(rows, "period_end"),
-        "expected_count": load * seconds / handling,
+        "period_start": start,
+        "period_end": end,
+        "expected_count": count,
         "load_erlangs": load,
         "agent_count": found.agents,
         "answered_within_share": found.answered,
@@ -113,9 +116,8 @@ def staffing_table(
         "occupancy_share": np.divide(load, found.agents, out=np.full(len(load), np.nan), where=found.agents > 0),
     }
     if "expected_count_high" in rows:
-        busy = _counts(rows, "expected_count_high") * handling / seconds
-        _refuse_overload(busy)
-        columns["agent_count_high"] = agents_needed(busy, handling, within, share).agents
+        high = as_numbers(rows["expected_count_high"], name="expected_count_high", caller=CALLER)
+        columns["agent_count_high"] = agents_needed(_load(high, seconds, handling), handling, within, share).agents
     return engine.from_columns(columns, nw.Schema({name: SCHEMA[name] for name in columns}))
 
 
@@ -129,45 +131,48 @@ def _read_workload(workload: Any) -> tuple[Engine, Any]:
     if missing:
         msg = f'{CALLER} needs the result of workload_table(..., by="hour"): no columns {missing} in {names}.'
         raise MissingColumnsError(msg)
+    schema = frame.collect_schema()
+    for name in ("period_start", "period_end"):
+        if getattr(schema[name], "time_zone", "of no moment") is not None:
+            msg = f"{CALLER}: {name} must be moments without a time zone, as your clocks show, got {schema[name]}."
+            raise SchemaError(msg)
     rows = collect(frame).to_pandas().sort_values("period_start").reset_index(drop=True)
     if rows.empty:
         raise SchemaError(f"{CALLER}: the table has no rows. Expected one row per hour.")
     return engine, rows
 
 
-def _refuse_overload(load: Vector) -> None:
-    """Refuse a load that no centre has: the search for the number of agents would not end."""
-    from crmlytics._kernels.workload import MOST_AGENTS
+def _moments(rows: Any, name: str) -> Moments:
+    moments: Moments = rows[name].astype("datetime64[us]").to_numpy()
+    return moments
 
+
+def _seconds(start: Moments, end: Moments) -> Vector:
+    """Return how long periods are; refuse what is no row of hours one after the other."""
+    seconds: Vector = (end - start) / np.timedelta64(1, "s")
+    refused = {
+        "every period needs a start and an end": np.isnan(seconds),
+        "periods must end after they start": seconds <= 0,
+        "periods must be an hour or shorter, customers do not arrive evenly over longer ones": seconds > HOUR_SECONDS,
+        "periods must not overlap, one line of customers at a time": np.append(end[:-1] > start[1:], False),
+    }
+    for why, wrong in refused.items():
+        if wrong.any():
+            first, last = (str(moments[wrong.argmax()].astype("datetime64[s]")) for moments in (start, end))
+            repair = 'Make the forecast with workload_table(..., by="hour").'
+            raise SchemaError(f"{CALLER}: {why}, got {first} to {last}. {repair}")
+    return seconds
+
+
+def _load(count: Vector, seconds: Vector, handling: float) -> Vector:
+    """Return the agents busy on average; refuse a load that no centre has: the search for agents would not end."""
+    if (count < 0).any():
+        raise SchemaError(f"{CALLER}: the numbers of tickets must be zero or more, got {float(count.min()):g}.")
+    load = count * handling / seconds
     if (load > MOST_AGENTS / 2).any():
         msg = (
             f"{CALLER}: {float(load.max()):,.0f} agents would be busy all the time; up to {MOST_AGENTS // 2:,} can be "
             "staffed. Check expected_count and the unit of handling_time."
         )
         raise SchemaError(msg)
-
-
-def _moments(rows: Any, name: str) -> NDArray[Any]:
-    moments: NDArray[Any] = rows[name].astype("datetime64[us]").to_numpy()
-    return moments
-
-
-def _seconds(rows: Any) -> Vector:
-    seconds: Vector = (_moments(rows, "period_end") - _moments(rows, "period_start")) / np.timedelta64(1, "s")
-    if not ((seconds > 0) & (seconds <= HOUR_SECONDS)).all():
-        longest = float(np.nanmax(seconds)) / HOUR_SECONDS
-        msg = (
-            f"{CALLER}: periods must be an hour or shorter, got {longest:g} hours: customers do not arrive evenly over "
-            'longer ones. Make the forecast with workload_table(..., by="hour").'
-        )
-        raise SchemaError(msg)
-    return seconds
-
-
-def _counts(rows: Any, name: str) -> Vector:
-    counts: Vector = rows[name].to_numpy(np.float64, na_value=np.nan)
-    if not (counts >= 0).all() or np.isinf(counts).any():
-        raise SchemaError(
-            f"{CALLER}: {name} must be numbers of zero or more, got {counts[~(counts >= 0)][:1].tolist()}."
-        )
-    return counts
+    return load

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._validation import as_seconds, check_fraction
+from crmlytics.exceptions import SchemaError
 from crmlytics.support._marks import check_scale, mark_columns, read_marks
 from crmlytics.support._reading import NEVER, read_tickets
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from crmlytics.support._reading import KnownTickets, Moments
     from crmlytics.tables import Tickets
 
+    Target = str | dt.timedelta | Mapping[str, str | dt.timedelta]
+
 CALLER = "support_table"
 MICROSECONDS = 1_000_000
 WITH_BOUNDS = ("", "_low", "_high")
@@ -27,12 +31,13 @@ SCHEMA = nw.Schema(
     | dict.fromkeys(("ticket_count", "open_count", "customer_count"), nw.Int64())
     | {f"first_reply_median_hours{end}": nw.Float64() for end in WITH_BOUNDS}
     | {f"reply_within_target_share{end}": nw.Float64() for end in WITH_BOUNDS}
+    | {"reply_target_hours": nw.Float64()}
     | {"reply_undecided_count": nw.Int64(), "closed_unanswered_count": nw.Int64()}
     | {"resolution_p25_hours": nw.Float64()}
     | {f"resolution_median_hours{end}": nw.Float64() for end in WITH_BOUNDS}
     | {"resolution_p75_hours": nw.Float64()}
     | {f"resolution_within_target_share{end}": nw.Float64() for end in WITH_BOUNDS}
-    | {"resolution_undecided_count": nw.Int64()}
+    | {"resolution_target_hours": nw.Float64(), "resolution_undecided_count": nw.Int64()}
     | {f"reopened_share{end}": nw.Float64() for end in WITH_BOUNDS}
     | {f"repeat_share{end}": nw.Float64() for end in WITH_BOUNDS}
     | {"mark_count": nw.Int64()}
@@ -47,8 +52,8 @@ def support_table(
     as_of: str | dt.date | dt.datetime,
     since: str | dt.date | dt.datetime | None = None,
     by: str | None = None,
-    reply_target: str | dt.timedelta = "8h",
-    resolution_target: str | dt.timedelta = "72h",
+    reply_target: Target = "8h",
+    resolution_target: Target = "72h",
     repeat_window: str | dt.timedelta = "7d",
     scale: tuple[float, float] = (1, 5),
     confidence: float = 0.95,
@@ -69,8 +74,9 @@ def support_table(
         Leave out the tickets opened before it.
     by : {"category", "priority", "channel"}, optional
         A row for each of them; without it one row for all.
-    reply_target, resolution_target : duration such as "8h" or "3d"
-        How soon a ticket should be answered and closed, in hours by the clock, at night and on Sundays too.
+    reply_target, resolution_target : duration such as "8h" or "3d", or a dictionary of group to duration
+        How soon a ticket should be answered and closed, in hours by the clock, at night and on Sundays too. Where each
+        priority has its own: ``by="priority", resolution_target={"high": "8h", "normal": "3d"}``.
     repeat_window : duration, default "7d"
         How soon another ticket of the same customer counts as a repeated contact.
     scale : (lowest, highest), default (1, 5)
@@ -87,15 +93,16 @@ def support_table(
 
         *First reply*, with ``first_reply_at``: ``first_reply_median_hours`` with ``_low`` and ``_high`` (Float64, hours
         by which half have been answered, null if fewer are); ``reply_within_target_share`` with bounds;
-        ``reply_undecided_count`` (Int64, tickets not answered and younger than the target);
-        ``closed_unanswered_count`` (Int64, closed without a reply: they count as waiting for one).
+        ``reply_target_hours`` (Float64); ``reply_undecided_count`` (Int64, tickets not answered and younger than the
+        target); ``closed_unanswered_count`` (Int64, closed without a reply: they count as waiting for one).
 
         *Resolution*: ``resolution_p25_hours``, ``resolution_median_hours`` with bounds, ``resolution_p75_hours``
-        (Float64), ``resolution_within_target_share`` with bounds, ``resolution_undecided_count``.
+        (Float64), ``resolution_within_target_share`` with bounds, ``resolution_target_hours``,
+        ``resolution_undecided_count``.
 
         *Coming back*: with ``reopened_at`` ``reopened_share`` with bounds (of tickets closed or reopened, those
-        reopened), with ``customer_id`` ``repeat_share`` with bounds (of tickets at least ``repeat_window`` old, those
-        followed by another of the same customer within it).
+        reopened so far), with ``customer_id`` ``repeat_share`` with bounds (of tickets at least ``repeat_window`` old,
+        those followed by another of the same customer within it).
 
         *Marks* of closed tickets, with ``satisfaction``: ``mark_count`` (Int64), ``satisfaction_mean`` with bounds,
         ``nps_score`` with bounds (-100 to 100, only on a scale of 0 to 10).
@@ -111,8 +118,8 @@ def support_table(
     Notes
     -----
     Times and shares within a target are read off Kaplan and Meier's curve: a ticket open for longer than the target has
-    missed it, a younger one is undecided and counts for as long as it has waited. Their intervals, normal on the scale
-    of ln(-ln S), and all others allow for a customer's tickets being alike, and are missing of a single customer. A
+    missed it, a younger one is undecided and counts for as long as it has waited. Their intervals, on the scale of
+    ln(-ln S), and all others allow for a customer's tickets being alike, and are missing of a single customer. A
     ticket that was closed, reopened and closed again has one ``closed_at``, the last, and is open until then. One that
     was reopened after it counts as closed: the table does not say when it was closed again (:func:`backlog_table`
     counts these).
@@ -136,30 +143,36 @@ def support_table(
     """
     check_fraction(confidence, name="confidence", caller=CALLER)
     scale = check_scale(scale, caller=CALLER)
-    targets = {"reply": as_seconds(reply_target, name="reply_target", caller=CALLER),
-               "resolution": as_seconds(resolution_target, name="resolution_target", caller=CALLER)}  # fmt: skip
     window = as_seconds(repeat_window, name="repeat_window", caller=CALLER) * MICROSECONDS
     known = read_tickets(tickets, "closed_at", as_of=as_of, since=since, by=by, caller=CALLER)
     marks = read_marks(known, scale, caller=CALLER)
     columns: dict[str, Any] = known.labels() | _volumes(known)
-    columns |= _replies(known, targets["reply"], confidence) | _resolutions(known, targets["resolution"], confidence)
+    columns |= _replies(known, _hours(known, "reply_target", reply_target), confidence)
+    columns |= _resolutions(known, _hours(known, "resolution_target", resolution_target), confidence)
     columns |= _reopened(known, confidence) | _repeated(known, window, confidence)
     columns |= mark_columns(known, marks, scale, confidence) if "satisfaction" in known.roles else {}
-    columns["caution"] = known.cautions(known.count())
+    columns["caution"] = known.cautions(columns.get("customer_count", columns["ticket_count"]))
     schema = nw.Schema({name: kind for name, kind in SCHEMA.items() if name in columns})
     return known.engine.from_columns({name: columns[name] for name in schema}, schema)
 
 
+def _hours(known: KnownTickets, name: str, target: Target) -> NDArray[np.float64]:
+    """Read the target of each group."""
+    named = {str(group): one for group, one in target.items()} if isinstance(target, Mapping) else None
+    lacking = [group for group in known.names if named is not None and group not in named]
+    if lacking:
+        msg = f"{CALLER}: {name} has no duration for {lacking}. Name each group (by={known.by!r}): {known.names}"
+        raise SchemaError(msg)
+    each = [target if named is None else named[group] for group in known.names]
+    return np.array([as_seconds(one, name=name, caller=CALLER) for one in each]) / 3_600
+
+
 def _volumes(known: KnownTickets) -> dict[str, Any]:
-    volumes: dict[str, Any] = {"ticket_count": known.count(), "open_count": known.count(~known.is_closed)}
-    if known.customer is None:
-        return volumes
-    spread = int(known.customer.max()) + 1
-    pairs = np.unique(known.group * spread + known.customer)
-    return volumes | {"customer_count": np.bincount(pairs // spread, minlength=known.groups)}
+    volumes = {"ticket_count": known.count(), "open_count": known.count(~known.is_closed)}
+    return volumes if known.customers is None else volumes | {"customer_count": known.customers}
 
 
-def _replies(known: KnownTickets, target: int, confidence: float) -> dict[str, Any]:
+def _replies(known: KnownTickets, target: NDArray[np.float64], confidence: float) -> dict[str, Any]:
     if "first_reply_at" not in known.roles:
         return {}
     waited = _waited(known, known.replied, target, confidence)
@@ -167,36 +180,37 @@ def _replies(known: KnownTickets, target: int, confidence: float) -> dict[str, A
     return {
         **_bounded("first_reply_median_hours", waited["median"]),
         **_bounded("reply_within_target_share", waited["within"]),
+        "reply_target_hours": target,
         "reply_undecided_count": waited["undecided"],
         "closed_unanswered_count": known.count(unanswered),
     }
 
 
-def _resolutions(known: KnownTickets, target: int, confidence: float) -> dict[str, Any]:
+def _resolutions(known: KnownTickets, target: NDArray[np.float64], confidence: float) -> dict[str, Any]:
     waited = _waited(known, known.closed, target, confidence)
     return {
         "resolution_p25_hours": waited["p25"],
         **_bounded("resolution_median_hours", waited["median"]),
         "resolution_p75_hours": waited["p75"],
         **_bounded("resolution_within_target_share", waited["within"]),
+        "resolution_target_hours": target,
         "resolution_undecided_count": waited["undecided"],
     }
 
 
-def _waited(known: KnownTickets, moment: Moments, target: int, confidence: float) -> dict[str, Any]:
+def _waited(known: KnownTickets, moment: Moments, target: NDArray[np.float64], confidence: float) -> dict[str, Any]:
     """Return what there is to say of how long the tickets of each group waited for something."""
     from crmlytics._kernels.kaplan_meier import kaplan_meier
     from crmlytics._kernels.waiting_times import quantile, quantile_interval, share_within
 
     hours, ended = known.hours_until(moment)
     curves = kaplan_meier(hours, ended, known.group, known.groups, cluster=known.customer)
-    goal = target / 3_600
     return {
         "p25": quantile(curves, 0.25),
-        "median": (quantile(curves, 0.5), *quantile_interval(curves, 0.5, confidence)),
+        "median": (quantile(curves, 0.5), *quantile_interval(curves, 0.5, confidence, clusters=known.customers)),
         "p75": quantile(curves, 0.75),
-        "within": share_within(curves, goal, confidence),
-        "undecided": known.count(~ended & (hours < goal)),
+        "within": share_within(curves, target, confidence, clusters=known.customers),
+        "undecided": known.count(~ended & (hours < target[known.group])),
     }
 
 

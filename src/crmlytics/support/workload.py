@@ -12,7 +12,6 @@ import numpy as np
 from crmlytics._frames import Engine, collect
 from crmlytics._kernels.workload import (
     back_test,
-    count_bounds,
     forecast_counts,
     weekly_counts,
     weeks_needed,
@@ -33,8 +32,10 @@ if TYPE_CHECKING:
 HOURS = {"day": 24, "hour": 1}
 WEEK_HOURS = 168
 SILENCE = 1e-6  # so rarely a week stays empty by chance that the export must have ended
+UNUSUAL = 1e-3  # so rarely none comes for so long by chance that it may have
 PROFILE, LAST_WEEK = "profile", "last week"
 BETTER, WORSE, ALIKE = "better than last week", "worse than last week", "no clear difference from last week"
+MAY_HAVE_ENDED = "no ticket since {last:%Y-%m-%d}, in which time {usual:,.1f} usually come: did the export end there?"
 NOT_BETTER = "in the back-test no better than last week's numbers: see workload_evaluation_table"
 FORECAST_SCHEMA = nw.Schema({
     "period_start": nw.Datetime("us"), "period_end": nw.Datetime("us"), "expected_count": nw.Float64(),
@@ -64,6 +65,8 @@ class Past:
         Of a period.
     periods : int
         To forecast.
+    last : datetime
+        The last ticket.
     """
 
     engine: Engine
@@ -71,6 +74,7 @@ class Past:
     start: dt.datetime
     hours: int
     periods: int
+    last: dt.datetime
 
 
 def workload_table(
@@ -104,7 +108,8 @@ def workload_table(
     dataframe of the kind that came in, one row per day or hour, in order
         ``period_start``, ``period_end`` (datetime); ``expected_count`` (Float64) with ``_low`` and ``_high``, between
         which the number that comes will lie; ``last_week_count`` (Float64, the same hour of the last week known);
-        ``caution`` (String, null, or that the forecast did no better than the last week's numbers).
+        ``caution`` (String, null, or that the forecast did no better than the last week's numbers, or that no ticket
+        came for so long before ``as_of`` as less than one silence in a thousand lasts).
 
     Raises
     ------
@@ -117,7 +122,8 @@ def workload_table(
     best so far) times the share that falls on the weekday, or on the weekday and hour (half-life 13 weeks; hours of
     few tickets borrow from their weekday and their hour). Bounds are quantiles of a negative binomial whose spread is
     that of the errors which the same forecast would have made as long ahead before: chance, good and bad days, and a
-    level that moves. :func:`workload_evaluation_table` says how good it was.
+    level that moves; a weekday that never had a ticket counts as half a one in all weeks.
+    :func:`workload_evaluation_table` says how good it was.
 
     When not to use: across holidays, product launches and price changes, of which the tickets before know nothing. No
     trend and no season of the year is carried on beyond the level of the last weeks. Bounds are those of one day or
@@ -138,8 +144,7 @@ def workload_table(
     past = _read(tickets, as_of=as_of, by=by, horizon=horizon, history=history, caller=caller)
     tested = back_test(past.counts, past.periods)
     expected = forecast_counts(past.counts, tested.half_life, past.periods)
-    low, high = count_bounds(expected, tested.dispersion(), confidence)
-    is_better = _absolute(tested.forecasts, tested).sum() < _absolute(tested.last_week, tested).sum()
+    low, high = tested.bounds(expected, confidence)
     step = np.timedelta64(past.hours, "h")
     start = np.datetime64(past.start, "us") + step * np.arange(past.periods)
     columns: dict[str, Any] = {
@@ -149,7 +154,7 @@ def workload_table(
         "expected_count_low": low,
         "expected_count_high": high,
         "last_week_count": np.resize(past.counts[-1], past.periods),
-        "caution": [None if is_better else NOT_BETTER] * past.periods,
+        "caution": [_caution(past, tested)] * past.periods,
     }
     return past.engine.from_columns(columns, FORECAST_SCHEMA)
 
@@ -245,20 +250,28 @@ def _read(tickets: Any, *, as_of: Any, by: str, horizon: Any, history: Any, call
         )
         raise SchemaError(msg)
     counts = weekly_counts((end - 1 - opened) // width, weeks, slots)
-    _refuse_silence(counts, opened, moment, caller=caller)
-    return Past(table.engine, counts, np.datetime64(end, "us").astype(dt.datetime), hours, periods)
+    last = np.datetime64(int(opened.max()), "us").astype(dt.datetime)
+    _refuse_silence(counts, last, moment, caller=caller)
+    return Past(table.engine, counts, np.datetime64(end, "us").astype(dt.datetime), hours, periods, last)
 
 
-def _refuse_silence(counts: Vector, opened: NDArray[np.int64], moment: dt.datetime, *, caller: str) -> None:
+def _refuse_silence(counts: Vector, last: dt.datetime, moment: dt.datetime, *, caller: str) -> None:
     """Refuse an export that ended: no ticket at all, or a last week as empty as none is by chance."""
     usual = float(counts.sum()) / len(counts)
     if usual == 0 or (counts[-1].sum() == 0 and np.exp(-usual) < SILENCE):
-        last = np.datetime64(int(opened.max()), "us").astype(dt.datetime)
         msg = (
             f"{caller}: the last ticket is of {last:%Y-%m-%d}, and {usual:,.1f} a week came in the history before "
             f"as_of={moment:%Y-%m-%d}, none in its last week. Does the export end there? Take an as_of soon after it."
         )
         raise SchemaError(msg)
+
+
+def _caution(past: Past, tested: BackTest) -> str | None:
+    silent = (past.start - past.last - dt.timedelta.resolution) // dt.timedelta(hours=past.hours)
+    usual = float(np.resize(past.counts.mean(axis=0)[::-1], max(silent, 0)).sum())
+    ended = MAY_HAVE_ENDED.format(last=past.last, usual=usual) if np.exp(-usual) < UNUSUAL else None
+    is_better = _absolute(tested.forecasts, tested).sum() < _absolute(tested.last_week, tested).sum()
+    return "; ".join(filter(None, (ended, None if is_better else NOT_BETTER))) or None
 
 
 def _absolute(forecasts: Vector, tested: BackTest) -> Vector:
@@ -295,6 +308,6 @@ def _covered(tested: BackTest, confidence: float) -> float:
     """Return how often what came lay within bounds that had not seen it."""
     inside = []
     for origin, (came, expected) in enumerate(zip(tested.counts, tested.forecasts, strict=True)):
-        low, high = count_bounds(expected, tested.dispersion(origin), confidence)
+        low, high = tested.bounds(expected, confidence, origin)
         inside.append((low <= came) & (came <= high))
     return float(np.mean(inside))

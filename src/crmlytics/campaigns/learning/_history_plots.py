@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import to_pandas
-from crmlytics._plots import INK, MUTED, PALETTE, short_number, tidy
+from crmlytics._plots import INK, MUTED, PALETTE, date_axis, short_number, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics.campaigns._experiment import CAMPAIGN, check_columns
 from crmlytics.campaigns.measuring._no_trial import NOT_COMPARABLE
@@ -63,7 +63,7 @@ def plot_timeline(history: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(place, [_label(row) for row in rows])
     ax.set_xlim(start.min() - 0.02 * span, end.max() + 0.45 * span)  # room for the words
     ax.set_ylim(len(table) - 0.4, -0.6)
-    _date_axis(ax)
+    date_axis(ax.xaxis)
     tidy(ax, grid="x").tick_params(axis="y", colors=INK)
     return ax
 
@@ -108,11 +108,3 @@ def _words(row: dict[str, Any]) -> str:
 def _label(row: dict[str, Any]) -> str:
     arm = row.get("arm")
     return str(row[CAMPAIGN]) if arm is None else f"{row[CAMPAIGN]}, {arm}"
-
-
-def _date_axis(ax: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
