@@ -37,7 +37,7 @@ def words_of(section):
 
 def sources_of(known_days):
     first = (AS_OF - known_days * DAY).date()
-    return Sources(None, None, None, {}, None, AS_OF, 90, first, AS_OF.date())
+    return Sources(None, None, None, {}, None, None, AS_OF, 90, first, AS_OF.date())
 
 
 # -- what is held against what -------------------------------------------------------------------------------------
@@ -351,7 +351,11 @@ def test_seasons_are_told_only_where_they_are_reliable(shop, card):
     [
         ({"costs": {"order": -1.0}}, r"contribution_table: .*order"),
         ({"costs": {"parcel": 1.0}}, r"contribution_table: .*parcel"),
-        ({"tickets": pd.DataFrame({"ticket_id": [1], "customer_id": ["a"], "opened_at": [AS_OF - DAY]})}, r"ticket"),
+        (
+            {"contacts": pd.DataFrame({"customer_id": ["a"], "campaign_id": ["x"], "timestamp": [AS_OF - DAY]})},
+            r"contacts came without what one costs",
+        ),
+        ({"quotas": pd.DataFrame({"partner_id": ["p"]})}, r"quota_table: quotas needs \['period_start'"),
         (
             {"customers": pd.DataFrame({"customer_id": [1], "country": ["x"]})},
             r"write_report: customer_id is Int64 in customers and String in transactions",

@@ -11,6 +11,8 @@ import crmlytics as crm
 from crmlytics._frames import to_pandas
 from crmlytics.exceptions import DataQualityWarning, SchemaError
 from crmlytics.scorecard import score_customers, scorecard_table
+from crmlytics.scorecard._part import Request
+from crmlytics.scorecard._ways import channel_part, partner_part
 from crmlytics.segmentation import CustomerSegmenter
 from crmlytics.testing import make_frame
 
@@ -371,7 +373,7 @@ def test_what_happens_later_changes_nothing_in_any_table(card, with_service):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"tickets": pd.DataFrame(TICKETS)}, r"tickets came without what one costs. Say it: costs=\{\"ticket\": ...\}"),
+        ({"contacts": pd.DataFrame(CONTACTS)}, r"contacts came without what one costs. Say it: costs=\{\"contact\""),
         ({"costs": {"parcel": 1.0}}, r"costs has 'parcel'.*Activities: \['order', 'return', 'ticket', 'contact'\]"),
         ({"segmenter": CustomerSegmenter()}, r"segmenter must be a fitted CustomerSegmenter such as score_customers"),
         (
@@ -405,3 +407,70 @@ def test_online_retail_with_its_dirt(shared_data):
     assert scores["value_group"].notna().equals(scores["expected_revenue_amount"].notna())
     named = scores.loc[scores["order_count"] > 0, "behaviour_segment"].notna()
     assert named.all() if found.segmenter is not None else not named.any()
+
+
+# -- channels, partners, support ---------------------------------------------------------------------------------------
+
+
+WAYS = {"channel": ["web", "shop", None, "web", "shop"], "partner_id": [7, None, None, 8, 8]}
+
+
+def test_ways_counted_by_hand_on_every_engine(frame):
+    request = Request(crm.Transactions(frame(small(**WAYS))), dt.datetime(2024, 2, 1), 90)
+    channels, partners = (build(request, None).table.to_pandas() for build in (channel_part, partner_part))
+    table = channels.merge(partners, on="customer_id").sort_values("customer_id")
+    assert table["preferred_channel"].tolist()[0] == "shop"  # of equals the one of the last order
+    assert table["preferred_channel"].isna().tolist() == [False, True, False]
+    assert table["channel_count"].tolist() == [2, 0, 1]  # what came back is no order
+    assert table["acquisition_channel"].tolist()[::2] == ["web", "web"]
+    assert table["main_partner"].tolist() == ["(direct)", "(direct)", "8"]
+    assert table["first_partner"].tolist() == ["7", "(direct)", "8"]
+
+
+def test_preferred_channels_are_those_of_their_table():
+    made = crm.datasets.make_universe(customers=200, random_state=2)
+    scores = scorecard_table(made.transactions, as_of="2025-01-01").set_index("customer_id")
+    table = crm.channels.preferred_channel_table(made.transactions, as_of="2025-01-01").set_index("customer_id")
+    assert scores.loc[table.index, "preferred_channel"].tolist() == table["preferred_channel"].tolist()
+    np.testing.assert_allclose(scores.loc[table.index, "preferred_channel_share"], table["preferred_share"])
+    firsts = made.transactions.sort_values(["timestamp", "order_id"]).groupby("customer_id").head(1)
+    firsts = firsts.set_index("customer_id").loc[table.index]
+    assert scores.loc[table.index, "acquisition_channel"].tolist() == firsts["channel"].tolist()
+    assert scores.loc[table.index, "first_partner"].tolist() == firsts["partner_id"].tolist()
+
+
+def test_customers_who_say_how_they_came_are_believed():
+    people = pd.DataFrame({"customer_id": ["a"], "acquisition_channel": ["fair"], "partner_id": ["p"]})
+    table = scorecard_table(pd.DataFrame(small(**WAYS)), as_of="2024-02-01", customers=people)
+    assert table["acquisition_channel"].tolist()[:1] == ["fair"]
+    assert table["partner_id"].tolist()[:1] == ["p"]
+    assert "first_partner" not in table
+    assert "main_partner" in table
+
+
+def test_open_tickets_are_those_of_the_list_of_customers_who_wait(card):
+    made = pd.DataFrame({"ticket_id": range(60), "customer_id": (IDS * 2)[:60]})
+    made["opened_at"] = pd.Timestamp("2024-10-01") + pd.to_timedelta(made["ticket_id"], unit="D")
+    made["closed_at"] = (made["opened_at"] + pd.Timedelta(hours=5)).where(made["ticket_id"] % 20 != 0)
+    found = score_customers(BASE, as_of=AS_OF, tickets=made, segmenter=card.segmenter)
+    scores = found.scores.set_index("customer_id")
+    waiting = crm.support.at_risk_table(made, as_of=AS_OF).set_index("customer_id")
+    assert len(waiting) == 3  # tickets 0, 20 and 40
+    assert scores.loc[waiting.index, "open_ticket_urgency"].tolist() == waiting["urgency"].tolist()
+    assert scores.loc[waiting.index, "open_ticket_reason"].tolist() == waiting["reason"].tolist()
+    assert scores["open_ticket_count"].sum() == waiting["open_ticket_count"].sum()
+    assert scores["ticket_count"].sum() == 60
+    assert scores["open_ticket_urgency"].notna().sum() == len(waiting)
+    assert "service_cost_amount" not in scores  # nobody said what a ticket costs
+    assert found.scores.columns.tolist()[1:] == found.guide["column"].tolist()
+
+
+def test_tickets_that_say_little_are_counted(card):
+    def columns(tickets):
+        return scorecard_table(BASE, as_of=AS_OF, tickets=tickets, segmenter=card.segmenter).filter(like="ticket")
+
+    plain = pd.DataFrame(TICKETS)
+    assert columns(plain).sum().to_dict() == {"ticket_count": 3}
+    later = plain.assign(opened_at=pd.Timestamp(AS_OF), closed_at=pd.NaT)
+    assert columns(later).sum().to_dict() == {"ticket_count": 0}
+    assert columns(plain.drop(columns="customer_id")).columns.tolist() == []

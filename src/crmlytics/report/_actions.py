@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from crmlytics.report._section import Section, Step
 from crmlytics.report._slipping import GONE_BELOW, LONGEST_LIST, expected_amount
 from crmlytics.report._summary import TOP, top_share
-from crmlytics.report._words import count, counted, percent, sentence, verb
+from crmlytics.report._words import count, counted, is_missing, percent, sentence, verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +111,7 @@ def _know_the_unknown(context: Context) -> Step | None:
         return None
     worth = unknown["amount"].iloc[0]
     figures = [counted(unknown["lines"].iloc[0], "order line"), percent(unknown["lines"].iloc[0] / received)]
-    money = ", worth {}," if worth == worth and worth else ""  # noqa: PLR0124  NaN
+    money = ", worth {}," if not is_missing(worth) and worth else ""
     return Step(
         "Find out who the unknown buyers are.",
         sentence(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmlytics.report._charts import bridge
 from crmlytics.report._section import Figure, Heading, Section, Table
-from crmlytics.report._words import MISSING, change, count, percent, sentence, weeks
+from crmlytics.report._words import change, count, percent, sentence, signed, weeks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +99,8 @@ def _bridge_findings(context: Context, row: dict[str, Any]) -> list[Markup]:
         found.append(
             sentence(
                 "Most was gained by {} ({}), most was lost by {} ({}).",
-                _lower(effects[-1][0]), _signed(context, effects[-1][1]),
-                _lower(effects[0][0]), _signed(context, effects[0][1]),
+                _lower(effects[-1][0]), signed(context.money, effects[-1][1]),
+                _lower(effects[0][0]), signed(context.money, effects[0][1]),
             )
         )  # fmt: skip
     return found
@@ -137,8 +137,8 @@ def _cut_finding(context: Context, cut: pd.DataFrame) -> Markup | None:
         return None
     return sentence(
         f"By {WAYS[str(cut['by'].iloc[0])]}: {{}} gained most ({{}}), {{}} lost most ({{}}).",
-        str(up["group"]), _signed(context, up["amount_change"]), str(down["group"]),
-        _signed(context, down["amount_change"]),
+        str(up["group"]), signed(context.money, up["amount_change"]), str(down["group"]),
+        signed(context.money, down["amount_change"]),
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _cut_table(context: Context, cut: pd.DataFrame, *, folded: bool) -> Table:
     rows = [
         (
             str(row["group"]), context.money(row["total_amount"]), percent(row["amount_share"]),
-            _signed(context, row["amount_change"]), change(row["growth_share"]),
+            signed(context.money, row["amount_change"]), change(row["growth_share"]),
         )
         for row in cut.to_dict("records")
     ]  # fmt: skip
@@ -163,10 +163,6 @@ def _cut_table(context: Context, cut: pd.DataFrame, *, folded: bool) -> Table:
         note=f"The {LARGEST} largest and those that moved most; {count(more)} more are not shown." if more > 0 else "",
         folded=folded,
     )
-
-
-def _signed(context: Context, value: float) -> str:
-    return MISSING if value != value else ("+" if value > 0 else "") + context.money(value)  # noqa: PLR0124  NaN
 
 
 def _lower(words: str) -> str:

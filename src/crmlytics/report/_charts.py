@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: columns, bars, a bridge and a curve, from lists of numbers.
+"""Small pictures as inline SVG: columns, bars, a bridge and curves, from lists of numbers.
 
 They are drawn as wide as a phone, use the page's own type and colours (classes ``s1`` to ``s6`` in ``page.css``) and
 need no ids, so that any number of them fit on a page and each is a few kilobytes.
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from crmlytics.report._words import short
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -19,6 +21,7 @@ LEFT, RIGHT, TOP, BOTTOM = 54.0, 22.0, 12.0, 30.0
 BAR_HEIGHT, BAR_GAP, LABEL_HEIGHT = 12.0, 3.0, 19.0
 MOST_LABELS = 6
 AMOUNT_WIDTH = 88.0
+LEAST_SHARE = 0.05  # where a falling curve may be cut off
 MOST_LETTERS = 36  # of labels that all fit under the columns, however many there are
 
 
@@ -88,9 +91,15 @@ def bars(
     alt: str,
     text: Callable[[float], str],
     colours: Sequence[int] = (1,),
+    whiskers: Mapping[int, tuple[float, float]] | None = None,
 ) -> Markup:
-    """Draw lying bars under their labels, those of a label side by side, each with its value at its end."""
-    most = max((value for values in series for value in values), default=1.0) or 1.0
+    """Draw lying bars under their labels, those of a label side by side, each with its value at its end.
+
+    ``whiskers`` are intervals by the number of the label, for a single series.
+    """
+    whiskers = whiskers or {}
+    ends = [high for _, high in whiskers.values()]
+    most = max([*(value for values in series for value in values), *ends], default=1.0) or 1.0
     group = LABEL_HEIGHT + len(series) * (BAR_HEIGHT + BAR_GAP) + 7
     parts = []
     for i, label in enumerate(labels):
@@ -98,9 +107,14 @@ def bars(
         parts.append(_text(0, top + 13, label, "start", "label"))
         for k, (number, values) in enumerate(zip(colours, series, strict=True)):
             y = top + LABEL_HEIGHT + k * (BAR_HEIGHT + BAR_GAP)
-            width = max(values[i], 0.0) / most * (WIDTH - 66)
-            parts.append(_rect(0, y, max(width, 1.0), BAR_HEIGHT, f"s{number}"))
-            parts.append(_text(max(width, 1.0) + 6, y + BAR_HEIGHT - 1.5, text(values[i]), "start"))
+            width = max(max(values[i], 0.0) / most * (WIDTH - 66), 1.0)
+            parts.append(_rect(0, y, width, BAR_HEIGHT, f"s{number}"))
+            if i in whiskers:
+                left, right = (max(end, 0.0) / most * (WIDTH - 66) for end in whiskers[i])
+                parts.append(_line(left, y + BAR_HEIGHT / 2, right, y + BAR_HEIGHT / 2, "whisker"))
+                parts += [_line(end, y + 2, end, y + BAR_HEIGHT - 2, "whisker") for end in (left, right)]
+                width = max(width, right)
+            parts.append(_text(width + 6, y + BAR_HEIGHT - 1.5, text(values[i]), "start"))
     return _svg(parts, len(labels) * group, alt)
 
 
@@ -188,6 +202,47 @@ def curve(
         parts.append(_text(x(mark[0]) + side, y(mark[1]) + 20, text(mark[1]), anchor, "label"))
     parts.append(_text((x(0) + x(1)) / 2, HEIGHT - 4, names[0], "middle"))
     parts.append(_text(x(0) + 6, TOP + 9, names[1], "start"))
+    return _svg(parts, HEIGHT, alt)
+
+
+def falling(
+    curves: Sequence[Sequence[tuple[float, float]]],
+    *,
+    alt: str,
+    text: Callable[[float], str],
+    names: tuple[str, str],
+    colours: Sequence[int] = (1,),
+) -> Markup:
+    """Draw shares that fall from 1 in steps, until all of them are small.
+
+    Parameters
+    ----------
+    curves : sequences of (where along, share), by place
+    alt : str
+    text : function
+        Writes a share.
+    names : pair of str
+        What lies along and what lies up.
+    colours : sequence of int
+        The colour number of each curve.
+    """
+    small = [next((x for x, share in points if share <= LEAST_SHARE), points[-1][0]) for points in curves]
+    ticks = nice_ticks(0.0, max(small))
+    x = _scale(0.0, ticks[-1], LEFT, WIDTH - RIGHT)
+    y = _scale(0.0, 1.0, HEIGHT - BOTTOM - 16, TOP)
+    parts = _value_axis([0.0, 0.25, 0.5, 0.75, 1.0], y, text)
+    parts += [_text(x(tick), y(0) + 18, short(tick), "middle") for tick in ticks]
+    for number, points in zip(colours, curves, strict=True):
+        steps, last = [(0.0, 1.0)], 1.0
+        for at, share in points:
+            if at > ticks[-1]:
+                break
+            steps += [(at, last), (at, share)]
+            last = share
+        path = " ".join(f"{_n(x(a))},{_n(y(b))}" for a, b in steps)
+        parts.append(Markup('<polyline class="line l{}" points="{}"/>').format(number, path))
+    parts.append(_text((x(0) + x(ticks[-1])) / 2, HEIGHT - 4, names[0], "middle"))
+    parts.append(_text(WIDTH - RIGHT, TOP + 9, names[1], "end"))
     return _svg(parts, HEIGHT, alt)
 
 

@@ -77,7 +77,7 @@ def best(sources: Sources) -> Any:
     table, attributes = buyers[["customer_id", "segment", *histories]], []
     if "customers" in sources.others:
         known = small(sources.others["customers"].to_native(attributes_at(sources)))
-        attributes = [name for name in known.columns if name != "customer_id" and name not in table.columns]
+        attributes = [name for name in known.columns if not name.endswith("_id") and name not in table.columns]
         table = table.merge(known[["customer_id", *attributes]], on="customer_id", how="inner")
     formed_by = [name for name in REVENUE_IS if name in histories]
     profile = profile_table(table, columns=[*histories, *attributes], groups=[BEST], formed_by=formed_by)

@@ -33,6 +33,7 @@ def gather(
     scorecard: Any = None,
     currency: str = "",
     costs: Mapping[str, float] | None = None,
+    quotas: Any = None,
     **others: Any,
 ) -> Context:
     """Reduce the order lines, of any engine and size, and the tables beside them to what fits a page."""
@@ -42,11 +43,12 @@ def gather(
     tables = bound(others, transactions, as_of)
     if scorecard is None:
         options: dict[str, Any] = {"as_of": as_of, "horizon": f"{horizon_days}d", "margin": margin, "costs": costs}
-        scorecard = score_customers(transactions, **options, **tables)
+        options |= {name: table for name, table in tables.items() if name != "events"}
+        scorecard = score_customers(transactions, **options)
     scores = small(scorecard.scores)
     sources = Sources(
-        known, added_up(known), scores, tables, _contribution(known, costs, tables, as_of), as_of, horizon_days,
-        first_day=first_day, last_day=last_day,
+        known, added_up(known), scores, tables, quotas, _contribution(known, costs, tables, as_of), as_of,
+        horizon_days, first_day=first_day, last_day=last_day,
     )  # fmt: skip
     found = {
         "audit": small(known.audit),
@@ -69,12 +71,13 @@ def _contribution(
     known: Transactions, costs: Mapping[str, float] | None, tables: Mapping[str, Any], as_of: dt.datetime
 ) -> Any:
     """Say what each customer leaves over, where a cost is known; None where none is."""
+    from crmlytics.scorecard._part import served
     from crmlytics.value import contribution_table
 
-    served = {name: tables[name] for name in ("tickets", "contacts") if name in tables}
-    if costs is None and not served and not known.has("cost"):
+    counted = served(tables, costs)
+    if costs is None and not counted and not known.has("cost"):
         return None
-    return small(contribution_table(known, as_of=as_of, costs=costs or {}, **served))
+    return small(contribution_table(known, as_of=as_of, costs=costs or {}, **counted))
 
 
 def parts_of(sources: Sources) -> dict[str, Any]:

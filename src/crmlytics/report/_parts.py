@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from crmlytics.report import _channel_parts as of_channels
 from crmlytics.report import _customer_parts as of_customers
+from crmlytics.report import _partner_parts as of_partners
 from crmlytics.report import _revenue_parts as of_revenue
+from crmlytics.report import _support_parts as of_support
 from crmlytics.report import _value_parts as of_value
 
 if TYPE_CHECKING:
@@ -63,4 +66,26 @@ PARTS = (
     Part("forecast", "Forecast by period", of_revenue.forecast),
     Part("months", "Months of the year", of_revenue.months),
     Part("weekdays", "Days of the week", of_revenue.weekdays),
+    Part("channels", "Channels", of_channels.channels),
+    Part("channel_customers", "Customers won by each channel", of_channels.channel_customers),
+    Part("channel_moves", "Moves between channels", of_channels.channel_moves),
+    Part("multichannel", "Customers of several channels", of_channels.multichannel),
+    Part("preferred_channels", "Preferred channels", of_channels.preferred_channels),
+    Part("touchpoints", "What is touched around an order", of_channels.touchpoints),
+    Part("credit", "Credit of channels", of_channels.credit),
+    Part("partners", "Partners", of_partners.partners),
+    Part("partner_concentration", "Concentration on partners", of_partners.partner_concentration),
+    Part("partner_dependence", "What hangs on each partner", of_partners.partner_dependence),
+    Part("partner_customers", "Customers brought by each partner", of_partners.partner_customers),
+    Part("partner_credit", "Part of partners in sales", of_partners.partner_credit),
+    Part("quotas", "Quotas", of_partners.quotas, is_needed=True),
+    Part("tickets", "Tickets", of_support.tickets),
+    Part("ticket_groups", "Tickets by kind", of_support.ticket_groups),
+    Part("resolution", "Time to resolution", of_support.resolution),
+    Part("backlog", "Open tickets by period", of_support.backlog),
+    Part("satisfaction", "Satisfaction with support", of_support.satisfaction),
+    Part("satisfaction_drivers", "What goes with satisfaction", of_support.satisfaction_drivers),
+    Part("ticket_outcomes", "What customers do after a ticket", of_support.ticket_outcomes),
+    Part("waiting", "Customers who wait", of_support.waiting),
+    Part("workload", "Tickets to come", of_support.workload),
 )

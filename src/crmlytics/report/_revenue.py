@@ -81,7 +81,8 @@ def _period_label(start: dt.datetime, noun: str) -> str:
             return f"{start.day}\u00a0{month(start, year=False)}"
 
 
-def _incomplete(table: pd.DataFrame) -> list[int]:
+def incomplete(table: pd.DataFrame) -> list[int]:
+    """Return the places of periods that the data do not cover."""
     return [i for i, whole in enumerate(table["is_complete"]) if not whole]
 
 
@@ -94,11 +95,11 @@ def _period_figure(context: Context) -> Figure | None:
     best = max(range(len(amounts)), key=amounts.__getitem__)
     labels = period_labels(kpis)
     kinds = _kinds(context, kpis)
-    pale = " Pale: not a whole " + noun + " in the data." if _incomplete(kpis) else ""
+    pale = " Pale: not a whole " + noun + " in the data." if incomplete(kpis) else ""
     return Figure(
         title=f"Revenue by {noun}" + (", and from whom" if kinds else ""),
         picture=columns(
-            labels, list(kinds.values()) or [amounts], text=short, faded=_incomplete(kpis),
+            labels, list(kinds.values()) or [amounts], text=short, faded=incomplete(kpis),
             colours=[KINDS[kind][0] for kind in kinds] or (1,),
             alt=f"Columns: revenue of {counted(len(kpis), noun)}; the highest is {labels[best]} with "
             f"{context.money(amounts[best])}.",
@@ -148,7 +149,7 @@ def _movement_figure(context: Context) -> Figure | None:
         title=f"What changed from {noun} to {noun}",
         picture=columns(
             labels, series, text=short, colours=tuple(colour for colour, _ in MOVEMENTS.values()),
-            faded=_incomplete(table),
+            faded=incomplete(table),
             alt=f"Stacked columns: change of revenue from {noun} to {noun} by new customers, customers back after a "
             f"pause, customers who bought more or less, and customers who stayed away, {labels[0]} to {labels[-1]}.",
         ),
@@ -276,7 +277,7 @@ def _period_table(context: Context) -> Table | None:
         caption=f"The figures of every {noun}",
         headings=(Heading(noun.capitalize()), *(Heading(text, is_number=True) for text, _ in shown.values())),
         rows=tuple(rows),
-        note=f"* not a whole {noun} in the data." if _incomplete(kpis) else "",
+        note=f"* not a whole {noun} in the data." if incomplete(kpis) else "",
         folded=len(rows) > MOST_COHORTS,
     )
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from markupsafe import Markup
+
+    from crmlytics.report._context import Context
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,11 @@ class Cell:
     text: str
     level: int
 
+    @classmethod
+    def of(cls, share: float) -> Cell:
+        """Write a share in per cent, the darker the larger."""
+        return cls(f"{100 * share:.0f}", min(9, max(1, round(share * 9))) if share > 0 else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -135,3 +146,42 @@ class Section:
     steps: tuple[Step, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A section by the functions that write it; each takes the context, and returns None where its tables are missing.
+
+    Attributes
+    ----------
+    key, title, question : str
+        Of the section.
+    findings, cards, figures, tables : sequences of functions of a Context
+    """
+
+    key: str
+    title: str
+    question: str
+    findings: Sequence[Callable[[Context], str | Markup | None]] = ()
+    cards: Sequence[Callable[[Context], Card | None]] = ()
+    figures: Sequence[Callable[[Context], Figure | None]] = ()
+    tables: Sequence[Callable[[Context], Table | None]] = ()
+
+    def build(self, context: Context) -> Section | None:
+        """Write the section, unless it has neither a figure nor a table."""
+        figures, tables = _made(self.figures, context), _made(self.tables, context)
+        if not figures and not tables:
+            return None
+        return Section(
+            key=self.key,
+            title=self.title,
+            question=self.question,
+            findings=_made(self.findings, context),
+            cards=_made(self.cards, context),
+            figures=figures,
+            tables=tables,
+        )
+
+
+def _made(makers: Sequence[Callable[[Context], T | None]], context: Context) -> tuple[T, ...]:
+    return tuple(one for make in makers if (one := make(context)) is not None)

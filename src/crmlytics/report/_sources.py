@@ -11,7 +11,8 @@ from crmlytics._frames import check_same_kind, collect, to_pandas
 from crmlytics._orders import ORDER_ROLES
 from crmlytics._validation import as_moment
 from crmlytics.exceptions import SchemaError
-from crmlytics.tables import Contacts, Customers, Products, Tickets, Transactions
+from crmlytics.report._words import is_missing
+from crmlytics.tables import Contacts, Customers, Events, Products, Tickets, Transactions
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 CALLER = "write_report"
 PERIODS = ((100, "7d"), (1100, "month"), (3650, "quarter"))  # up to so many days of orders: at most some 36 periods
 OTHERS: dict[str, type[Contract]] = {
-    "customers": Customers, "products": Products, "tickets": Tickets, "contacts": Contacts,
+    "customers": Customers, "products": Products, "tickets": Tickets, "contacts": Contacts, "events": Events,
 }  # fmt: skip
 YEAR, QUARTER = 364, 91  # whole weeks, so that weekends weigh the same
 SPANS = (YEAR, 182, QUARTER, 28, 7)
@@ -42,6 +43,7 @@ class Sources:
         The scorecard.
     others : dict of str to contract
         The tables given beside the order lines, by name; those with moments are cut at ``as_of``.
+    quotas : dataframe, one row per partner and period, optional
     contribution : pandas.DataFrame, one row per customer, optional
         What each leaves over once the goods and the serving are paid for, where costs are known.
     as_of : datetime
@@ -54,6 +56,7 @@ class Sources:
     orders: Transactions
     scores: Any
     others: Mapping[str, Any]
+    quotas: Any
     contribution: Any
     as_of: dt.datetime
     horizon_days: int
@@ -79,6 +82,11 @@ class Sources:
             raise SchemaError(msg)
         return found
 
+    def other(self, name: str, *roles: str) -> Any:
+        """Return a table given beside the order lines, or None where it, or one of these roles, is not there."""
+        table = self.others.get(name)
+        return None if table is None or not table.has(*roles) else table
+
     @property
     def comparison(self) -> tuple[int, int]:
         """What is held against what: the days of a period, and how many periods before the other one lies.
@@ -96,7 +104,7 @@ def known_before(transactions: Transactions, as_of: dt.datetime) -> tuple[Transa
     moment = nw.col("timestamp")
     lines = known.need(*ORDER_ROLES, caller=CALLER)
     first, last = collect(lines.select(first=moment.min(), last=moment.max())).row(0)
-    if first is None or first != first:  # noqa: PLR0124  NaT
+    if is_missing(first):
         msg = f"{CALLER}: no line lies before as_of={as_of:%Y-%m-%d}. Check as_of and the data."
         raise SchemaError(msg)
     return known, as_moment(first, caller=CALLER).date(), as_moment(last, caller=CALLER).date()

@@ -139,7 +139,7 @@ def _move_table(moves: pd.DataFrame, stages: pd.DataFrame) -> Table:
     for name in names:
         of_stage = moves[moves["from_stage"] == name]
         shares = dict(zip(of_stage["to_stage"], of_stage["transition_probability"], strict=True))
-        cells = [_cell(shares.get(to)) for to in names]
+        cells = [MISSING if is_missing(shares.get(to)) else Cell.of(shares[to]) for to in names]
         rows.append((name.capitalize(), count(of_stage["from_customer_count"].iloc[0]), *cells))
     return Table(
         caption=f"Of those in a stage, how many per cent are in which one {span} later?",
@@ -152,9 +152,3 @@ def _move_table(moves: pd.DataFrame, stages: pd.DataFrame) -> Table:
         note="Counted over the last steps that the data hold. Read a row from left to right; it adds up to 100.",
         folded=True,
     )
-
-
-def _cell(share: float | None) -> Cell | str:
-    if share is None or is_missing(share):
-        return MISSING
-    return Cell(f"{100 * share:.0f}", min(9, max(1, round(share * 9))) if share > 0 else 0)

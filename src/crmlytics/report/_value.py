@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crmlytics.report._charts import curve
-from crmlytics.report._section import Cell, Figure, Heading, Section, Table
-from crmlytics.report._words import count, counted, percent, sentence, verb, weeks
+from crmlytics.report._section import Cell, Figure, Heading, Outline, Table
+from crmlytics.report._words import between, count, counted, percent, sentence, signed, verb, weeks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,22 +21,6 @@ WORDS = {
     "high": "High", "middle": "Middle", "low": "Low", "(nothing)": "No more than returned", "(back)": "Back again",
     "(new)": "New", "(gone)": "Bought nothing",
 }  # fmt: skip
-
-
-def build(context: Context) -> Section | None:
-    """Write the section from whatever is known of the value of customers."""
-    figures = [figure for draw in FIGURES if (figure := draw(context)) is not None]
-    tables = [table for make in TABLES if (table := make(context)) is not None]
-    if not figures and not tables:
-        return None
-    return Section(
-        key="value",
-        title="What they are worth",
-        question="How few customers make how much, and whom should we keep or grow?",
-        findings=tuple(found for tell in FINDINGS if (found := tell(context)) is not None),
-        figures=tuple(figures),
-        tables=tuple(tables),
-    )
 
 
 def _concentration_finding(context: Context) -> Markup | None:
@@ -182,7 +166,7 @@ def _window_table(context: Context) -> Table | None:
             for kind in ("known", "active")
             for text in (
                 percent(row[f"{kind}_amount_share"]),
-                f"{percent(row[f'{kind}_amount_share_low'])} \u2013 {percent(row[f'{kind}_amount_share_high'])}",
+                between(percent, row[f"{kind}_amount_share_low"], row[f"{kind}_amount_share_high"]),
             )
         ]
         rows.append((f"The last {weeks(int(row['window_days']))}", *shares))
@@ -220,22 +204,19 @@ def _move_row(context: Context, name: str, rows: pd.DataFrame, ends: list[str]) 
     if rows.empty:
         return None
     shares = dict(zip(rows["to_tier"], rows["from_share"].astype(float), strict=True))
-    cells = [_cell(shares.get(end, 0.0)) for end in ends]
-    return WORDS[name], count(rows["customer_count"].sum()), *cells, _signed(context, rows["amount_change"].sum())
-
-
-def _cell(share: float) -> Cell:
-    return Cell(f"{100 * share:.0f}", min(9, max(1, round(share * 9))) if share > 0 else 0)
-
-
-def _signed(context: Context, value: float) -> str:
-    return ("+" if value > 0 else "") + context.money(value)
+    cells = [Cell.of(shares.get(end, 0.0)) for end in ends]
+    return WORDS[name], count(rows["customer_count"].sum()), *cells, signed(context.money, rows["amount_change"].sum())
 
 
 def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-FINDINGS = (_concentration_finding, _window_finding, _whale_finding, _move_finding)
-FIGURES = (_concentration_figure, _whale_figure)
-TABLES = (_group_table, _window_table, _move_table)
+build = Outline(
+    key="value",
+    title="What they are worth",
+    question="How few customers make how much, and whom should we keep or grow?",
+    findings=(_concentration_finding, _window_finding, _whale_finding, _move_finding),
+    figures=(_concentration_figure, _whale_figure),
+    tables=(_group_table, _window_table, _move_table),
+).build

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
+
+    import pandas as pd
 
 SPACE = "\u00a0"  # does not break: a figure stays with its unit
 MINUS = "\u2212"
 UNBROKEN, BROKEN = Markup('<strong class="figure">{}</strong>'), Markup("<strong>{}</strong>")
 LONGEST_UNBROKEN = 24  # a longer name may be broken: it must fit a phone
 MISSING = "\u2013"
+SENTENCES = re.compile(r"(?<=\.) |; ")  # of a caution
 _STEPS = ((1e12, "T"), (1e9, "bn"), (1e6, "M"))
 _SHORT_FROM = 1e6  # below it every digit is written
 
@@ -149,6 +154,52 @@ def weeks(days: int) -> str:
     ('13 weeks', '1 week')
     """
     return counted(days // 7, "week")
+
+
+def hours(value: Any) -> str:
+    """Write a length of time: minutes below an hour, days from three on.
+
+    >>> [hours(x).replace(SPACE, " ") for x in (0.25, 5.62, 53.8, 300)]
+    ['15 minutes', '5.6 hours', '54 hours', '12 days']
+    """
+    if is_missing(value):
+        return MISSING
+    length = float(value)
+    if length < 1:
+        return counted(60 * length, "minute")
+    return f"{length:.2g}{SPACE}hours" if length < 72 else f"{length / 24:,.0f}{SPACE}days"
+
+
+def between(write: Callable[[Any], str], low: Any, high: Any) -> str:
+    r"""Write an interval, or that there is none.
+
+    >>> between(count, 3, 5), between(count, None, 5)
+    ('3 \u2013 5', '\u2013')
+    """
+    return MISSING if is_missing(low) or is_missing(high) else f"{write(low)} \u2013 {write(high)}"
+
+
+def signed(write: Callable[[Any], str], value: Any) -> str:
+    """Write a difference with its sign.
+
+    >>> signed(count, 3), signed(count, 0), signed(count, float("nan")) == MISSING
+    ('+3', '0', True)
+    """
+    return MISSING if is_missing(value) else ("+" if value > 0 else "") + write(value)
+
+
+def caution(table: pd.DataFrame) -> str:
+    """Return what all rows of a table warn of, as sentences; those that name an argument are for who programs.
+
+    >>> import pandas as pd
+    >>> caution(pd.DataFrame({"caution": ["few; describes", "describes"]})), caution(pd.DataFrame({"caution": [None]}))
+    ('Describes.', '')
+    """
+    rows = [SENTENCES.split(str(text)) for text in table["caution"] if not is_missing(text)]
+    if len(rows) < len(table) or not rows:
+        return ""
+    common = [text.rstrip(".") for text in rows[0] if "_" not in text and all(text in row for row in rows)]
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in common)
 
 
 def verb(number: Any, singular: str, plural: str) -> str:

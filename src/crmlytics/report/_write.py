@@ -12,14 +12,17 @@ from crmlytics.exceptions import SchemaError
 from crmlytics.report import (
     _actions,
     _change,
+    _channels,
     _customers,
     _differences,
     _guide,
     _outlook,
+    _partners,
     _revenue,
     _slipping,
     _stages,
     _summary,
+    _support,
     _trust,
     _value,
     _words,
@@ -46,6 +49,9 @@ BUILDERS = (
     _revenue.build,
     _change.build,
     _outlook.build,
+    _channels.build,
+    _partners.build,
+    _support.build,
     _trust.build,
     _guide.build,
 )
@@ -72,6 +78,8 @@ def write_report(
     products: Any = None,
     tickets: Any = None,
     contacts: Any = None,
+    events: Any = None,
+    quotas: Any = None,
     costs: Mapping[str, float] | None = None,
     force: bool = False,
 ) -> Path:
@@ -83,7 +91,8 @@ def write_report(
     Parameters
     ----------
     transactions : Transactions or dataframe, one row per order line
-        Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``.
+        Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``. With ``channel`` the page tells of channels,
+        with ``partner_id`` of partners.
     path : path
         The file to write; its name ends with ``.html``.
     as_of : date
@@ -105,9 +114,15 @@ def write_report(
     products : Products or dataframe, one row per product, optional
         Revenue by ``department``, ``category`` or ``tier``, the first that is there.
     tickets : Tickets or dataframe, one row per ticket, optional
-        What serving customers cost, with ``costs["ticket"]``.
+        How support did, and who waits; with ``costs["ticket"]`` also what serving customers cost.
     contacts : Contacts or dataframe, one row per contact, optional
-        Likewise, with ``costs["contact"]`` or a cost of their own.
+        What serving customers cost, with ``costs["contact"]`` or a cost of their own; with ``partner_id`` the part of
+        partners in sales.
+    events : Events or dataframe, one row per event, optional
+        With ``channel`` the visits of channels, what is touched before an order and who gets the credit; with
+        ``partner_id`` the part of partners in sales.
+    quotas : dataframe, one row per partner and period, optional
+        As :func:`crmlytics.partners.quota_table` reads them: what each partner will have sold at the end.
     costs : mapping of str to float, optional
         What an order, a return, a ticket and a contact cost, such as ``{"order": 4.5, "return": 8.0}``, as in
         :func:`crmlytics.value.contribution_table`: what customers leave over, and who costs more than they bring.
@@ -145,7 +160,7 @@ def write_report(
     table = Transactions.bind(transactions)
     context = gather(
         table, as_of=moment, horizon_days=days, margin=margin, scorecard=scorecard, currency=currency, costs=costs,
-        customers=customers, products=products, tickets=tickets, contacts=contacts,
+        customers=customers, products=products, tickets=tickets, contacts=contacts, events=events, quotas=quotas,
     )  # fmt: skip
     page = render_page(context, title=title)
     with in_place_of(target, force=force) as temporary:

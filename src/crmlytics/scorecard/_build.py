@@ -17,6 +17,8 @@ from crmlytics.scorecard._lifecycle import lifecycle_part
 from crmlytics.scorecard._matrix import matrix_part
 from crmlytics.scorecard._part import Column, Figure
 from crmlytics.scorecard._reading import read_request
+from crmlytics.scorecard._tickets import tickets_part
+from crmlytics.scorecard._ways import channel_part, partner_part
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -33,7 +35,7 @@ TOPICS: tuple[Callable[[Request], Part], ...] = (rfm_part, value_part, lifecycle
 """What is made from the tables, in the order of the columns; the first knows all customers. A new topic is one line."""
 
 SUMMARIES: tuple[Callable[[Request, Frame], Part | None], ...] = (
-    contribution_part, matrix_part, behaviour_part, attributes_part,
+    contribution_part, matrix_part, behaviour_part, channel_part, partner_part, tickets_part, attributes_part,
 )  # fmt: skip
 """What builds on the columns before it, or needs a table that may not be given."""
 
@@ -78,8 +80,8 @@ def score_customers(
     Parameters
     ----------
     transactions : Transactions or dataframe, one row per order line
-        Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``; ``product_id``, ``category``, ``cost`` and
-        ``discount_amount`` are read where they are there.
+        Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``; ``product_id``, ``category``, ``cost``,
+        ``discount_amount``, ``channel`` and ``partner_id`` are read where they are there.
     as_of : date
         The day described from; lines on or after it are left out, of every table, so nothing leaks from the future.
     horizon : str, default "90d"
@@ -90,11 +92,13 @@ def score_customers(
         Its attributes join the scorecard, as on record just before ``as_of`` where it has ``valid_from``.
     products : Products or dataframe, one row per product, optional
         Tells the ``category`` of lines that have none.
-    tickets, contacts : Tickets, Contacts or dataframes, optional
-        What serving consists of besides orders and returns; as :func:`crmlytics.value.contribution_table` has them.
+    tickets : Tickets or dataframe, one row per ticket, optional
+        Who asked and who still waits; with ``costs["ticket"]`` also what serving consists of.
+    contacts : Contacts or dataframe, one row per contact, optional
+        What serving consists of besides, as :func:`crmlytics.value.contribution_table` has it.
     costs : mapping of str to float, optional
         What serving costs, each time: ``{"order": 4.5, "return": 8.0, "ticket": 6.0, "contact": 0.5}``. Needed with
-        ``tickets``, and with ``contacts`` that have no ``cost``.
+        ``contacts`` that have no ``cost``.
     segmenter : CustomerSegmenter, optional
         The ``.segmenter`` of an earlier scorecard, or one fitted to columns of a scorecard. Without it, groups are
         looked for.
@@ -172,9 +176,16 @@ def scorecard_table(
         :func:`crmlytics.value.value_matrix_table` makes them; null where nothing is estimated.
         Alike: ``behaviour_segment`` (String), ``behaviour_probability`` (Float64); null where customers are one cloud,
         with fewer than 100 who ordered, and for who never ordered.
-        With the role ``cost``: ``margin_amount`` (Float64). With ``tickets``, ``contacts`` or ``costs``:
-        ``return_count``, ``ticket_count``, ``contact_count`` (Int64, of tables given), ``service_cost_amount``,
-        ``contribution_amount``, ``contribution_ratio`` (Float64). With ``customers`` its attributes.
+        With the role ``cost``: ``margin_amount`` (Float64). With ``contacts`` or ``costs``: ``return_count``,
+        ``contact_count`` (Int64, where given), ``service_cost_amount``, ``contribution_amount``,
+        ``contribution_ratio`` (Float64).
+        With the role ``channel``: ``preferred_channel`` (String), ``preferred_channel_share`` (Float64),
+        ``channel_count`` (Int64), as :func:`crmlytics.channels.preferred_channel_table` has them, and
+        ``acquisition_channel`` (String, that of the first order, unless ``customers`` says it). With ``partner_id``:
+        ``first_partner`` (unless ``customers`` has a ``partner_id``) and ``main_partner`` (String, "(direct)" without
+        one). With ``tickets``: ``ticket_count``, and where they have ``closed_at`` ``open_ticket_count`` (Int64),
+        ``open_ticket_urgency`` and ``open_ticket_reason`` (String), as :func:`crmlytics.support.at_risk_table` has
+        them. With ``customers`` its attributes.
 
     Notes
     -----

@@ -30,9 +30,8 @@ def contribution_part(request: Request, scores: nw.DataFrame[Any]) -> Part | Non
 def contributions(request: Request, since: dt.datetime | None = None) -> nw.DataFrame[Any]:
     """Return ``contribution_table``; where only a margin says what goods cost, that comes off."""
     native = contribution_table(
-        request.known, as_of=request.as_of, since=since, costs=request.costs or {}, tickets=request.tickets,
-        contacts=request.contacts,
-    )  # fmt: skip
+        request.known, as_of=request.as_of, since=since, costs=request.costs or {}, **request.served
+    )
     table = compute(native, caller=CALLER)
     if request.margin is None or request.known.has("cost"):
         return table
@@ -55,12 +54,10 @@ def _service_columns(request: Request, table: nw.DataFrame[Any], scores: nw.Data
         return ()
     costs = ", ".join(f"{name} {cost:g}" for name, cost in (request.costs or {}).items()) or "each contact its own"
     lost = _without_a_line(table, scores)
-    tickets = [Column("ticket_count", "Tickets opened", "tickets", "Counted from the tickets kept.")]
     contacts = [Column("contact_count", "Contacts by campaigns, control groups left out", "contacts",
                        "Counted from the contacts kept.")]  # fmt: skip
     return (
         Column("return_count", "Order numbers with a line that came back", "returns", COUNTED),
-        *(tickets if request.tickets is not None else []),
         *(contacts if request.contacts is not None else []),
         Column("service_cost_amount", "What serving the customer has cost so far; empty when the cost of a contact is "
                "unknown", "currency", f"Averages as given ({costs}).{lost}"),

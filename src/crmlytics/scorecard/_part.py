@@ -51,9 +51,14 @@ class Request:
     segmenter: Any = None
 
     @property
+    def served(self) -> dict[str, Any]:
+        """The tables of what serving consists of; tickets only where it is said what one costs."""
+        return served({"tickets": self.tickets, "contacts": self.contacts}, self.costs)
+
+    @property
     def has_service(self) -> bool:
         """Whether anything is said of what serving costs."""
-        return any(given is not None for given in (self.tickets, self.contacts, self.costs))
+        return self.costs is not None or bool(self.served)
 
     @property
     def has_costs(self) -> bool:
@@ -100,6 +105,13 @@ class Part:
     columns: tuple[Column, ...]
     evaluation: tuple[Figure, ...] = ()
     segmenter: Any = None
+
+
+def served(tables: Mapping[str, Any], costs: Mapping[str, float] | None) -> dict[str, Any]:
+    """Return the tables that :func:`crmlytics.value.contribution_table` counts in: tickets without a cost tell more."""
+    found = {name: tables.get(name) for name in ("tickets", "contacts")}
+    is_priced = {"tickets": "ticket" in (costs or {}), "contacts": True}
+    return {name: table for name, table in found.items() if table is not None and is_priced[name]}
 
 
 def unknown(table: nw.DataFrame[Any], **kinds: Any) -> nw.DataFrame[Any]:
