@@ -285,6 +285,14 @@ def test_marks_that_are_all_alike_go_with_nothing():
         satisfaction_driver_table(bare, as_of="2025-01-01")
 
 
+def test_marks_of_a_few_customers_tell_of_these_customers():
+    rows = made().assign(customer_id=lambda table: table["ticket_id"] % 9)
+    with pytest.raises(SchemaError, match="the marks are of 9 customers, and it takes 10"):
+        satisfaction_driver_table(rows, as_of="2025-01-01")
+    anonymous = crm.Tickets(rows, customer_id=None)
+    assert not np.isnan(satisfaction_driver_table(anonymous, as_of="2025-01-01")["p_value"]).any()
+
+
 def test_the_universe_marks_slow_answers_low_and_no_category():
     tickets = crm.datasets.make_universe(customers=3000, random_state=1).tickets
     rows = satisfaction_driver_table(tickets, as_of="2025-06-01")

@@ -205,6 +205,8 @@ def ticket_outcome_table(
     >>> bool((bad["returned_share_difference"] < 0).all())
     True
     """
+    from threadpoolctl import threadpool_limits
+
     plan = Plan(
         as_days(horizon, caller=CALLER),
         check_count(comparisons, name="comparisons", caller=CALLER),
@@ -225,7 +227,9 @@ def ticket_outcome_table(
     study = _Study(known, customer, ordered, plan, usable & _is_decided(known, plan, usable))
     signs = signs_of(known, **targets, low_mark=mark)
     pairs = _pairs(known, {sign: flags for sign, flags in signs.items() if sign in (bad or SIGNS)})
-    return _table(known, [study.row(pair, undecided=usable & ~study.decided) for pair in pairs])
+    with threadpool_limits(1, user_api="blas"):  # small matrices: threads wait for each other longer than they work
+        rows = [study.row(pair, undecided=usable & ~study.decided) for pair in pairs]
+    return _table(known, rows)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 from crmlytics._validation import check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.support._driver_columns import drivers_of, usable_tickets
+from crmlytics.support._driver_columns import LEAST_CUSTOMERS, drivers_of, usable_tickets
 from crmlytics.support._reading import BY, read_tickets
 from crmlytics.tables import Tickets
 
@@ -77,7 +77,7 @@ def satisfaction_driver_table(
     ------
     SchemaError, MissingColumnsError
         For a date that cannot be read, a role without a column, no ticket before ``as_of``, fewer than 30 marks or
-        five a coefficient, marks that are all alike, or no driver in which tickets differ.
+        five a coefficient, fewer than 10 customers, marks that are all alike, or no driver in which tickets differ.
 
     Warns
     -----
@@ -119,6 +119,7 @@ def satisfaction_driver_table(
     kept = usable_tickets(known, caller=CALLER)
     _check_marks(known.mark[kept])
     customer = np.flatnonzero(kept) if known.customer is None else known.customer[kept]
+    _check_customers(customer)
     drivers = drivers_of(known, kept, customer, caller=CALLER)
     _check_drivers(int(kept.sum()), drivers)
     rows = _rows(known.mark[kept], drivers, customer, confidence)
@@ -131,6 +132,16 @@ def _check_marks(marks: Vector) -> None:
         raise SchemaError(_too_few(len(marks), LEAST_MARKS))
     if marks.min() == marks.max():
         raise SchemaError(f"{CALLER}: all {len(marks):,} marks are {marks[0]:g}: there is nothing that goes with them.")
+
+
+def _check_customers(customer: Counts) -> None:
+    found = len(np.unique(customer))
+    if found < LEAST_CUSTOMERS:
+        msg = (
+            f"{CALLER}: the marks are of {found:,} customers, and it takes {LEAST_CUSTOMERS}: those of one are "
+            "alike. Take a longer time, or Tickets(..., customer_id=None) if customers do not matter."
+        )
+        raise SchemaError(msg)
 
 
 def _check_drivers(marks: int, drivers: list[Driver]) -> None:
