@@ -759,3 +759,19 @@ def test_online_retail_adds_up_to_every_line_and_penny(shared_data, engine):
     aside = {part[0]: part[2] for part in parts}
     assert aside["no customer"] == 135_080
     assert aside["cancelled with its original"] == 5_540
+
+
+def test_ids_of_nothing_but_blanks_are_none(frame):
+    ids = ["a", " ", "\t", "", " b "]
+    tx = quietly(crm.Transactions, frame({**SALES, "Client": ids}), **ROLES)
+    assert ("no customer", "set aside", 3) in [row[:3] for row in records(tx.audit)]
+    assert {who for (who,) in rows(tx, "customer_id")} == {"a", " b "}
+
+
+def test_tables_that_share_no_id_are_told_with_an_example_of_each():
+    tx = crm.Transactions(pd.DataFrame(SALES).assign(Client=["12", "12", "13", "13", "14"]), **ROLES)
+    padded, partly = (crm.Customers(pd.DataFrame({"customer_id": ids})) for ids in (["0012"], ["0012", "13"]))
+    message = "score: no customer_id of Customers is in Transactions: '0012' is one, '12' one of Transactions"
+    with pytest.warns(DataQualityWarning, match=message):
+        check_same_ids([tx, padded], role="customer_id", caller="score")
+    check_same_ids([tx, partly], role="customer_id", caller="score")  # any warning would be an error

@@ -91,10 +91,10 @@ def own_name(column: str, roles: Iterable[str]) -> str | None:
 
 
 def is_no_id(role: str, dtype: Any) -> nw.Expr:
-    """Whether a line has no value for an id: null, NaN or empty text."""
+    """Whether a line has no value for an id: null, NaN or text of nothing but blanks."""
     column = nw.col(role)
     if dtype == nw.String:
-        return column.is_null() | (column == "").fill_null(value=False)
+        return column.is_null() | (column.str.strip_chars() == "").fill_null(value=False)
     if dtype.is_float():
         return ~column.is_finite().fill_null(value=False)
     return column.is_null()

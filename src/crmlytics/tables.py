@@ -16,7 +16,7 @@ import narwhals.stable.v2 as nw
 from crmlytics._binding import Kind, is_no_id, own_name
 from crmlytics._contract import Contract, Reason, Step, role
 from crmlytics._frames import collect
-from crmlytics._validation import check_choice
+from crmlytics._validation import check_choice, warn
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -511,12 +511,30 @@ class Leads(_Keyed):
 
 
 def check_same_ids(contracts: Iterable[Contract], *, role: str, caller: str) -> None:
-    """Refuse to join contracts whose ids differ in kind: 12346 is not "12346"."""
-    kinds = {contract._caller: contract.id_kind(role) for contract in contracts if contract.has(role)}  # noqa: SLF001
+    """Refuse to join contracts whose ids differ in kind: 12346 is not "12346"; warn of those that share none."""
+    contracts = [contract for contract in contracts if contract.has(role)]
+    kinds = {contract._caller: contract.id_kind(role) for contract in contracts}  # noqa: SLF001
     if len(set(kinds.values())) > 1:
         listed = ", ".join(f"{kind} in {name}" for name, kind in kinds.items())
         msg = f"{caller}: {role} is {listed}. Give both the same kind, for example with .astype(str) on both sides."
         raise SchemaError(msg)
+    _tell_of_strangers([contract for contract in contracts if not contract.engine.is_lazy], role, caller)
+
+
+def _tell_of_strangers(contracts: list[Contract], role: str, caller: str) -> None:
+    """Warn where a table shares no id with the first one, so that nothing is found in it; lazy ones are not asked."""
+    named = [(contract._caller, _ids(contract, role, caller)) for contract in contracts]  # noqa: SLF001
+    (first, known), *others = [(name, ids) for name, ids in named if ids] or [("", [])]
+    for name, ids in others:
+        if set(ids).isdisjoint(known):
+            warn(
+                f"{caller}: no {role} of {name} is in {first}: {ids[0]!r} is one, {known[0]!r} one of {first}. Are "
+                "they written alike?"
+            )
+
+
+def _ids(contract: Contract, role: str, caller: str) -> list[Any]:
+    return collect(contract.need(role, caller=caller).select(role).unique())[role].drop_nulls().sort().to_list()
 
 
 def _ends_before_start(contract: Contract, start: str, end: str, *, days_count: bool = False) -> list[Reason]:
