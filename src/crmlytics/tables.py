@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Contacts", "Customers", "Events", "Leads", "Products", "Subscriptions", "Tickets", "Transactions"]
 
+MANY_IDS = 10  # of which at least one is expected in another table
 NO_CUSTOMER, NO_DATE = "no customer", "no date"
 COMPARED_ONLY = "_column_"  # what a column is called that has no role and is not kept, but tells duplicates apart
 
@@ -522,9 +523,9 @@ def check_same_ids(contracts: Iterable[Contract], *, role: str, caller: str) -> 
 
 
 def _tell_of_strangers(contracts: list[Contract], role: str, caller: str) -> None:
-    """Warn where a table shares no id with the first one, so that nothing is found in it; lazy ones are not asked."""
+    """Warn where a table shares no id with the first one, though both have many; lazy ones are not asked."""
     named = [(contract._caller, _ids(contract, role, caller)) for contract in contracts]  # noqa: SLF001
-    (first, known), *others = [(name, ids) for name, ids in named if ids] or [("", [])]
+    (first, known), *others = [(name, ids) for name, ids in named if len(ids) >= MANY_IDS] or [("", [])]
     for name, ids in others:
         if set(ids).isdisjoint(known):
             warn(
