@@ -88,6 +88,18 @@ def test_of_dated_customers_the_earliest_row_known_counts():
     assert told(table, TOLD[:2]) == [("ads", 1), ("mail", 1), ("(unknown)", 2)]  # c's row is of the future
 
 
+def test_a_row_without_a_beginning_held_always():
+    states = pd.DataFrame({
+        "customer_id": ["a", "a", "b"], "acquisition_channel": ["mail", "ads ", "ads"],
+        "valid_from": [ago(30), None, ago(30)],
+    })  # fmt: skip
+    for order in ([0, 1, 2], [2, 1, 0]):
+        table = acquisition_channel_table(
+            pd.DataFrame(SALES), Customers(states.iloc[order]), as_of=AS_OF, horizon="10d"
+        )
+        assert told(table, TOLD[:2]) == [("ads", 2), ("(unknown)", 2)]
+
+
 def joined(kind, **days):
     """State on which day each customer joined."""
     columns = {"customer_id": list(days), "joined_at": [ago(number) for number in days.values()]}
@@ -169,6 +181,9 @@ def test_a_planted_difference_is_found_and_no_other():
     })  # fmt: skip
     table = acquisition_channel_table(sales, as_of=AS_OF, horizon="60d").set_index("acquisition_channel")
     assert table.loc["good", "horizon_p_value"] < 1e-6
+    raw, adjusted = (table["horizon_" + name].to_numpy() for name in ("p_value", "adjusted_p_value"))
+    at = np.argsort(raw)
+    assert adjusted[at].tolist() == pytest.approx(np.minimum(np.maximum.accumulate(raw[at] * [3, 2, 1]), 1))  # Holm
     assert table.loc["good", "horizon_difference_low"] < 10 < table.loc["good", "horizon_difference_high"]
     assert table["repeat_p_value"].tolist() == [1.0, 1.0, 1.0]  # nobody came back
 

@@ -123,6 +123,8 @@ def test_a_dearer_order_of_several_channels_is_found():
     last = table.iloc[2]
     assert last["difference_low"] < 6 * 9 < last["difference_high"]
     assert last["p_value"] < 1e-6
+    raw, adjusted = np.sort(table["p_value"]), np.sort(table["adjusted_p_value"])
+    assert adjusted.tolist() == pytest.approx(np.maximum.accumulate(raw * [3, 2, 1]))  # Holm
 
 
 def test_customers_of_three_ways_to_buy(shared_data):

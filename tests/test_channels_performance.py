@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from crmlytics import Events, Transactions
 from crmlytics.channels._plots import plot_channels
+from crmlytics.channels.attribution import attribution_table
 from crmlytics.channels.performance import SCHEMA, channel_table
+from crmlytics.channels.preferred import preferred_channel_table
+from crmlytics.channels.touchpoints import touchpoint_table
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.testing import make_frame, records
 
@@ -37,7 +40,7 @@ CLICKS = {
     "channel": ["web", "mail", "web", None, "mail", None, "web"],
     "cost": [1.0, None, 0.5, None, None, None, 100.0],
 }
-TOLD = ["channel", "customer_count", "order_count", "amount", "amount_share", "average_order_amount",
+TOLD = ["channel", "customer_count", "order_count", "amount", "amount_share", "amount_per_order",
         "orders_per_customer", "repeat_customer_count", "repeat_share", "margin_amount", "visit_count",
         "converting_visit_count", "conversion_share", "cost_amount", "return_on_cost", "roi"]  # fmt: skip
 
@@ -156,22 +159,42 @@ def test_a_cost_that_nobody_ordered_for_has_a_row_and_returns_nothing():
     assert table["caution"].str.contains("Nobody ordered through it").tolist() == [False] * 2 + [True, False] * 2
 
 
-@pytest.mark.parametrize("name", ["Web", " web", "webb"])
+@pytest.mark.parametrize("name", ["Web", "we b", "webb"])
 def test_a_misspelt_channel_of_costs_is_refused(name):
     channels = ["webs"] * 6 + ["store"]
     with pytest.raises(SchemaError, match=rf"costs names '{name}s', no such channel. Did you mean 'webs'\?"):
         channel_table(pd.DataFrame(SALES | {"channel": channels}), as_of=AS_OF, costs={f"{name}s": 1.0})
 
 
-def test_channels_that_differ_in_case_or_blanks_are_told():
-    sales = SALES | {"channel": ["web", "Web ", "store", "store", "Store", "mail", "WEB"]}
-    with pytest.warns(DataQualityWarning, match=r"count as different ones: 'Store', 'store'; 'Web ', 'web'\. .*lower"):
+def test_channels_that_differ_in_case_are_told_and_blanks_around_make_no_other():
+    sales = SALES | {"channel": ["web", "Web ", "store", " store", "Store", "mail", "WEB"]}
+    with pytest.warns(DataQualityWarning, match=r"count as different ones: 'Store', 'store'; 'Web', 'web'\. .*lower"):
         table = channel_table(pd.DataFrame(sales), as_of=AS_OF)
-    assert table["channel"].tolist() == ["Store", "Web ", "mail", "store", "web"]
+    assert table["channel"].tolist() == ["Store", "Web", "mail", "store", "web"]
     with pytest.warns(DataQualityWarning, match=r"'Mail', 'mail'"):  # of events and of orders
         channel_table(
             pd.DataFrame(SALES | {"channel": "Mail"}), as_of=AS_OF, events=pd.DataFrame(CLICKS), conversion="view"
         )
+
+
+def column(table, name):
+    return [row[0] for row in records(nw.from_native(table).select(name).to_native())]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars-lazy", "pyarrow", "duckdb"])
+def test_a_channel_has_the_same_name_in_every_table(kind):
+    first = {name: values[:4] for name, values in SALES.items()}
+    sales = make_frame(first | {"channel": ["web", " web", "web ", " "]}, kind)
+    first = {name: values[:3] for name, values in CLICKS.items()}
+    clicks = make_frame(first | {"channel": ["web ", " web", "  "]}, kind)
+    assert column(channel_table(sales, as_of=AS_OF, costs={"web ": 2.0, "web": 3.0}), "cost_amount") == [5.0, None]
+    assert column(channel_table(sales, as_of=AS_OF), "channel") == ["web", "(unknown)"]
+    assert column(preferred_channel_table(sales, as_of=AS_OF), "preferred_channel") == ["web", "web"]
+    last = {"as_of": AS_OF, "model": "last", "replicates": 20, "costs": {"web ": 2.0}}
+    with pytest.warns(DataQualityWarning, match="no path holds two different channels"):
+        assert column(attribution_table(clicks, sales, **last), "channel") == ["web", "(no touchpoint)"]
+    touched = touchpoint_table(clicks, sales, as_of=AS_OF, before="1d", after="1d")
+    assert set(column(touched, "channel")) == {"web"}
 
 
 def test_whole_numbers_are_sorted_as_numbers():

@@ -87,10 +87,12 @@ def test_the_day_between_two_orders_belongs_to_the_next_one():
     ]  # fmt: skip
 
 
-def test_contacts_touch_too_but_the_control_group_is_not_touched():
+@pytest.mark.parametrize(("arm", "control"), [("control", None), ("Not contacted", None), ("wait", "wait"), (0, 0)])
+def test_contacts_touch_too_but_the_control_group_is_not_touched(arm, control):
     rows = {name: EVENTS[name] for name in ("customer_id", "timestamp", "channel")}
-    contacts = pd.DataFrame(rows | {"campaign_id": "x", "arm": ["offer"] * 6 + ["control"] * 3 + ["offer"] * 6})
-    table = touchpoint_table(Contacts(contacts), pd.DataFrame(SALES), **WINDOWS)
+    offer = 1 if arm == 0 else "offer"
+    contacts = pd.DataFrame(rows | {"campaign_id": "x", "arm": [offer] * 6 + [arm] * 3 + [offer] * 6})
+    table = touchpoint_table(Contacts(contacts), pd.DataFrame(SALES), control=control, **WINDOWS)
     assert told(table, ["channel", "phase", "touch_count"]) == [
         ("mail", "before", 0), ("mail", "at", 1), ("mail", "after", 0),
         ("web", "before", 1), ("web", "at", 1), ("web", "after", 1),
@@ -134,6 +136,7 @@ def brute(sales, events, before, after, end):  # noqa: C901  as plain as can be
     return found
 
 
+@pytest.mark.filterwarnings("ignore:.*no customer_id of")
 @settings(max_examples=15)
 @given(
     orders=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 39)), min_size=1, max_size=8),

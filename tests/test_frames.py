@@ -3,6 +3,7 @@
 import datetime as dt
 
 import narwhals.stable.v2 as nw
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,9 @@ def test_computed_tables_join_the_kind_that_came_in(frame):
     made = engine.from_columns({"key": ["a", "b"], "score": [0.5, None], "count": [1, 2]}, schema)
     assert type(made) is type(native)
     assert records(made) == [("a", 0.5, 1), ("b", None, 2)]
+    gaps = engine.from_columns({"count": np.array([1.0, np.nan])}, nw.Schema({"count": nw.Int64()}))
+    assert records(gaps) == [(1,), (None,)]
+    assert nw.from_native(gaps).collect_schema()["count"] == nw.Int64()
     left, right = enter(native, caller="test")[0], enter(made, caller="test")[0]
     joined = left.join(right, on="key", how="left").sort("key")
     assert records(engine.to_native(joined)) == [("a", 2.5, 0.5, 1), ("b", 1.5, None, 2)]

@@ -111,7 +111,7 @@ def test_a_weight_of_three_is_three_spells(drawn):
 
 
 @given(spells)
-def test_the_variance_of_clusters_is_their_squared_influence(drawn):
+def test_the_variance_of_clusters_is_their_squared_influence_as_if_each_were_left_out(drawn):
     rows = [(t, e) for _, t, e, _ in drawn]
     cluster = np.array([c for *_, c in drawn])
     curve = kaplan_meier(
@@ -128,9 +128,9 @@ def test_the_variance_of_clusters_is_their_squared_influence(drawn):
             np.array(list(plain_curve(rows, np.where(cluster == c, 1 + sign * step, 1.0)).values())) for sign in (1, -1)
         )
         with np.errstate(all="ignore"):
-            squares += ((np.log(up) - np.log(down)) / (2 * step)) ** 2
+            squares += ((np.log(up) - np.log(down)) / (2 * step) / np.mean(cluster != c)) ** 2
     clusters = len(np.unique(cluster))
-    expected = squares[lasting] * clusters / (clusters - 1) if clusters > 1 else np.full(lasting.sum(), np.nan)
+    expected = squares[lasting] * (clusters - 1) / clusters if clusters > 1 else np.full(lasting.sum(), np.nan)
     assert curve.variance[lasting] == pytest.approx(expected, rel=1e-5, abs=1e-8, nan_ok=True)
 
 

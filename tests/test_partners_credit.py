@@ -58,25 +58,53 @@ def test_parts_by_hand_on_every_kind(frame):
     }
 
 
-def test_contacts_count_but_not_of_those_held_out():
+@pytest.mark.parametrize("control", ["control", "Holdout ", "not contacted"])
+def test_contacts_count_but_not_of_those_held_out(control):
     contacts = pd.DataFrame({
-        "who": [1, 1], "at": [ago(20), ago(20)], "partner_id": ["z", "w"], "arm": ["call", "control"],
+        "who": [1, 1], "at": [ago(20), ago(20)], "partner_id": ["z", "w"], "group": ["call", control],
     })  # fmt: skip
     for given_as in (
-        Contacts(contacts, customer_id="who", timestamp="at"),
-        contacts.rename(columns={"who": "customer_id", "at": "timestamp"}),
+        Contacts(contacts, customer_id="who", timestamp="at", arm="group"),
+        contacts.rename(columns={"who": "customer_id", "at": "timestamp", "group": "arm"}),
     ):
         table = partner_credit_table(pd.DataFrame(SALES), contacts=given_as, as_of=AS_OF)
         assert set(table["partner_id"]) == {"(direct)", "x", "y", "z"}
-    named = partner_credit_table(pd.DataFrame(SALES), contacts=given_as, as_of=AS_OF, control="call")
-    assert "w" in set(named["partner_id"])
+        named = partner_credit_table(pd.DataFrame(SALES), contacts=given_as, as_of=AS_OF, control="call")
+        assert set(named["partner_id"]) == {"(direct)", "x", "y", "w"}
 
 
 def test_who_brought_a_customer_is_told_by_customers():
     customers = pd.DataFrame({"customer_id": [1], "partner_id": ["b"]})
     table = partner_credit_table(pd.DataFrame(SALES), customers=customers, as_of=AS_OF)
     assert parts(table)["b"] == [2, 0.0, 120.0, 0.0, 0.0, 120.0, 60.0]
-    assert table["caution"].str.contains("No touches were given").all()
+    assert table["caution"].str.endswith("No touches were given: only who brought and who sold.").all()
+
+
+@pytest.mark.parametrize(
+    ("dates", "who"),
+    [
+        ({"valid_to": [None, None]}, "b"),  # of whom nothing says since when, that always held
+        ({"valid_from": [None, None]}, "b"),
+        ({"valid_from": [None, ago(50)]}, "b"),  # as long as the row for who brought customer 2 says nothing else
+        ({"valid_from": [ago(49), None]}, "x"),  # only after the first order
+        ({"valid_from": [ago(50), None]}, "b"),
+        ({"valid_from": [ago(90), None], "valid_to": [ago(50), None]}, "x"),  # up to the order, not at it
+    ],
+)
+def test_customers_without_a_beginning_or_an_end_are_read_as_snapshots_read_them(dates, who):
+    days = {name: pd.to_datetime(pd.Series(values)) for name, values in dates.items()}
+    customers = pd.DataFrame({"customer_id": [1, 2], "partner_id": ["b", "c"], **days})
+    table = partner_credit_table(pd.DataFrame(SALES), customers=customers, as_of=AS_OF)
+    assert parts(table)[who][2] == 120.0
+    assert parts(table)["c"][2] == 60.0
+
+
+def test_rows_of_a_customer_that_contradict_each_other_say_nothing():
+    states = pd.DataFrame({"customer_id": [1, 1, 1], "partner_id": ["b", "c", "d"]})
+    for order in ([0, 1, 2], [2, 1, 0]):
+        dated = states.assign(valid_from=[ago(60), ago(60), ago(70)]).iloc[order]
+        table = partner_credit_table(pd.DataFrame(SALES), customers=dated, as_of=AS_OF)
+        assert parts(table)["x"][2] == 120.0  # who sold the first order
 
 
 def test_since_splits_only_later_revenue_but_knows_who_brought_the_customer():
@@ -98,7 +126,7 @@ def shapley(players, amount):
     return paid
 
 
-@pytest.mark.filterwarnings("ignore:.*the last line is of")
+@pytest.mark.filterwarnings("ignore:.*the last line is of", "ignore:.*no customer_id of Events")
 @settings(max_examples=25)
 @given(sales=st.lists(SALE, min_size=1, max_size=15), touches=st.lists(TOUCH, min_size=1, max_size=10))
 def test_credit_is_shapley_of_every_sale_and_adds_up_to_the_cent(sales, touches):
@@ -174,7 +202,8 @@ def test_the_future_changes_nothing():
             SchemaError,
             "customer_id is Int64 in Transactions, String in Events",
         ),
-        ({"since": AS_OF}, SchemaError, "no line lies from since=2024-03-31 to as_of"),
+        ({"since": AS_OF}, SchemaError, "since must lie before as_of, got since=2024-03-31 00:00"),
+        ({"since": ago(5)}, SchemaError, "no line lies from since=2024-03-26 to as_of"),
         ({"lookback": 30}, SchemaError, r'lookback must be a duration.*lookback="30d"'),
     ],
 )

@@ -196,6 +196,23 @@ def test_the_partner_whose_customers_leave_is_behind_in_retention(planted):
     assert table.loc[("PA06", "retained_share"), "difference_high"] < 0  # planted: hazard x 1.5
 
 
+def test_p_values_are_told_alone_and_after_holm(planted):
+    table = planted[1].xs("horizon_amount", level="metric")
+    for name in ("", "like_for_like_"):
+        raw, adjusted = np.sort(table[f"{name}p_value"]), np.sort(table[f"{name}adjusted_p_value"])
+        holm = np.minimum(np.maximum.accumulate(raw * np.arange(len(raw), 0, -1)), 1)
+        assert adjusted.tolist() == pytest.approx(holm)
+
+
+def test_one_partner_has_nobody_to_differ_from_in_the_picture():
+    import matplotlib.pyplot as plt
+
+    table = partner_customer_table(pd.DataFrame(SALES | {"partner_id": "x"}), as_of=AS_OF, horizon="20d")
+    ax = plot_partner_customers(table)
+    assert (ax.get_legend(), [label.get_text() for label in ax.get_yticklabels()]) == (None, ["x"])
+    plt.close(ax.figure)
+
+
 def test_the_picture_draws_both_differences(planted):
     import matplotlib.pyplot as plt
 

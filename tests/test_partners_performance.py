@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import special, stats
 
 from crmlytics import Transactions, datasets
 from crmlytics._kernels.draws import Draws, bounds
-from crmlytics._kernels.partner_draws import group_sums, rank_bounds, sum_bounds
+from crmlytics._kernels.partner_draws import group_sums, growth_bounds, of_any_number, rank_bounds, sum_bounds
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
 from crmlytics.partners._plots import plot_partners
 from crmlytics.partners.performance import SCHEMA, partner_table
@@ -46,12 +46,12 @@ def test_counts_by_hand_on_every_kind(frame):
     assert dict(nw.from_native(table).collect_schema()) == dict(SCHEMA)
     rows = [dict(zip(SCHEMA, row, strict=True)) for row in records(table)]
     assert [tuple(row[name] for name in TOLD) for row in rows] == [
-        ("(direct)", 2, 15.0, 15 / 61, 0.0, None, 10.0, 0.0, 10.0, 1, 1, 1, 1.0, False),
+        ("(direct)", None, 15.0, 15 / 61, 0.0, None, 10.0, 0.0, 10.0, 1, 1, 1, 1.0, False),
         ("x", 1, 50.0, 50 / 61, 40.0, 0.25, 25.0, 5.0, 20.0, 2, 1, 2, 8.0, False),  # a was brought earlier
-        ("y", 3, -4.0, -4 / 61, 10.0, -1.4, -2.0, None, None, 0, 0, 0, 12.0, False),  # a return is no order
+        ("y", 2, -4.0, -4 / 61, 10.0, -1.4, -2.0, None, None, 0, 0, 0, 12.0, False),  # a return is no order
     ]
     assert [row["drawn"] for row in rows] == ["too few"] * 3
-    assert all(row["amount_low"] is None for row in rows)
+    assert all(row[name] is None for row in rows for name in ("amount_low", "rank_low", "rank_high"))
 
 
 def test_every_row_is_cautious_and_says_what_is_wrong():
@@ -69,8 +69,29 @@ def test_a_partner_without_sales_has_zeros_and_is_inactive(frame):
     row = dict(zip(SCHEMA, records(table)[-1], strict=True))
     assert row["partner_id"] == "z"
     found = [row[name] for name in ("amount", "order_count", "commission_amount", "silent_days", "is_inactive", "rank")]
-    assert found == [0.0, 0, 0.0, None, True, 3]
+    assert found == [0.0, 0, 0.0, None, True, 2]
     assert "Never sold anything." in row["caution"]
+
+
+def test_a_margin_is_that_of_costs_or_a_share_and_else_not_known():
+    sales, options = pd.DataFrame(SALES), {"as_of": AS_OF, "window": "10d", "commission": 0.1, "replicates": 20}
+    table = partner_table(sales, margin=0.5, **options)
+    assert table["margin_amount"].tolist() == [7.5, 25.0, -2.0]
+    assert table["margin_after_commission_amount"].tolist() == pytest.approx([7.5, 20.0, -1.6])
+    assert partner_table(sales.drop(columns="cost"), **options)["margin_amount"].isna().all()
+    later = partner_table(sales.drop(columns="cost"), **(options | {"as_of": ago(2), "window": "1d"}))
+    assert later["margin_amount"].isna().all()  # nothing sold, and nothing known
+
+
+def test_the_last_order_is_the_moment_of_its_last_line():
+    later = ago(7.25)
+    line = {"customer_id": "a", "order_id": 5, "timestamp": later, "amount": 1.0, "cost": 1.0, "partner_id": "x"}
+    sales = pd.concat([pd.DataFrame(SALES), pd.DataFrame([line])])
+    row = partner_table(sales, as_of=AS_OF, window="10d", replicates=20).set_index("partner_id").loc["x"]
+    assert (row["last_order_at"], row["silent_days"]) == (later, 8.0)
+    hours = pd.DataFrame(SALES | {"timestamp": [moment + dt.timedelta(hours=9) for moment in SALES["timestamp"]]})
+    row = partner_table(hours, as_of=AS_OF, window="10d", replicates=20).set_index("partner_id").loc["x"]
+    assert (row["last_order_at"], row["silent_days"]) == (ago(8) + dt.timedelta(hours=9), 8.0)
 
 
 def test_growth_is_not_told_where_the_data_begin_too_late():
@@ -82,7 +103,7 @@ def test_growth_is_not_told_where_the_data_begin_too_late():
 def test_one_partner_and_whole_numbers_as_ids():
     sales = pd.DataFrame(SALES | {"partner_id": 7})
     table = partner_table(sales, as_of=AS_OF, window="10d", commission=0.5, replicates=20)
-    assert table[["partner_id", "rank", "rank_low", "rank_high"]].to_numpy().tolist() == [["7", 1, 1, 1]]
+    assert table[["partner_id", "rank"]].to_numpy().tolist() == [["7", 1]]
     assert table["commission_amount"].tolist() == [30.5]
     ten = partner_table(sales.assign(partner_id=[10, 9, 9, 9, 9, 9, 9, 9]), as_of=AS_OF, window="10d", replicates=20)
     assert ten["partner_id"].tolist() == ["9", "10"]  # as numbers are sorted
@@ -126,8 +147,10 @@ def test_revenue_and_orders_are_all_there_whatever_the_order_of_rows(lines):
     now = [cent for cent, day in zip(cents, days, strict=True) if day < 10]
     assert round(table["amount"].sum(), 2) == sum(now) / 100
     assert table["order_count"].sum() == sum(cent >= 0 for cent in now)
-    assert (table["rank_low"] <= table["rank"]).all()
-    assert (table["rank"] <= table["rank_high"]).all()
+    assert table["rank"].isna().tolist() == (table["partner_id"] == "(direct)").tolist()
+    ranked = table[table["rank_low"].notna()]
+    assert (ranked["rank_low"] <= ranked["rank"]).all()
+    assert (ranked["rank"] <= ranked["rank_high"]).all()
 
 
 def test_the_future_changes_nothing():
@@ -142,7 +165,8 @@ def test_the_future_changes_nothing():
     ("more", "said"),
     [
         ({"commission": 15}, r"commission must be a share from 0 to 1.*got 15\. Of 15 per cent type 0\.15"),
-        ({"commission": {"x": 1.2}}, "commission must be a share.*got 1.2 of 'x'"),
+        ({"commission": {"x": 1.2}}, "commission of 'x' must be a share from 0 to 1.*got 1.2"),
+        ({"margin": 30}, "margin must be a fraction between 0 and 1"),
         ({"commission": "paid"}, "commission='paid' names a column of partners. Give that table"),
         ({"partners": pd.DataFrame({"partner_id": ["x", "x"]})}, "partners has more than one row of 'x'"),
         ({"partners": pd.DataFrame({"partner_id": [1]})}, "partner_id is Int64 in partners and String in transactions"),
@@ -216,23 +240,66 @@ def test_sums_that_never_vary_have_bounds_of_no_width_and_missing_samples_none()
     assert np.isnan(sum_bounds(drawn, np.array([1, 9]), 0.95)).all()
 
 
+def test_amounts_of_a_partner_that_is_the_whole_business_vary_by_how_many_come():
+    """Customers who all spend the same vary in their number alone: by its root."""
+    drawn = group_sums(Draws.of(np.arange(400), replicates=4_000, seed=0), np.full(400, 2.0), np.zeros(400, int), 1)
+    assert drawn.std() == 0
+    free = of_any_number(drawn, 400, 0)
+    assert (free.mean(), free.std()) == pytest.approx((800, 2 * 20), rel=0.05)
+
+
+def test_growth_by_hand():
+    """From 40 to 60: a 10 to 20, b 30 to 40; shares of 1/3 and 1/4, 2/3 and 3/4 are 1/12 apart, twice."""
+    now, before = np.array([20.0, 25.0, 15.0, 0.0, 5.0]), np.array([10.0, 30.0, 0.0, 3.0, 0.0])
+    low, high = growth_bounds(now, before, np.array([0, 1, 1, 2, 3]), np.array([0, 0, 0, 1, 2]), 3, 0.95)
+    reach = stats.t.ppf(0.975, 1) * np.sqrt(2 / 12**2 * 2)  # squares 2 / 144, fourths 2 / 144**2: 2 - 1 degrees
+    assert (low[0], high[0]) == pytest.approx((1.5 * np.exp(-reach) - 1, 1.5 * np.exp(reach) - 1))
+    assert np.isnan([low[1:], high[1:]]).all()  # nothing now; nothing before
+
+
+def test_growth_of_few_customers_is_held_as_often_as_promised():
+    random, group = np.random.default_rng(0), np.repeat(np.arange(200), 15)
+    now, before = random.gamma(2.0, 1.0, len(group)) * random.lognormal(0, 0.8, (2, len(group)))
+    low, high = growth_bounds(now, before, np.arange(len(group)), group, 200, 0.95)
+    held = (low <= 0) & (high >= 0)
+    assert 0.92 <= held.mean() <= 0.99
+
+
 def slow_bounds(drawn, measured, confidence, group):
-    apart = drawn - measured
+    """Compare with all, then with those that were not sure, until none is."""
+    apart, ahead = drawn - measured, measured - measured[group]
     error = np.sqrt(((apart - apart[:, [group]]) ** 2).mean(axis=0))
-    others = np.arange(len(measured)) != group
-    studentised = np.abs(apart - apart[:, [group]])[:, others] / error[others]
-    reach = np.quantile(studentised.max(axis=1), confidence)
-    ahead = (measured - measured[group])[others] / error[others]
-    return 1 + (ahead > reach).sum(), len(measured) - (ahead < -reach).sum()
+    left, sure = set(range(len(measured))) - {group}, set()
+    while left:
+        some = sorted(left)
+        studentised = np.abs(apart - apart[:, [group]])[:, some] / error[some]
+        reach = np.quantile(studentised.max(axis=1), confidence)
+        found = {other for other in some if abs(ahead[other]) / error[other] > reach}
+        if not found:
+            break
+        left, sure = left - found, sure | found
+    return 1 + sum(ahead[list(sure)] > 0), len(measured) - sum(ahead[list(sure)] < 0)
 
 
 def test_places_agree_with_a_loop():
     random = np.random.default_rng(1)
     measured = np.array([10.0, 9.5, 4.0, 3.8, 0.0])
     drawn = measured + random.normal(scale=[1.0, 1.0, 0.5, 0.5, 0.1], size=(400, 5))
-    best, worst = rank_bounds(drawn, measured, 0.95)
+    best, worst = rank_bounds(drawn, measured, np.ones(5, bool), 0.95)
     slow = [slow_bounds(drawn, measured, 0.95, group) for group in range(5)]
     assert list(zip(best, worst, strict=True)) == slow == [(1, 2), (1, 2), (3, 4), (3, 4), (5, 5)]
+    best, worst = rank_bounds(drawn, measured, np.array([False, True, False, False, True]), 0.95)
+    assert list(zip(best, worst, strict=True)) == [slow[1], slow[4]]
+    assert [side.tolist() for side in rank_bounds(drawn, measured, np.zeros(5, bool), 0.95)] == [[], []]
+
+
+def test_the_sure_ones_no_longer_count_among_those_that_are_left():
+    """Of ten far apart and two that differ by 2.2 errors: among all that is no difference, of the two alone it is."""
+    random = np.random.default_rng(3)
+    measured = np.append(100.0 * np.arange(1, 11), [0.0, 2.2 * np.sqrt(2)])
+    drawn = measured + random.normal(size=(4_000, 12))
+    best, worst = rank_bounds(drawn, measured, np.arange(12) >= 10, 0.95)
+    assert list(zip(best, worst, strict=True)) == [(12, 12), (11, 11)]
 
 
 def test_places_of_partners_that_are_alike_hold_the_truth():
@@ -241,14 +308,14 @@ def test_places_of_partners_that_are_alike_hold_the_truth():
     held = []
     for _ in range(60):
         measured = random.normal(size=10)
-        best, worst = rank_bounds(measured + random.normal(size=(300, 10)), measured, 0.95)
+        best, worst = rank_bounds(measured + random.normal(size=(300, 10)), measured, np.ones(10, bool), 0.95)
         held.append((best == 1) & (worst == 10))
     assert np.mean(held) > 0.9
 
 
 def test_two_groups_without_any_spread_are_told_apart_by_their_amounts():
     measured = np.array([5.0, 5.0, 1.0])
-    best, worst = rank_bounds(np.tile(measured, (20, 1)), measured, 0.95)
+    best, worst = rank_bounds(np.tile(measured, (20, 1)), measured, np.ones(3, bool), 0.95)
     assert (best.tolist(), worst.tolist()) == ([1, 1, 3], [2, 2, 3])
 
 
@@ -259,6 +326,8 @@ def test_planted_partners_come_out_in_order_and_intervals_hold_the_amounts():
     made = datasets.make_universe(customers=1500, random_state=3)
     table = partner_table(made.transactions, as_of="2025-06-24", window="180d", replicates=200).set_index("partner_id")
     assert set(table["drawn"]) == {"customers"}
+    ranked = table.drop(index="(direct)", errors="ignore")
+    assert (ranked["rank"] == ranked["amount"].rank(ascending=False)).all()
     for name in ("amount", "amount_share", "growth_share"):
         assert (table[f"{name}_low"] < table[name]).all()
         assert (table[name] < table[f"{name}_high"]).all()
@@ -295,4 +364,23 @@ def test_a_few_customers_make_no_interval_however_much_they_order():
     orders = pd.DataFrame({"customer_id": np.arange(120) % 6, "order_id": np.arange(120), "timestamp": ago(3)})
     table = partner_table(orders.assign(amount=9.0, partner_id="x"), as_of=AS_OF, window="10d", replicates=20)
     assert table["drawn"].tolist() == ["too few"]
-    assert table[["amount_low", "amount_high"]].isna().all(axis=None)
+    assert table[["amount_low", "amount_high", "rank_low", "rank_high"]].isna().all(axis=None)
+
+
+def test_what_had_no_partner_takes_no_place_and_few_customers_a_caution():
+    rows = [(name, customer) for name, size in (("", 90), ("x", 60), ("y", 12)) for customer in range(size)]
+    orders = pd.DataFrame(rows, columns=["partner_id", "customer_id"]).assign(amount=9.0, timestamp=ago(3))
+    table = partner_table(orders.assign(order_id=range(len(rows))), as_of=AS_OF, window="10d", replicates=50)
+    places = table[["partner_id", "rank", "rank_low", "rank_high"]].astype(object).where(table.notna(), None)
+    assert places.to_numpy().tolist() == [["(direct)", None, None, None], ["x", 1, 1, 1], ["y", 2, 2, 2]]
+    cautious = table["caution"].str.contains("Under 50 customers: .* its place is surer than")
+    assert cautious.tolist() == [False, False, True]
+
+
+def test_a_partner_that_is_the_whole_business_is_not_sure_of_its_amount():
+    """Thirty customers who spend the same: how many come is all that varies; F. Garwood's (1936) interval of 30."""
+    orders = pd.DataFrame({"customer_id": range(30), "order_id": range(30), "timestamp": ago(3), "amount": 1.0})
+    row = partner_table(orders.assign(partner_id="x"), as_of=AS_OF, window="10d").iloc[0]
+    exact = stats.chi2.ppf([0.025, 0.975], [60, 62]) / 2
+    assert (row["amount_low"], row["amount_high"]) == pytest.approx(tuple(exact), abs=1.5)
+    assert (row["amount_share_low"], row["amount_share_high"]) == (1.0, 1.0)

@@ -8,9 +8,10 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from crmlytics import Transactions
-from crmlytics._kernels.quota_forecast import Past, error_bounds, forecasts, outlook
+from crmlytics._kernels.quota_forecast import Past, _spread, forecasts, outlook
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.partners._plots import plot_quotas
 from crmlytics.partners.quotas import SCHEMA, quota_table
@@ -47,6 +48,7 @@ def test_attainment_by_hand_on_every_kind(frame):
         ["y", APRIL, 0.0, 0.0, 20 / 30, 0.0, 0.0, None, "run rate", "no sales"],
     ]
     assert [row["reach_probability"] for row in rows] == [0.0, None, None]
+    assert [row["caution"].endswith("of four past periods.") for row in rows] == [False, True, False]
 
 
 def monthly(months, *, partners=6, seed=0, late=True):
@@ -157,7 +159,12 @@ def test_rows_in_any_order_and_the_future_change_nothing():
             SchemaError,
             r"'period_start' of quotas must hold dates without a time zone, got",
         ),
-        ({"period_end": [MAY, None, APRIL]}, SchemaError, "period_end is missing in 1 rows of quotas. Leave them out"),
+        (
+            {"period_end": [MAY, None, APRIL]},
+            SchemaError,
+            "period_end is missing.*Give the last period an end, too",
+        ),
+        ({"period_start": [APRIL, None, JANUARY]}, SchemaError, "period_start is missing in 1 rows .* Leave them out"),
         ({"period_start": ["2024-04-01"] * 3}, SchemaError, r"must hold dates, for example by pandas.to_dat.*'2024"),
         ({"partner_id": ["x", "x", "x"]}, SchemaError, "partner 'x' has two quotas for the same period"),
         ({"partner_id": [1, 2, 3]}, SchemaError, "partner_id is Int64 in quotas and String in transactions"),
@@ -207,10 +214,55 @@ def test_without_history_the_run_rate_is_all_there_is():
     assert np.isnan(found.reach_probability(np.array([1.0]))).all()
 
 
-def test_bounds_of_errors_are_conformal():
-    errors = np.arange(1.0, 100.0)  # the second leaves 1 of 99 out, 2 of 100 with the new one: no more than 2.5 %
-    assert error_bounds(errors, 0.95) == (2.0, 98.0)
-    assert error_bounds(errors[:5], 0.95) == (1.0, 5.0)
+def one_method(errors):
+    """Partners whose quota is 100 and who miss it by so much, shape (partners, periods): nothing else is known."""
+    size, periods = errors.shape, errors.shape[1]
+    total = 100 * (1 + errors)
+    past = Past(np.zeros(size), total, np.full(size, 100.0), np.arange(periods), np.full(periods, -1), 0.0)
+    return outlook(np.zeros(size[0]), np.full(size[0], 100.0), past, -1)
+
+
+def test_an_interval_is_of_what_differs_between_periods_and_within_them():
+    """Four periods of two partners with the means 1, -1, 1, -1, each .1 beside its mean, and one of nobody."""
+    errors = np.array([[1.1, 0.9], [np.nan, np.nan], [-1.1, -0.9], [0.9, 1.1], [-0.9, -1.1]])
+    between, within = 4 / 3, 0.02
+    variance = (between - within / 2) + within + between / 4
+    spread, freedom = _spread(errors)
+    assert spread == pytest.approx(np.sqrt(variance))
+    assert freedom == pytest.approx(variance**2 / ((between * 5 / 4) ** 2 / 3 + (within / 2) ** 2 / 4))
+    alike, independent = _spread(np.tile([0.1, -0.1], (8, 1)))  # periods do not differ: 8 degrees of freedom within
+    assert (alike, independent) == pytest.approx((np.sqrt(0.02), 0.02**2 / (0.01**2 / 8)))
+    assert _spread(np.ones((4, 1)))[1] == 3
+    assert np.isnan(_spread(errors[:4])).all()
+
+
+def test_bounds_and_probabilities_are_of_the_same_distribution():
+    found = one_method(np.random.default_rng(0).normal(0, 0.1, (5, 8)))
+    low, high = found.interval(0.9)
+    reach = stats.t.ppf(0.95, found.freedom[found.method]) * found.spread[found.method] * found.scale
+    assert [*low, *high] == pytest.approx([*(found.forecast - reach), *(found.forecast + reach)])
+    assert found.reach_probability(low) == pytest.approx([0.95] * 5)
+    assert found.reach_probability(high) == pytest.approx([0.05] * 5)
+
+
+@pytest.mark.parametrize("partners", [6, 60])
+def test_intervals_hold_where_a_good_quarter_is_good_for_all(partners):
+    """Errors of partners taken as independent held 8 of 10 with eight past periods, and 3 of 10 with three."""
+    random, held = np.random.default_rng(0), []
+    for _ in range(150):
+        errors = random.normal(0, 0.2, 9) + random.normal(0, 0.05, (partners, 9))
+        found = one_method(errors[:, :-1])
+        low, high = found.interval(0.95)
+        came = 100 * (1 + errors[:, -1])
+        held.append(((low <= came) & (came <= high)).mean())
+    assert 0.9 <= np.mean(held) <= 0.99
+
+
+def test_below_four_periods_nothing_is_known_however_many_partners():
+    errors = np.random.default_rng(0).normal(0, 0.1, (60, 5))
+    assert np.isnan(one_method(errors[:, :4]).interval(0.95)).all()  # the first of them has no forecast
+    assert np.isnan(one_method(errors[:, :4]).reach_probability(np.full(60, 1.0))).all()
+    assert not np.isnan(one_method(errors).interval(0.95)).any()
 
 
 def halfway(total):
@@ -227,7 +279,6 @@ def test_what_was_missed_before_is_added_so_that_a_forecast_lies_within_its_own_
     low, high = found.interval(0.5)
     assert ((low < found.forecast) & (found.forecast < high)).all()
     assert found.forecast == pytest.approx(np.median(ends[:, 2:]), rel=0.1)
-    assert [np.median(errors) for errors in found.errors if len(errors)] == pytest.approx([0, 0])
     assert found.run_rate_error_share[0] == pytest.approx((ends[:, 2:] - 80).mean() / ends[:, 2:].mean())  # as it is
     assert found.error_share[0] < 0.5 * found.run_rate_error_share[0]
 

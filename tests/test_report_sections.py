@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 import crmlytics as crm
 from crmlytics.exceptions import DataQualityWarning, SchemaError
-from crmlytics.report import _change, _charts, _differences, _gather, _outlook, _stages, _trust, _value, write_report
+from crmlytics.report import (
+    _change,
+    _differences,
+    _gather,
+    _outlook,
+    _revenue_parts,
+    _stages,
+    _trust,
+    _value,
+    write_report,
+)
 from crmlytics.report._context import Context
 from crmlytics.report._gather import gather
 from crmlytics.report._parts import PARTS, Part
@@ -86,7 +96,9 @@ def test_lazy_lines_are_left_where_they_are():
 
 
 def _refuse(_):
-    raise SchemaError('bridge_table(lag=1): period="7d" needs two weeks before as_of. Take a shorter one.')
+    raise SchemaError(
+        'bridge_table(lag=1): period="7d" needs two weeks before as_of=2024-03-01 00:00. Take a shorter one.'
+    )
 
 
 def _warn(_):
@@ -238,6 +250,13 @@ def test_every_table_from_a_query_gives_the_same_page(shop, people, card):
     assert all(f"Revenue by {way}" in pages[0] for way in ("category", "department", "country", "product"))
 
 
+def test_what_else_is_known_of_customers_keeps_no_cut_away(shop, people, card):
+    known = crm.Transactions(make_frame(shop, "polars"))
+    consenting = make_frame(people.assign(consent=True, birth_date=AS_OF), "polars")
+    found = gather(known, as_of=AS_OF, horizon_days=90, scorecard=card, customers=consenting)
+    assert set(found.tables["cuts"]["by"]) == {"category", "country"}
+
+
 # -- value ---------------------------------------------------------------------------------------------------------
 
 FEW = pd.DataFrame({
@@ -295,24 +314,6 @@ def test_the_bridge_by_hand():
     assert [kind for kind, *_ in bars] == ["5", "3", "4", "4", "1"]  # before, new, away, smaller orders, now
 
 
-def test_each_bar_of_a_bridge_begins_where_the_one_above_it_ended():
-    drawing = _charts.bridge(("then", 100.0), [("up", 50.0), ("down", -30.0)], ("now", 120.0), alt="x", text=str)
-    found = re.findall(r'class="s\d" x="(\S+)" y="\S+" width="(\S+)"', drawing)
-    (_, then), (up, rise), (down, fall), (zero, now) = [(float(x), float(width)) for x, width in found]
-    assert (up, up + rise) == pytest.approx((then, 1.5 * then), abs=0.2)
-    assert (down + fall, down) == pytest.approx((1.5 * then, 1.2 * then), abs=0.2)
-    assert (zero, now) == pytest.approx((0, 1.2 * then), abs=0.2)
-    assert "+50.0</text>" in drawing
-
-
-def test_whiskers_reach_their_bounds():
-    drawing = _charts.columns(["a", "b"], [[10.0, 20.0]], alt="x", text=str, whiskers={1: (10.0, 40.0)})
-    (top,) = re.findall(r'<rect class="s1" x="\S+" y="(\S+)" width="\S+" height="\S+"/>', drawing)[:1]
-    low, high = re.findall(r'class="whisker" x1="\S+" y1="(\S+)" x2="\S+" y2="(\S+)"', drawing)[0]
-    assert float(low) == float(top)  # at 10, as high as the first column
-    assert float(high) == pytest.approx(_charts.TOP, abs=0.2)  # 40 is the last tick
-
-
 def test_the_forecast_stands_beside_its_benchmark():
     ahead = pd.DataFrame({
         "period_start": pd.to_datetime(["2024-03-01", "2024-04-01"]),
@@ -331,6 +332,17 @@ def test_the_forecast_stands_beside_its_benchmark():
     assert "were off by 10 % on average; the benchmark, that every month brings what the last one did, by 20 %." in text
     assert "Mar \u201924 | $100 | $90.00 \u2013 $110 | $70.00 | 10 % | 20 % | better" in text
     assert "Apr \u201924 | $100 | \u2013 | $70.00 | \u2013 | \u2013 | not known" in text
+
+
+@pytest.mark.filterwarnings("ignore:seasonality_table")
+@pytest.mark.parametrize(
+    ("days", "why"), [(13, "only 1 whole week is known"), (63, "in 8 whole weeks no weekday surely differs")]
+)
+def test_a_season_that_may_be_growth_or_chance_is_not_told(days, why):
+    lines = {"customer_id": "a", "order_id": range(days), "timestamp": [AS_OF - (day + 1) * DAY for day in range(days)]}
+    orders = crm.Transactions(pd.DataFrame(lines).assign(amount=lambda rows: 5.0 + rows["order_id"] % 3))
+    with pytest.raises(SchemaError, match=why):
+        _revenue_parts.weekdays(dataclasses.replace(sources_of(days), orders=orders))
 
 
 def test_seasons_are_told_only_where_they_are_reliable(shop, card):

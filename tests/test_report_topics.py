@@ -9,7 +9,7 @@ import pytest
 
 import crmlytics as crm
 from crmlytics.exceptions import DataQualityWarning
-from crmlytics.report import _channels, _charts, _gather, _partners, _support, _words, write_report
+from crmlytics.report import _channels, _gather, _partners, _support, _words, write_report
 from crmlytics.report._context import Context
 from crmlytics.report._parts import PARTS
 from crmlytics.report._sources import Sources, added_up, bound, known_before
@@ -30,22 +30,18 @@ QUOTAS = pd.DataFrame([
 ])  # fmt: skip
 
 
-def gathered(lines, as_of=AS_OF, quotas=None, kind="pandas", **given):
+def gathered(lines, as_of=AS_OF, quotas=None, kind="pandas", margin=None, **given):
     """Make the tables of these pages alone, without a scorecard and the rest of the report."""
     frames = {name: make_frame(table, kind) for name, table in given.items()}
     transactions = crm.Transactions(make_frame(lines, kind))
     known, first, last = known_before(transactions, as_of)
     others = bound(frames, transactions, as_of)
-    sources = Sources(known, added_up(known), None, others, quotas, None, as_of, 90, first, last)
+    sources = Sources(known, added_up(known), None, others, quotas, None, as_of, 90, first, last, margin)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", DataQualityWarning)
         patch.setattr(_gather, "PARTS", NEW)
         tables = _gather.parts_of(sources)
     return Context({name: table for name, table in tables.items() if table is not None}, as_of, 90, "$", first, last)
-
-
-def context_of(**tables):
-    return Context({name: pd.DataFrame(table) for name, table in tables.items()}, AS_OF, 90, "$", AS_OF, AS_OF)
 
 
 def words_of(section):
@@ -118,7 +114,7 @@ def test_any_engine_gives_the_same_pages(kind):
 def test_nothing_from_the_future_is_told(context):
     lines = pd.concat([ORDERS, ORDERS.tail(50).assign(timestamp=AS_OF, amount=1e9, channel="new", partner_id="new")])
     tickets = pd.concat([TICKETS, TICKETS.tail(9).assign(ticket_id=range(9_000, 9_009), opened_at=AS_OF,
-                        first_reply_at=pd.NaT, closed_at=pd.NaT, reopened_at=pd.NaT, satisfaction=1.0)])  # fmt: skip
+                        first_reply_at=pd.NaT, closed_at=pd.NaT, reopened_at=pd.NaT, satisfaction=99.0)])  # fmt: skip
     events = pd.concat([EVENTS, EVENTS.tail(50).assign(timestamp=AS_OF, channel="new")])
     later = gathered(lines, quotas=QUOTAS, events=events, tickets=tickets, customers=PEOPLE)
     for page in PAGES.values():
@@ -146,7 +142,7 @@ def test_figures_of_channels_are_those_of_the_tables(context):
 def test_figures_of_partners_are_those_of_the_tables(context):
     text = words_of(_partners.build(context))
     one = crm.partners.partner_concentration_table(ORDERS, as_of=AS_OF, window="182d", replicates=20).iloc[0]
-    assert f"{one['top_partner_id']} sold most of it: {100 * one['top_share']:.0f} %" in text
+    assert f"{one['top_partner_id']} sold the most: {100 * one['top_share']:.0f} %" in text
     quotas = crm.partners.quota_table(ORDERS, QUOTAS, as_of=AS_OF)
     running = quotas[quotas["period_end"] > AS_OF]["verdict"].value_counts()
     told = re.search(r"Of 6 quotas that run: ([^.]+)\.", text)[1]
@@ -167,96 +163,19 @@ def test_figures_of_support_are_those_of_the_tables(context):
     assert shown.tolist() == pytest.approx(spent.loc[shown.index].tolist())
 
 
-# -- sentences by hand ---------------------------------------------------------------------------------------------
-
-
-def won(p_value):
-    return {
-        "acquisition_channel": ["ads", "shop"], "observed_count": [40, 60], "first_order_amount": [1.0, 2.0],
-        "repeat_share": [0.1, 0.2], "horizon_amount": [50.0, 80.0], "horizon_amount_low": [40.0, 70.0],
-        "horizon_amount_high": [60.0, 90.0], "horizon_difference": [-30.0, 30.0],
-        "horizon_difference_low": [-45.0, 15.0], "horizon_difference_high": [-15.0, 45.0],
-        "horizon_p_value": [p_value, p_value],
-        "acquisition_cost_amount": [5.0, None], "net_amount": [3.0, None], "horizon_days": 91, "caution": "few; no",
-    }  # fmt: skip
-
-
-def test_a_channel_is_said_to_win_other_customers_only_where_it_is_sure():
-    sure = words_of(_channels.build(context_of(channel_customers=won(0.04))))
-    assert "Customers won by ads bring $50.00 in their first 13 weeks, $30.00 less than those won by the other" in sure
-    assert "($15.00 to $45.00)" in sure
-    assert "ads | 40 | $1.00 | 10 % | $50.00 | $40.00 \u2013 $60.00 | $5.00 | +$3.00" in sure
-    assert "no channel surely won better" in words_of(_channels.build(context_of(channel_customers=won(0.06))))
-
-
-def test_a_move_between_channels_stands_beside_those_who_moved_back():
-    moves = {
-        "from_channel": ["store", "store", "store", "web", "(new)"],
-        "to_channel": ["store", "web", "(gone)", "store", "web"],
-        "customer_count": [5, 4, 1, 3, 9], "reverse_count": [0, 3, 0, 4, 0], "from_share": [0.5, 0.4, 0.1, 1.0, 1.0],
-        "step_days": 91, "caution": "Association, not effect.",
-    }  # fmt: skip
-    text = words_of(_channels.build(context_of(channel_moves=moves)))
-    assert (
-        "Of the 10 customers who ordered mostly through store in the 13 weeks before the last, 40 % (4) have since "
-        "ordered mostly through web; 3 went the other way." in text
-    )
-    assert "store | 10 | 50 | 40 | 10" in text
-
-
-def sold(**changed):
-    return {
-        "partner_id": ["(direct)", "P", "Q"], "rank": [1, 2, 3], "rank_low": [1, 2, 2], "rank_high": [1, 3, 3],
-        "amount": [90.0, 30.0, 20.0], "amount_low": [80.0, 20.0, None], "amount_high": [99.0, 45.0, None],
-        "amount_share": [0.6, 0.2, 0.1], "growth_share": [0.1, 0.5, -0.2], "growth_share_low": [-0.1, 0.2, -0.4],
-        "growth_share_high": [0.2, 0.8, 0.1], "customer_count": [9, 3, 2], "new_customer_count": 1,
-        "margin_amount": [None, None, None], "is_inactive": [False, False, True], "span_days": 182,
-        "caution": "Association, not effect: x. Give like_for_like.",
-    } | changed  # fmt: skip
-
-
-def test_partners_are_told_apart_from_what_was_sold_without_them_and_by_more_than_chance():
-    section = _partners.build(context_of(partners=sold()))
-    text = words_of(section)
-    assert "The places are not sure: 2 partners may be the first" in text
-    assert "Against the 26 weeks before, with 95 % certainty each: P (+50 %) grew." in text
-    assert "1 partner is silent for longer than usual: Q." in text
-    assert "(direct)" not in text
-    assert section.tables[0].note.endswith("Association, not effect: x.")  # what to type is for those who program
-    text = words_of(_partners.build(context_of(partners=sold(rank_low=[1, 2, 3], growth_share_low=[None, -0.1, -0.4]))))
-    assert "P is surely the first of them." in text
-    assert "no partner surely grew or shrank" in text
-
-
-def test_nothing_sold_through_a_partner_makes_no_page():
-    assert pages(gathered(ORDERS.drop(columns=ROLES).assign(partner_id=None))) == []
-
-
-def outcome(low, high):
-    return {
-        "kind": ["bad"], "comparison": ["good ticket"], "matched_count": [50], "returned_share": [0.5],
-        "comparison_returned_share": [0.6], "returned_share_difference": [-0.1], "returned_share_difference_low": [low],
-        "returned_share_difference_high": [high], "revenue_amount_difference": [-3.0], "horizon_days": 91,
-    }  # fmt: skip
-
-
-def test_a_bad_ticket_is_said_to_go_with_leaving_only_beyond_chance():
-    text = words_of(_support.build(context_of(ticket_outcomes=outcome(-0.2, 0.0001))))
-    assert (
-        "50 % ordered within 13 weeks; of customers alike after a good one, 60 %. The difference may be chance" in text
-    )
-    text = words_of(_support.build(context_of(ticket_outcomes=outcome(-0.15, -0.05))))
-    assert "That is \u221210 points (\u221215 to \u22125 points) beyond chance." in text
-
-
-def test_who_waits_longer_than_others_is_counted_with_the_revenue_so_far():
-    waiting = {
-        "customer_id": ["<b>", "y"], "ticket_id": [1, 2], "urgency": ["overdue", "usual"], "rank": [1, 2],
-        "oldest_age_hours": [100.0, 5.0], "value_amount": [300.0, 7.0], "reason": ["open for long", "open"],
-    }  # fmt: skip
-    text = words_of(_support.build(context_of(waiting=waiting)))
-    assert "2 customers have an open ticket, the oldest for 4 days; 1 of them for longer than three in four" in text
-    assert "with $300 of revenue so far" in text
+def test_a_margin_reaches_channels_and_partners_and_is_not_spoken_of_where_there_is_none():
+    lines = ORDERS[ORDERS["customer_id"] < 150].drop(columns="cost", errors="ignore")
+    told, silent = gathered(lines, margin=0.3), gathered(lines)
+    for name in ("channels", "partners"):
+        table = told.tables[name]
+        assert table["margin_amount"].tolist() == pytest.approx((0.3 * table["amount"]).tolist(), abs=1e-5)
+    won = told.tables["channel_customers"]
+    assert won["horizon_margin_amount"].tolist() == pytest.approx((0.3 * won["horizon_amount"]).tolist(), abs=1e-5)
+    for page in (_channels, _partners):
+        first = [[heading.text for heading in page.build(of).tables[0].headings] for of in (told, silent)]
+        assert [name for name in first[0] if name not in first[1]] == ["Margin"]
+    assert "Margin" in _partners.build(told).tables[0].note
+    assert not any("argin" in str(table) for page in (_channels, _partners) for table in page.build(silent).tables)
 
 
 # -- dirt ----------------------------------------------------------------------------------------------------------
@@ -271,74 +190,83 @@ def test_names_are_text_whatever_they_hold():
     assert "&lt;b&gt;{web}&lt;/b&gt;" in " ".join(_channels.build(odd).findings)
 
 
+OF_SUPPORT = {
+    "tickets", "ticket_groups", "resolution", "backlog", "satisfaction", "satisfaction_drivers", "ticket_outcomes",
+    "waiting", "workload",
+}  # fmt: skip
+OF_MARKS, OF_CUSTOMERS = {"satisfaction", "satisfaction_drivers"}, {"ticket_outcomes", "waiting"}
+
+
 @pytest.mark.parametrize(
-    "tickets",
+    ("tickets", "not_asked_for", "told"),
     [
-        TICKETS[["ticket_id", "opened_at"]],
-        TICKETS[["ticket_id", "customer_id", "opened_at", "closed_at"]],
-        TICKETS.assign(satisfaction=float("nan"), closed_at=pd.NaT),
-        TICKETS.assign(satisfaction=10.0),
-        TICKETS.assign(customer_id=1).drop(columns="satisfaction"),
-        TICKETS.tail(3),
-        TICKETS[TICKETS["opened_at"] >= AS_OF],
+        (TICKETS[["ticket_id", "opened_at"]], {"ticket_groups"} | OF_MARKS | OF_CUSTOMERS,
+         {"tickets", "resolution", "backlog"}),
+        (TICKETS[["ticket_id", "customer_id", "opened_at", "closed_at"]], {"ticket_groups"} | OF_MARKS, set()),
+        (TICKETS.assign(satisfaction=float("nan"), closed_at=pd.NaT), set(), OF_MARKS),
+        (TICKETS.assign(satisfaction=10.0), set(), {"satisfaction_drivers"}),
+        (TICKETS.assign(satisfaction=-99.0), {"satisfaction_drivers"}, {"satisfaction"}),
+        (TICKETS.assign(customer_id=1).drop(columns="satisfaction"), OF_MARKS, set()),
+        (TICKETS.head(3), set(), {"satisfaction_drivers", "workload"}),
+        (TICKETS[TICKETS["opened_at"] >= AS_OF], set(), OF_SUPPORT),
     ],
-    ids=["opened alone", "no reply", "all open", "all ten", "one customer", "three", "later only"],
+    ids=["opened alone", "no reply", "all open", "all ten", "beyond", "one customer", "three", "later only"],
+)  # fmt: skip
+def test_tickets_that_lack_much_leave_parts_out_and_say_why(tickets, not_asked_for, told):
+    found = gathered(ORDERS.drop(columns=ROLES), tickets=tickets)
+    assert OF_SUPPORT - set(found.tables) == not_asked_for | told
+    notes = found.tables.get("notes", pd.DataFrame(columns=["part", "outcome"]))
+    left_out = set(notes.loc[notes["outcome"] == "left out", "part"])
+    assert left_out == {part.words for part in NEW if part.name in told}
+    assert (_support.build(found) is None) == (told >= {"tickets", "workload"})
+
+
+@pytest.mark.parametrize(
+    ("times", "more", "satisfied_from", "scale"),
+    [(1, 0, 4.0, "1 to 5"), (1, 2, 5.5, "1 to 7"), (2, 0, 7.5, "0 to 10"), (20, 0, 75.0, "0 to 100")],
 )
-def test_tickets_that_lack_much_leave_parts_out_and_say_why(tickets):
+def test_the_scale_is_the_first_usual_one_that_holds_all_marks_known(times, more, satisfied_from, scale):
+    tickets = TICKETS.assign(satisfaction=times * TICKETS["satisfaction"] + more)
+    tickets.loc[tickets["closed_at"].isna(), "satisfaction"] = -99.0  # open: nobody knows the mark yet
     found = gathered(ORDERS.drop(columns=ROLES), tickets=tickets)
-    there = {part.name for part in NEW} & set(found.tables)
-    told = set(found.tables["notes"]["part"]) if "notes" in found.tables else set()
-    _support.build(found)
-    if len(tickets) < len(TICKETS) or "closed_at" not in tickets or tickets["closed_at"].isna().all():
-        assert told
-    else:
-        assert {"tickets", "backlog", "workload"} <= there
+    notes, text = found.tables.get("notes"), words_of(_support.build(found))
+    assert found.tables["satisfaction"]["satisfied_from"].item() == satisfied_from
+    assert f"of {scale}, the mean of" in text
+    said = [] if notes is None else notes["reason"].tolist()
+    usual = scale == "1 to 5"
+    assert said == ([] if usual else [f"Marks are read as {scale}, the first usual scale that holds them all."])
 
 
-def test_marks_beyond_five_are_read_from_zero_to_ten():
-    tickets = TICKETS.assign(satisfaction=2 * TICKETS["satisfaction"])
-    found = gathered(ORDERS.drop(columns=ROLES), tickets=tickets)
-    assert found.tables["satisfaction"]["satisfied_from"].item() == 7.5
-    assert "7.50 or better" in words_of(_support.build(found))
+def test_a_mark_beyond_every_scale_drops_the_marks_alone():
+    tickets = TICKETS.assign(
+        satisfaction=TICKETS["satisfaction"].mask(TICKETS["closed_at"].notna().cumsum() == 1, -99.0)
+    )
+    odd = gathered(ORDERS.drop(columns=ROLES), tickets=tickets)
+    plain = gathered(ORDERS.drop(columns=ROLES), tickets=TICKETS.drop(columns="satisfaction"))
+    assert "Satisfaction holds -99, beyond the scale of 0 to 100" in odd.tables["notes"]["reason"].iloc[0]
+    assert _support.build(odd) == _support.build(plain)
+
+
+def test_dates_without_a_time_make_no_minutes():
+    dates = {name: TICKETS[name].dt.normalize() for name in ("opened_at", "closed_at", "first_reply_at", "reopened_at")}
+    text = words_of(_support.build(gathered(ORDERS.drop(columns=ROLES), tickets=TICKETS.assign(**dates))))
+    assert "First reply | the same day | by then" in text
+    assert "minute" not in text
+
+
+def test_what_is_doubtful_in_the_tickets_is_the_first_finding():
+    old = gathered(ORDERS.drop(columns=ROLES), tickets=TICKETS[TICKETS["opened_at"] < "2025-02-01"])
+    assert _support.build(old).findings[0].startswith("Nothing happened after 2025-0")
+
+
+def test_nothing_sold_through_a_partner_makes_no_page():
+    assert pages(gathered(ORDERS.drop(columns=ROLES).assign(partner_id=None))) == []
 
 
 def test_lines_without_a_channel_are_unknown_and_never_the_largest():
     lines = ORDERS.drop(columns=ROLES)
     half = gathered(lines.assign(channel=ORDERS["channel"].where(ORDERS["channel"] == "web")))
     assert "All that is known was bought through web" in words_of(_channels.build(half))
-    none = gathered(lines.assign(channel=None))
-    section = _channels.build(none)
-    assert section is None or "Most was bought" not in words_of(section)
-
-
-# -- words and pictures --------------------------------------------------------------------------------------------
-
-
-def test_falling_curves_are_steps_that_end_where_little_is_left():
-    drawing = _charts.falling(
-        [[(0.0, 1.0), (10.0, 0.5), (50.0, 0.04), (900.0, 0.0)]], alt="x", text=str, names=("h", "s")
-    )
-    points = re.search(r'points="([^"]+)"', drawing)[1].split()
-    xs, ys = zip(*[map(float, point.split(",")) for point in points], strict=True)
-    assert len(points) == 7  # from 1 on: three moments before the axis ends, two points each
-    assert xs == tuple(sorted(xs))
-    assert ys == tuple(sorted(ys))
-    assert "900" not in drawing
-
-
-def test_bars_have_their_intervals():
-    drawing = _charts.bars(["a"], [[10.0]], alt="x", text=str, whiskers={0: (5.0, 20.0)})
-    width = float(re.search(r'class="s1" \S+ \S+ width="(\S+)"', drawing)[1])
-    low, high = map(float, re.search(r'class="whisker" x1="(\S+)" y1="\S+" x2="(\S+)"', drawing).groups())
-    assert (low, high) == pytest.approx((width / 2, 2 * width), abs=0.2)
-
-
-def test_of_many_partners_only_the_largest_are_told_to_have_grown():
-    many = pd.DataFrame(
-        {name: [values[1] if isinstance(values, list) else values] * 13 for name, values in sold().items()}
-    )
-    many = many.assign(partner_id=[f"P{i:02d}" for i in range(13)], rank=range(1, 14))
-    text = words_of(_partners.build(context_of(partners=many)))
-    assert "with 95 % certainty each: P00 (+50 %), P01 (+50 %), P02 (+50 %) and 9 more grew." in text
-    assert "before, of the 12 largest, with" in text
-    assert "P12" not in text
+    none = words_of(_channels.build(gathered(lines.assign(channel=None))))
+    assert "bought through" not in none
+    assert none.startswith("Revenue by channel | ")

@@ -246,10 +246,12 @@ def test_attributes_are_those_on_record_before_the_day():
     assert told(found, "plan")["certainty"] == "As on record just before 2024-02-01."
 
 
-def test_attributes_called_like_a_score_are_refused():
-    people = pd.DataFrame({"customer_id": ["a"], "segment": ["VIP"]})
-    with pytest.raises(SchemaError, match=r"customers has \['segment'\], which the scorecard makes itself. Rename"):
-        scorecard_table(pd.DataFrame(small()), as_of="2024-02-01", customers=people)
+def test_attributes_called_like_a_score_are_left_out_and_told():
+    people = pd.DataFrame({"customer_id": ["a"], "segment": ["VIP"], "plan": ["gold"]})
+    with pytest.warns(DataQualityWarning, match=r"scorecard: it makes \['segment'\] itself, so those of customers are"):
+        table = scorecard_table(pd.DataFrame(small()), as_of="2024-02-01", customers=people)
+    assert "VIP" not in set(table["segment"])
+    assert table["plan"].iloc[0] == "gold"
 
 
 # -- alike -------------------------------------------------------------------------------------------------------------

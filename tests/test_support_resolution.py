@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from crmlytics._frames import to_pandas
 from crmlytics._kernels.kaplan_meier import kaplan_meier
@@ -143,12 +144,14 @@ def test_few_customers_give_the_wider_bounds_of_student():
     time, ended, group = spells(rng, n=90, groups=2)
     customer = rng.integers(0, 12, 90)
     curves = kaplan_meier(time, ended, group, 2, cluster=customer)
-    t = 2.2009851600830497  # of 11 degrees of freedom
-    low, high = survival_interval(curves, 0.95, np.array([12, 12]))
-    expected = curves.interval(t)
+    sizes = [np.bincount(customer[group == number]) for number in (0, 1)]
+    assert curves.worth == pytest.approx([size.sum() ** 2 / (size**2).sum() for size in sizes])
+    t = special.stdtrit(curves.worth - 1, 0.975)
+    low, high = survival_interval(curves, 0.95)
+    expected = curves.interval(np.repeat(t, np.diff(curves.starts)))
     assert low == pytest.approx(expected[0], nan_ok=True)
     assert high == pytest.approx(expected[1], nan_ok=True)
-    share, least, most = share_within(curves, 10.0, 0.95, clusters=np.array([12, 12]))
+    share, least, most = share_within(curves, 10.0, 0.95)
     at = [
         np.flatnonzero(curves.time[curves.starts[g] : curves.starts[g + 1]] <= 10)[-1] + curves.starts[g]
         for g in (0, 1)
@@ -162,26 +165,27 @@ def test_the_tables_count_customers_not_tickets():
     curves = kaplan_meier(
         hours, np.array(SIX_MP + PLACEBO) > 0, np.zeros(42, np.int64), 1, cluster=tickets["customer_id"].to_numpy()
     )
-    four = np.array([4])
+    alone = kaplan_meier(hours, np.array(SIX_MP + PLACEBO) > 0, np.zeros(42, np.int64), 1)
     row = support_table(tickets, as_of=AS_OF).iloc[0]
     bounds = [row["resolution_median_hours_low"], row["resolution_median_hours_high"]]
-    assert bounds == [values[0] for values in quantile_interval(curves, 0.5, 0.95, clusters=four)]
-    assert bounds[1] > quantile_interval(curves, 0.5, 0.95)[1][0]
+    assert bounds == [values[0] for values in quantile_interval(curves, 0.5, 0.95)]
+    assert bounds[1] > quantile_interval(alone, 0.5, 0.95)[1][0]
     soon = support_table(tickets, as_of=AS_OF, resolution_target="8h").iloc[0]
     shares = [soon[f"resolution_within_target_share{end}"] for end in ("", "_low", "_high")]
-    assert shares == pytest.approx([values[0] for values in share_within(curves, 8.0, 0.95, clusters=four)])
-    assert row["caution"] == "fewer than 30 customers"
+    assert shares == pytest.approx([values[0] for values in share_within(curves, 8.0, 0.95)])
+    assert row["caution"] == "Fewer than 30 customers."
     curve = resolution_curve_table(tickets, as_of=AS_OF).set_index("time_hours")
     assert 1 - curve.loc[8.0, "waiting_share_high"] == pytest.approx(shares[1])
 
 
-def test_all_tickets_of_one_customer_in_time_are_one_case():
-    curves = kaplan_meier(
-        np.full(40, 2.0), np.ones(40, np.bool_), np.zeros(40, np.int64), 1, cluster=np.zeros(40, np.int64)
-    )
-    share, low, _ = share_within(curves, 8.0, 0.95, clusters=np.array([1]))
+def test_all_tickets_of_two_customers_in_time_are_two_cases_and_of_one_they_have_no_bounds():
+    hours, group = np.full(40, 2.0), np.zeros(40, np.int64)
+    curves = kaplan_meier(hours, hours > 0, group, 1, cluster=np.repeat([0, 1], 20))
+    share, low, _ = share_within(curves, 8.0, 0.95)
     assert share == [1.0]
-    assert low == pytest.approx(0.2065, abs=1e-4)  # Wilson, 1 of 1
+    assert low == pytest.approx(0.3424, abs=1e-4)  # Wilson, 2 of 2
+    single = share_within(kaplan_meier(hours, hours > 0, group, 1, cluster=group), 8.0, 0.95)
+    assert np.isnan(single[1:]).all()
 
 
 def test_first_replies_have_a_curve_too_and_nothing_of_the_future_is_read():

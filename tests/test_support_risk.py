@@ -78,7 +78,7 @@ def test_like_is_compared_with_like_where_there_is_enough_of_it():
     few = at_risk_table(data.iloc[20:].drop(columns="first_reply_at"), as_of=AS_OF)
     assert "is_answered" not in few.columns
     assert not few["reason"].str.contains("reply").any()
-    assert few["caution"].eq("fewer than 30 closed tickets to compare with").all()
+    assert few["caution"].eq("Fewer than 30 closed tickets to compare with.").all()
 
 
 def test_a_reason_says_how_far_was_seen_where_half_never_was():
@@ -105,8 +105,17 @@ def test_nearly_all_are_not_all_and_a_group_says_what_it_is_of():
 
 def test_what_was_usual_long_ago_is_not_asked():
     rows = at_risk_table(pd.DataFrame(desk()), as_of=AS_OF, history="30d")  # all that are closed are older
-    assert (rows["closed_by_then_share"] == 0).all()
-    assert (rows["caution"] == "fewer than 30 closed tickets to compare with").all()
+    assert rows[["closed_by_then_share", "median_left_hours", "urgency"]].isna().all(axis=None)
+    assert (rows["caution"] == "Fewer than 30 closed tickets to compare with.").all()
+
+
+def test_where_no_ticket_is_closed_nothing_is_usual(frame):
+    data = {"ticket_id": [1, 2], "customer_id": ["a", "b"], "opened_at": [START, START + HOUR]}
+    data["closed_at"] = [AS_OF, None]
+    rows = to_pandas(at_risk_table(frame(data), as_of=START + 2 * HOUR))
+    assert rows["reason"].tolist() == ["open for 2 hours", "open for 1 hour"]
+    assert rows["urgency"].isna().all()
+    assert rows["caution"].str.endswith("No ticket is closed: closed_at may be lacking.").all()
 
 
 def test_nothing_of_the_future_is_read():
@@ -119,7 +128,7 @@ def test_nothing_of_the_future_is_read():
 
 def test_an_old_export_makes_everybody_late_and_is_told():
     rows = at_risk_table(pd.DataFrame(desk()), as_of=AS_OF + 5_000 * HOUR, history="3650d")
-    assert rows["caution"].str.contains("an old export").all()
+    assert rows["caution"].str.contains("the export may be old").all()
 
 
 def test_nobody_waits():
@@ -144,7 +153,9 @@ def test_every_open_ticket_is_somebodys_and_ranks_are_places(closed, customer):
     assert rows["open_ticket_count"].sum() == len(still)
     assert sorted(rows["customer_id"]) == sorted(set(still))
     assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
-    assert rows["closed_by_then_share"].between(0, 1).all()
+    known = any(end is not None and end < 60 for end in closed)
+    assert (rows["closed_by_then_share"].between(0, 1) == known).all()
+    assert (rows["urgency"].notna() == known).all()
 
 
 def test_says_what_it_does_not_understand():

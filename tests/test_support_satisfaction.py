@@ -14,7 +14,9 @@ from crmlytics._kernels.adjusted_differences import (
     jackknifed_regression,
 )
 from crmlytics.exceptions import DataQualityWarning, MissingColumnsError, SchemaError
+from crmlytics.support._marks import check_mark, scale_of
 from crmlytics.support._plots import plot_satisfaction_drivers
+from crmlytics.support.outcomes import ticket_outcome_table
 from crmlytics.support.satisfaction import satisfaction_table
 from crmlytics.support.satisfaction_drivers import satisfaction_driver_table
 from crmlytics.testing import make_frame
@@ -60,7 +62,7 @@ def test_marks_by_hand_and_the_kind_that_came_in(frame):
     # web: residuals 1 and -1 of one customer, 0 of the other: the mean has no error that customers would show
     assert rows["satisfaction_mean_low"].isna().all()
     assert rows["nps_score"].isna().all()
-    assert rows["caution"].str.startswith("fewer than 30 customers").all()
+    assert rows["caution"].str.contains("Fewer than 30 customers.", regex=False).all()
 
 
 def test_the_interval_is_students_where_each_ticket_has_its_own_customer():
@@ -75,7 +77,7 @@ def test_the_interval_is_students_where_each_ticket_has_its_own_customer():
 
 def test_many_marks_of_few_customers_are_few():
     tickets = made(n=200).assign(customer_id=lambda rows: rows["ticket_id"] % 29)
-    assert satisfaction_table(tickets, as_of="2024-07-01")["caution"].tolist() == ["fewer than 30 customers"]
+    assert satisfaction_table(tickets, as_of="2024-07-01")["caution"].tolist() == ["Fewer than 30 customers."]
 
 
 def test_who_is_satisfied_is_the_callers_choice():
@@ -113,6 +115,45 @@ def test_marks_that_are_missing_everywhere_are_told():
         satisfaction_table(tickets.drop(columns="satisfaction"), as_of="2024-02-01")
     with pytest.raises(SchemaError, match=r"satisfied_from must lie within scale=\(1.0, 5.0\)"):
         satisfaction_table(pd.DataFrame(MARKS), as_of="2024-02-01", satisfied_from=1)
+
+
+def test_marks_that_are_all_alike_are_as_many_as_customers():
+    tickets = pd.DataFrame({
+        "ticket_id": range(500), "customer_id": np.repeat(np.arange(10), 50), "opened_at": DAY,
+        "closed_at": DAY + pd.Timedelta(hours=1), "satisfaction": 10,
+    })  # fmt: skip
+    row = satisfaction_table(tickets, as_of="2024-02-01", scale=(0, 10)).iloc[0]
+    assert row["nps_score"] == 100
+    assert 30 < row["nps_score_low"] < 60  # 98.5, had each ticket a customer of its own
+    one = satisfaction_table(tickets.assign(customer_id=1), as_of="2024-02-01", scale=(0, 10)).iloc[0]
+    assert one[["nps_score_low", "satisfied_share_low", "satisfaction_mean_low"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("marks", "scale"),
+    [([1, 5], (1, 5)), ([1, 5.5], (1, 7)), ([0, 5], (0, 10)), ([20, 90], (0, 100)), ([-1, 5], None), ([], (1, 5))],
+)
+def test_a_scale_is_the_first_usual_one_that_holds_all_marks(marks, scale):
+    assert scale_of(np.array([np.nan, *marks])) == scale
+
+
+def test_a_mark_to_begin_from_lies_a_quarter_off_the_end_unless_it_is_told():
+    assert check_mark(None, (1, 5), usual=0.25, name="low_mark", caller="here") == 2
+    assert check_mark(None, (0, 100), usual=0.25, name="low_mark", caller="here") == 25
+    assert check_mark(6, (0, 10), usual=0.25, name="low_mark", caller="here") == 6
+    for mark in (5, 6):
+        with pytest.raises(SchemaError, match=r"here: low_mark must lie within scale=\(1, 5\), below the highest mark"):
+            check_mark(mark, (1, 5), usual=0.25, name="low_mark", caller="here")
+
+
+def test_whoever_reads_marks_refuses_those_beyond_the_scale():
+    tickets = pd.DataFrame(MARKS).assign(satisfaction=[9, 3, 4, 2, None, 1])
+    orders = pd.DataFrame({"customer_id": ["a"], "order_id": [1], "timestamp": [DAY], "amount": [5.0]})
+    refused = r"satisfaction holds 9, beyond the scale of 1 to 5 .*such as scale=\(0, 10\)"
+    with pytest.raises(SchemaError, match=f"ticket_outcome_table: {refused}"):
+        ticket_outcome_table(tickets, orders, as_of="2024-02-01")
+    with pytest.raises(SchemaError, match=f"satisfaction_table: {refused}"):
+        satisfaction_table(tickets, as_of="2024-02-01")
 
 
 # -- drivers ---------------------------------------------------------------------------------------------------------
@@ -159,7 +200,7 @@ def test_shares_explained_are_averages_of_adjusted_r_squared_over_all_orders():
             before = r_squared(chosen)
             chosen = chosen + parts[part]
             expected[part] += (r_squared(chosen) - before) / len(orders)
-    found = explained_shares(design, values, variance * np.linalg.inv(design.T @ design), parts)
+    found = explained_shares(design, values, variance * design.T @ design, parts)
     assert found == pytest.approx(expected)
     assert found.sum() == pytest.approx(1 - variance / (total / 49))  # adjusted R^2 as it is usually written
 
@@ -172,9 +213,21 @@ def test_noise_explains_nothing_also_where_customers_are_alike():
         customer, level = np.repeat(np.arange(100), 4), rng.integers(0, 8, 100)
         design = np.column_stack([np.ones(400), level[customer, None] == np.arange(1, 8)]).astype(float)
         values = rng.normal(size=100)[customer] + 0.5 * rng.normal(size=400)
-        covariance = jackknifed_regression(design, values, customer).covariance
-        shares.append(explained_shares(design, values, covariance, [list(range(1, 8))])[0])
+        noise = jackknifed_regression(design, values, customer).noise
+        shares.append(explained_shares(design, values, noise, [list(range(1, 8))])[0])
     assert abs(np.mean(shares)) < 0.015
+
+
+def test_noise_explains_nothing_also_where_one_customer_has_most_tickets():
+    """With the covariance of the coefficients instead it would be -.02: that one's errors are counted twice over."""
+    customer, shares = np.repeat(np.arange(12), [400, *[10] * 11]), []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        design = np.column_stack([np.ones(510), rng.normal(size=(510, 3))])
+        values = 0.8 * rng.normal(size=12)[customer] + rng.normal(size=510)
+        noise = jackknifed_regression(design, values, customer).noise
+        shares.append(explained_shares(design, values, noise, [[1], [2], [3]]).sum())
+    assert abs(np.mean(shares)) < 0.004
 
 
 def test_columns_that_others_say_are_found():
@@ -191,7 +244,7 @@ def test_what_marks_hang_on_is_found_and_nothing_else(kind):
     assert reply["mark_difference"] == pytest.approx(-0.8 * (np.log1p(first) - np.log1p(second)), abs=0.12)
     assert reply["adjusted_p_value"] < 1e-10
     assert (rows["adjusted_p_value"].iloc[1:] > 0.05).all()
-    assert rows["caution"].str.startswith("association").all()
+    assert rows["caution"].str.startswith("Association").all()
     shares = rows.drop_duplicates("driver")["explained_share"]
     assert shares.iloc[2:].abs().max() < 0.01 < shares.iloc[1] < shares.iloc[0] < 1  # resolution holds the reply
     assert shares.tolist() == sorted(shares, reverse=True)

@@ -17,6 +17,8 @@ from crmlytics.testing import make_frame
 
 AS_OF = "2024-02-01"
 HOUR = pd.Timedelta(hours=1)
+MIDNIGHT = pd.Timestamp("2024-01-01")
+DATES = "Moments are dates without a time: hours are those of whole days."
 
 
 def at(hours):
@@ -60,7 +62,7 @@ def test_counts_by_hand_and_returns_the_kind_that_came_in(frame):
     assert rows["reopened_share"].tolist()[:2] == pytest.approx([1 / 3, 1 / 3])
     assert rows["satisfaction_mean"].tolist()[:2] == pytest.approx([10 / 3, 2.5])
     assert rows["resolution_within_target_share"].isna().tolist() == [False, False, True]  # a day old: undecided
-    assert rows["caution"].str.startswith("fewer than 30 customers; describes").all()
+    assert rows["caution"].str.match("Association, not effect: .* Fewer than 30 customers.$").all()
 
 
 def test_repeated_contacts_are_those_of_tickets_that_could_be_repeated():
@@ -127,7 +129,7 @@ def test_a_single_customer_gives_no_bounds():
     found = table_of(data).iloc[0]
     assert found["satisfaction_mean"] == 3.0
     assert np.isnan(found["satisfaction_mean_low"])
-    assert np.isnan(found["resolution_median_hours_low"])
+    assert found[["resolution_median_hours_low", "reopened_share_low", "repeat_share_high"]].isna().all()
 
 
 @given(copies=st.integers(2, 5))
@@ -143,10 +145,51 @@ def test_a_customer_who_asks_often_makes_no_bound_narrower(copies):
 
 
 def test_clustered_error_by_hand():
-    """Residuals 1, 1 of one customer and -1, -1 of the other: sums 2 and -2, so Var = 2/1 x 8 / 16."""
+    """Without the one customer the mean is 1, without the other 3, with both 2: Var = 1/2 x (1 + 1)."""
     found = group_means(np.array([3.0, 3.0, 1.0, 1.0]), np.zeros(4, np.int64), 1, cluster=np.array([0, 0, 1, 1]))
     assert found.error[0] == pytest.approx(1.0)
     assert found.design_effect[0] == pytest.approx(1 / (4 / 3 / 4))
+    assert found.worth[0] == 2
+
+
+def test_a_customer_with_most_rows_is_most_of_what_is_known():
+    """Four rows of one customer, one of the other two: 6^2 / (16 + 1 + 1) = 2, a degree of freedom."""
+    values, group, customer = np.array([1.0, 1, 1, 1, 4, 7]), np.zeros(6, np.int64), np.array([0, 0, 0, 0, 1, 2])
+    found = group_means(values, group, 1, cluster=customer)
+    without = np.array([11 / 2, 11 / 5, 8 / 5])
+    assert found.worth[0] == 2
+    assert found.error[0] == pytest.approx(np.sqrt(2 / 3 * ((without - 2.5) ** 2).sum()))
+    assert found.interval(0.95)[1][0] == pytest.approx(2.5 + 12.706204736 * found.error[0])
+
+
+def test_what_a_few_customers_agree_on_is_known_of_these_few():
+    """Of ten customers one has half of fifty tickets reopened: mostly none is seen, which is ten times no."""
+    rng, covered = np.random.default_rng(0), 0
+    customer, group = np.repeat(np.arange(10), 50), np.zeros(500, np.int64)
+    for _ in range(200):
+        values = ((rng.random(10) < 0.1)[customer] & (rng.random(500) < 0.5)).astype(float)
+        low, high = group_means(values, group, 1, cluster=customer).share_interval(0.95)
+        covered += low[0] <= 0.05 <= high[0]
+    assert covered >= 190  # 121, had each ticket been a witness of its own
+    none = group_means(np.zeros(500), group, 1, cluster=customer).share_interval(0.95)[1][0]
+    assert none == pytest.approx(1.96**2 / (1.96**2 + 10 * (1.9647 / 2.2622) ** 2), abs=1e-3)
+
+
+def test_bounds_hold_where_few_customers_have_most_tickets():
+    """Thirty customers with tickets as uneven as those of real callers: with a degree of freedom a customer .905."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        customer = np.repeat(np.arange(30), np.maximum(1, np.rint(np.exp(rng.normal(1, 1.2, 30)))).astype(int))
+        values = 0.7 * rng.normal(size=30)[customer] + rng.normal(size=len(customer))
+        low, high = group_means(values, np.zeros(len(values), np.int64), 1, cluster=customer).interval(0.95)
+        covered += low[0] <= 0 <= high[0]
+    assert 370 <= covered <= 394
+
+
+def test_few_customers_with_most_tickets_are_told():
+    data = export().assign(customer_id=lambda rows: np.minimum(rows["ticket_id"], 40))
+    caution = support_table(data, as_of="2024-02-10")["caution"][0]
+    assert caution == "Few customers have most of the tickets."
 
 
 def test_the_net_promoter_score_is_read_where_the_scale_is_its_own():
@@ -155,6 +198,11 @@ def test_the_net_promoter_score_is_read_where_the_scale_is_its_own():
     assert found["nps_score"] == pytest.approx(0.0)  # 2 promoters and 2 detractors of 5
     assert found["nps_score_low"] < 0 < found["nps_score_high"]
     assert table_of()["nps_score"].isna().all()
+
+
+def test_names_that_differ_in_blanks_are_one():
+    data = by_hand() | {"category": ["bill", "bill ", " bill", "ship", "ship", "ship", " ", None]}
+    assert table_of(data, by="category")["group"].tolist() == ["bill", "ship", "(unknown)"]
 
 
 def test_the_universe_answers_as_it_was_told_to():
@@ -233,6 +281,13 @@ def export(days=40):
     return pd.DataFrame({"ticket_id": range(len(opened)), "opened_at": opened, "closed_at": closed})
 
 
+def test_dates_without_a_time_are_told():
+    data = {"ticket_id": range(40), "opened_at": MIDNIGHT, "first_reply_at": MIDNIGHT, "closed_at": [MIDNIGHT] * 40}
+    assert support_table(pd.DataFrame(data), as_of="2024-01-05")["caution"].str.contains(DATES).all()
+    data["closed_at"][7] += HOUR
+    assert support_table(pd.DataFrame(data), as_of="2024-01-05")["caution"].isna().all()
+
+
 def test_an_export_that_is_old_or_of_closed_tickets_alone_is_doubted():
     desk = export()
     end = pd.Timestamp("2024-02-10")
@@ -246,11 +301,13 @@ def test_an_export_that_is_old_or_of_closed_tickets_alone_is_doubted():
         backlog_table(closed, as_of=end),
         resolution_curve_table(closed, as_of=end),
     ):
-        assert set(table["caution"]) == {"no ticket is open: an export of closed tickets only?"}
+        assert set(table["caution"]) == {"No ticket is open: the export may lack those."}
     late = end + pd.Timedelta(days=15)
-    assert support_table(desk, as_of=late)["caution"].tolist() == ["nothing happened after 2024-02-11: an old export?"]
+    assert support_table(desk, as_of=late)["caution"].tolist() == [
+        "Nothing happened after 2024-02-11: the export may be old."
+    ]
     quiet = support_table(desk.iloc[::40], as_of=late)  # a ticket in ten days: 23 days of silence are not unusual
-    assert quiet["caution"].tolist() == ["fewer than 30 tickets"]
+    assert quiet["caution"].tolist() == [f"Fewer than 30 tickets. {DATES}"]
 
 
 def test_tickets_that_end_before_they_begin_are_set_aside():

@@ -8,6 +8,7 @@ Inside, every table is a narwhals ``LazyFrame``; ``enter`` brings a table in and
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,11 +76,11 @@ class Engine:
         return frame.to_native() if self.is_lazy else self.from_eager(frame.collect())
 
     def from_columns(self, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], schema: nw.Schema) -> Any:
-        """Build a table of this engine's kind from computed columns; NaN is missing in every engine."""
+        """Build a table of this engine's kind from computed columns; NaN is missing in every engine, also of Int64."""
         backend: Any = Implementation.PYARROW
         if self.implementation in {Implementation.PANDAS, Implementation.POLARS}:
             backend = self.implementation
-        settled = {name: _settled(values) for name, values in columns.items()}
+        settled = {name: _settled(values, schema[name], backend) for name, values in columns.items()}
         computed = nw.from_dict(settled, schema=schema, backend=backend)
         return self.from_eager(computed.with_columns(by_dtype(nw.Float64()).fill_nan(None)))
 
@@ -118,9 +119,20 @@ def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
     return frame.lazy(), engine
 
 
-def _settled(values: Any) -> Any:
-    """Return an array of Python objects as a list, which every engine can cast, and anything else as it is."""
-    return values.tolist() if getattr(getattr(values, "dtype", None), "kind", "") == "O" else values
+def _settled(values: Any, dtype: nw.dtypes.DType, backend: Implementation) -> Any:
+    """Return Python objects, and whole numbers of which some are missing, as every engine can cast them."""
+    kind = getattr(getattr(values, "dtype", None), "kind", "")
+    if kind == "f" and dtype == nw.Int64():
+        whole = [None if math.isnan(value) else int(value) for value in values.tolist()]
+        if None in whole:
+            return whole if backend is not Implementation.PANDAS else _nullable(whole)
+    return values.tolist() if kind == "O" else values
+
+
+def _nullable(whole: list[int | None]) -> Any:
+    import pandas as pd
+
+    return pd.array(whole, dtype="Int64")
 
 
 def plan_of(native: Any) -> nw.LazyFrame[Any]:

@@ -93,6 +93,13 @@ def draw_intervals(
     ax.plot(value[known], at[known], "o", color=colour, markerfacecolor=colour if filled else "white", label=label)
 
 
+def legend(ax: Axes, **where: Any) -> None:
+    """Draw a legend without a frame, below the axes unless ``where`` says otherwise; none where nothing has a label."""
+    if ax.get_legend_handles_labels()[0]:
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.16)}
+        ax.legend(frameon=False, fontsize=9, **(where if "loc" in where else below | where))
+
+
 def draw_differences(ax: Axes, values: ArrayLike, texts: ArrayLike, *, full: float) -> None:
     """Draw a table of differences: blue is more, orange less, full from ``full`` on, grey is missing."""
     from matplotlib.colors import LinearSegmentedColormap

@@ -15,7 +15,6 @@ from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -44,10 +43,10 @@ class GroupedSales:
         The customers, sorted.
     group, customer, order : int64 arrays
         Numbers from 0: of the name, of the customer, of the customer's order.
-    moment : datetime64[us] array
-        Of the first line.
-    amount, cost : float64 arrays
-        ``cost`` is NaN where a line has none.
+    moment, last_moment : datetime64[us] arrays
+        Of the first line, and of the last.
+    amount, margin : float64 arrays
+        ``margin`` is NaN where it is not known of a line.
     is_order : bool array
         False for credit notes and what was cancelled.
     """
@@ -59,8 +58,9 @@ class GroupedSales:
     customer: Codes
     order: Codes
     moment: NDArray[np.datetime64]
+    last_moment: NDArray[np.datetime64]
     amount: Vector
-    cost: Vector
+    margin: Vector
     is_order: Flags
 
     @property
@@ -73,6 +73,11 @@ class GroupedSales:
         """The days of the sales, from 1970-01-01."""
         return self.moment.astype("datetime64[D]").astype(np.int64)
 
+    @property
+    def has_margin(self) -> bool:
+        """Whether the margin of any sale is known."""
+        return bool((~np.isnan(self.margin)).any())
+
     def firsts(self) -> Codes:
         """Return the row of each customer's first order, -1 without one; of its names the largest amount counts."""
         rows = np.flatnonzero(self.is_order)
@@ -80,6 +85,13 @@ class GroupedSales:
         found = np.full(len(self.customer_ids), -1)
         found[customers] = rows[place]
         return found
+
+
+def named(role: str, none: str | None = None) -> nw.Expr:
+    """Return a channel or partner as text without the blanks around it; ``none`` where nothing is left of it."""
+    text = nw.col(role).cast(nw.String).fill_null("").str.strip_chars()
+    given = nw.when(text != "").then(text)
+    return (given if none is None else given.otherwise(nw.lit(none))).alias(role)
 
 
 def sum_up(
@@ -99,23 +111,29 @@ def sum_up(
         _cost=nw.col("cost").fill_null(0.0) if has_cost else nw.lit(0.0),
         _unknown=nw.col("cost").is_null().cast(nw.Int64) if has_cost else nw.lit(1).cast(nw.Int64),
     )
-    sums = {"cost": nw.col("_cost").sum(), "unknown": nw.col("_unknown").sum(), "moment": nw.col("timestamp").min()}
-    rows = collect(gather(lines, "customer_id", "order_id", NAME, **sums)).to_pandas()
+    moment = nw.col("timestamp")
+    sums = {"cost": nw.col("_cost").sum(), "unknown": nw.col("_unknown").sum()}
+    plan = gather(lines, "customer_id", "order_id", NAME, **sums, moment=moment.min(), last_moment=moment.max())
+    rows = collect(plan).to_pandas()
     if not len(rows):
         when = "before" if since is None else f"between since={since:%Y-%m-%d %H:%M} and"
         raise SchemaError(f"{caller}: no line lies {when} as_of={as_of:%Y-%m-%d %H:%M}. Check as_of and the data.")
     return rows
 
 
-def numbered(rows: pd.DataFrame, number: dict[str, int]) -> dict[str, Any]:
-    """Give names, customers and orders numbers, and sort by time: the arrays of :class:`GroupedSales`."""
+def numbered(rows: pd.DataFrame, number: dict[str, int], *, margin: float | None) -> dict[str, Any]:
+    """Give names, customers and orders numbers, and sort by time: the arrays of :class:`GroupedSales`.
+
+    ``margin`` is a share of amounts; None: amounts less costs, where these are known.
+    """
     group = np.array([number[name] for name in rows[NAME]], np.int64)
     customer, customer_ids = pd.factorize(rows["customer_id"], sort=True)
     order = pd.factorize(rows["order_id"], sort=True)[0]
     order = np.unique(np.column_stack([customer, order]), axis=0, return_inverse=True)[1].ravel()
-    moment = rows["moment"].to_numpy("datetime64[us]")
+    moment, last_moment = (rows[name].to_numpy("datetime64[us]") for name in ("moment", "last_moment"))
     amount = np.round(rows["amount"].to_numpy(np.float64), DECIMALS)
     cost = np.where(rows["unknown"].to_numpy(np.int64) > 0, np.nan, rows["cost"].to_numpy(np.float64))
+    left = np.round(amount - cost, DECIMALS) if margin is None else margin * amount
     at = np.lexsort((group, -amount, order, customer, moment))
     return {
         "customer_ids": np.asarray(customer_ids),
@@ -123,14 +141,66 @@ def numbered(rows: pd.DataFrame, number: dict[str, int]) -> dict[str, Any]:
         "customer": customer.astype(np.int64)[at],
         "order": order.astype(np.int64)[at],
         "moment": moment[at],
+        "last_moment": last_moment[at],
         "amount": amount[at],
-        "cost": np.asarray(np.round(cost, DECIMALS), np.float64)[at],
+        "margin": left[at],
         "is_order": rows["is_order"].to_numpy(np.int64)[at] == 1,
     }
 
 
-def cautions(rows: int, told: Iterable[tuple[Any, str]], *, first: str) -> NDArray[Any]:
-    """Write on every row what it does not show: the first sentence, and each that holds for the row."""
-    holds = [(np.broadcast_to(which, rows), words) for which, words in told]
-    said = [first + "".join(f" {words}" for which, words in holds if which[row]) for row in range(rows)]
-    return np.array(said, object)
+# -- customers, each followed from the first order on ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """What customers bought in their first days; arrays have a row a sale.
+
+    Attributes
+    ----------
+    customers : int
+        How many are followed.
+    rows, own, since : int64 arrays
+        The row of the sales, the place of the customer among those followed, the days since the first order.
+    is_first, is_later : bool arrays
+        Whether the sale is of the first order, whether it is another order.
+    """
+
+    customers: int
+    rows: Codes
+    own: Codes
+    since: Codes
+    is_first: Flags
+    is_later: Flags
+
+    def total(self, values: Vector, among: Flags | slice = slice(None)) -> Vector:
+        """Add up values of the sales by customer, or of some of those followed."""
+        return np.bincount(self.own[among], values[self.rows][among], self.customers).astype(np.float64)
+
+    def whether(self, flags: Flags) -> Vector:
+        """Return 1 for customers with such a sale, else 0."""
+        return np.minimum(np.bincount(self.own[flags], minlength=self.customers), 1).astype(np.float64)
+
+
+def followed(sales: GroupedSales, customer: Codes, first: Codes, days: int) -> Followed:
+    """Follow customers for so many days; ``first`` are the rows of their first orders, whose day is the first."""
+    place = np.full(len(sales.customer_ids), -1)
+    place[customer] = np.arange(len(customer))
+    own = place[sales.customer]
+    since = sales.day - sales.day[first][own]
+    rows = np.flatnonzero((own >= 0) & (since >= 0) & (since < days))
+    own = own[rows]
+    is_first = sales.order[rows] == sales.order[first][own]
+    return Followed(len(customer), rows, own, since[rows], is_first, sales.is_order[rows] & ~is_first)
+
+
+def is_observed(first_day: Codes, end: dt.datetime, days: int, *, caller: str) -> Flags:
+    """Whether so many days are over since the first order of each customer; refused where they are of nobody."""
+    last = int(np.datetime64(end, "D").astype(np.int64)) - days
+    observed: Flags = first_day <= last
+    if not observed.any():
+        msg = (
+            f"{caller}: nobody had the first order {days:,} days before as_of or earlier. Take a shorter horizon, such "
+            f'as horizon="{max(1, days // 2)}d".'
+        )
+        raise SchemaError(msg)
+    return observed

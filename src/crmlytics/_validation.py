@@ -55,6 +55,18 @@ def as_moment(value: Any, *, name: str = "as_of", caller: str) -> dt.datetime:
     raise SchemaError(msg)
 
 
+def as_period(since: Any, as_of: Any, *, caller: str) -> tuple[dt.datetime | None, dt.datetime]:
+    """Read the beginning of a period, None is that of the data, and its end, which is no part of it."""
+    end = as_moment(as_of, caller=caller)
+    if since is None:
+        return None, end
+    start = as_moment(since, name="since", caller=caller)
+    if start >= end:
+        msg = f"{caller}: since must lie before as_of, got since={start:%Y-%m-%d %H:%M}, as_of={end:%Y-%m-%d %H:%M}."
+        raise SchemaError(msg)
+    return start, end
+
+
 def as_days(value: Any, *, name: str = "horizon", caller: str) -> int:
     """Read a duration as whole days: ``"90d"``, ``"12w"`` or a ``timedelta`` of whole days.
 
@@ -121,6 +133,15 @@ def check_fraction(value: Any, *, name: str, caller: str) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
         msg = f"{caller}: {name} must be a fraction between 0 and 1, such as {name}=0.2, got {value!r}."
         raise SchemaError(msg)
+    return float(value)
+
+
+def check_share(value: Any, *, name: str, caller: str) -> float:
+    """Check a number from 0 to 1, both included."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= float(value) <= 1:
+        hint = f" Of {float(value):g} per cent type {float(value) / 100:g}." if is_number and 1 < value <= 100 else ""
+        raise SchemaError(f"{caller}: {name} must be a share from 0 to 1, such as 0.15, got {value!r}.{hint}")
     return float(value)
 
 

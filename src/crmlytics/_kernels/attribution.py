@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+NO_EFFECT = 1e-12  # below, an effect is the rounding of none
 ESTIMATE, DRAW = 1e-13, 1e-8  # the share of conversions that an estimate, or one drawn, may be wrong by
 
 
@@ -216,6 +217,7 @@ class ChainCredit:
         """
         ends = (self.ends @ weights).reshape(4, len(self.last), -1)
         effect = self._removal_effects(weights, ends)
+        effect[effect < NO_EFFECT] = 0.0
         credit = self.bare.credit(weights)
         credit[:2, :-1] += _in_proportion(effect, ends[2:].sum(axis=1))
         credit[2, :-1] = effect[0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Curves:
         Of the logarithm of ``survival``: Greenwood's, or that of clusters; NaN where nobody is left.
     at_risk, ended, open : float64 arrays
         The weight of the spells that had lasted until ``time``, of those that ended then and those cut off then.
+    worth : float64 array, shape (groups,)
+        So many clusters of one size say as much; infinite without clusters.
     """
 
     starts: NDArray[np.int64]
@@ -45,6 +47,7 @@ class Curves:
     at_risk: Vector
     ended: Vector
     open: Vector
+    worth: float | Vector = math.inf
 
     def interval(self, z: float | Vector) -> tuple[Vector, Vector]:
         """Return bounds of ``survival``, z errors off on the scale of ln(-ln S); NaN where it is 1 or 0."""
@@ -82,23 +85,28 @@ def kaplan_meier(
 
     Without clusters the variance is Greenwood's. Spells of one cluster (a customer, say) are alike: their influence on
     the curve is summed before it is squared (the infinitesimal jackknife; R. L. Williams (1995), "Product-limit
-    survival functions with correlated survival times"), times G / (G - 1) for G clusters: one alone says nothing.
+    survival functions with correlated survival times"), and taken for what leaving the cluster out moves, which is
+    ``1 / (1 - its share of the weight)`` times as much; all that times (G - 1) / G. One cluster alone says nothing.
     """
     time = np.asarray(time, np.float64)
     weights = np.ones(len(time)) if weights is None else np.asarray(weights, np.float64)
     order = np.lexsort((time, group))
     starts = np.searchsorted(group[order], np.arange(groups + 1))
     if cluster is None:
-        members, clusters, stretch = np.arange(len(time)), len(time), np.ones(groups)
+        members, stretch, worth = np.arange(len(time)), np.ones(len(time)), np.full(groups, np.inf)
     else:  # a cluster that is in two groups is two
         spread = int(cluster.max(initial=0)) + 1
         ids, members = np.unique(group[order] * spread + cluster[order], return_inverse=True)
-        clusters, held = len(ids), np.bincount(ids // spread, minlength=groups)
-        stretch = np.divide(held, held - 1, out=np.full(groups, np.nan), where=held > 1)
-    rows, time, survival, variance, *counts = _curves(
-        starts, time[order], ended[order], weights[order], members, clusters
-    )
-    return Curves(rows, time, survival, variance * np.repeat(stretch, np.diff(rows)), *counts)
+        stretch, worth = _held(np.bincount(members, weights[order], len(ids)), ids // spread, groups)
+    return Curves(*_curves(starts, time[order], ended[order], weights[order], members, stretch), worth)
+
+
+def _held(weight: NDArray[Any], owner: NDArray[np.int64], groups: int) -> tuple[Vector, Vector]:
+    """Return by how much a cluster's square counts, given its weight and group, and how many clusters of one size."""
+    whole, squares = np.bincount(owner, weight, groups), np.bincount(owner, weight**2, groups)
+    clusters = np.bincount(owner, minlength=groups)[owner]
+    others = np.where(clusters > 1, 1 - weight / whole[owner], np.nan)
+    return (clusters - 1) / clusters / others**2, whole**2 / np.where(squares > 0, squares, np.nan)
 
 
 @compiled
@@ -108,16 +116,16 @@ def _curves(
     ended: NDArray[np.bool_],
     weights: Vector,
     member: NDArray[np.int64],
-    clusters: int,
+    stretch: Vector,
 ) -> tuple[NDArray[np.int64], Vector, Vector, Vector, Vector, Vector, Vector]:
     """Walk through each group by time.
 
     The influence of a spell on -ln S(t) is H(t) = sum of d / (n (n - d)) while it lasts, and H(T) - 1 / (n - d) once
     it has ended at T (H(T), if it was cut off). So a cluster's influence is H(t) a + b, and only three sums over the
-    clusters are kept: of a^2, a b and b^2.
+    clusters are kept: of a^2, a b and b^2, each times ``stretch``.
     """
     row_starts, rows = np.zeros(len(starts), np.int64), np.empty((6, len(time)))
-    a, b, row = np.zeros(clusters), np.zeros(clusters), 0
+    a, b, row = np.zeros(len(stretch)), np.zeros(len(stretch)), 0
     for g in range(len(starts) - 1):
         at_risk, survival, hazard = 0.0, 1.0, 0.0
         for i in range(starts[g], starts[g + 1]):
@@ -125,7 +133,7 @@ def _curves(
             a[member[i]] += weights[i]
         aa, ab, bb = 0.0, 0.0, 0.0
         for i in range(starts[g], starts[g + 1]):  # each spell's part of its cluster's square
-            aa += weights[i] * a[member[i]]
+            aa += stretch[member[i]] * weights[i] * a[member[i]]
         first = starts[g]
         while first < starts[g + 1]:
             last, events, cut = first, 0.0, 0.0
@@ -140,15 +148,15 @@ def _curves(
             elif events > 0:
                 survival = 0.0
             for i in range(first, last):
-                c, w = member[i], weights[i]
+                c, w, s = member[i], weights[i], stretch[member[i]]
                 gain = w * (hazard - (1 / left if ended[i] and left > 0 else 0.0))
-                ab += (a[c] - w) * (b[c] + gain) - a[c] * b[c]
-                aa -= (2 * a[c] - w) * w
-                bb += (2 * b[c] + gain) * gain
+                ab += s * ((a[c] - w) * (b[c] + gain) - a[c] * b[c])
+                aa -= s * (2 * a[c] - w) * w
+                bb += s * (2 * b[c] + gain) * gain
                 a[c] -= w
                 b[c] += gain
             variance = hazard * hazard * aa + 2 * hazard * ab + bb if survival > 0 else np.nan
-            values = (time[first], survival, max(variance, 0.0), at_risk, events, cut)
+            values = (time[first], survival, 0.0 if variance < 0 else variance, at_risk, events, cut)
             for column in range(6):
                 rows[column, row] = values[column]
             row += 1

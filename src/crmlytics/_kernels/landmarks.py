@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
+DIGITS = 11  # of the largest figure: what is smaller is the rounding of sums
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
@@ -33,24 +35,31 @@ class Timeline:
         Rises with customer and moment.
     starts : int64 array, shape (customers + 1,)
         The rows of customer ``c`` are ``starts[c]`` to ``starts[c + 1]``.
-    sums : float64 array, shape (rows + 1, k)
-        Running sums of the figures over all rows before.
+    sums : int64 array, shape (rows + 1, k)
+        Running sums of the figures over all rows before, in whole units: differences are exact, also where the whole
+        sum runs over, so that no rounding tells customers apart.
+    units : float64 array, shape (k,)
+        How many make one.
     """
 
     moments: Counts
     moment: Counts
     key: Counts
     starts: Counts
-    sums: Vector
+    sums: Counts
+    units: Vector
 
     @classmethod
     def of(cls, customer: Counts, moment: Counts, figures: Vector, customers: int) -> Timeline:
         """Lay rows out in order; ``figures`` has shape (rows, k)."""
         order = np.lexsort((moment, customer))
         moments, rank = np.unique(moment[order], return_inverse=True)
-        sums = np.vstack([np.zeros(figures.shape[1]), np.cumsum(figures[order], axis=0)])
+        largest = np.abs(figures).max(axis=0, initial=0.0)
+        units = 10.0 ** (DIGITS - np.floor(np.log10(np.where(largest > 0, largest, 1.0))))
+        whole = np.rint(figures[order] * units).astype(np.int64)
+        sums = np.vstack([np.zeros(figures.shape[1], np.int64), np.cumsum(whole, axis=0)])
         starts = np.searchsorted(customer[order], np.arange(customers + 1))
-        return cls(moments, moment[order], customer[order] * (len(moments) + 1) + rank, starts, sums)
+        return cls(moments, moment[order], customer[order] * (len(moments) + 1) + rank, starts, sums, units)
 
     def before(self, customer: Counts, moment: Counts) -> Counts:
         """Return the place behind the customer's last row before the moment."""
@@ -60,7 +69,7 @@ class Timeline:
     def sums_between(self, customer: Counts, start: Counts | None, end: Counts) -> Vector:
         """Add up the customer's figures from ``start`` (None: the first) to before ``end``, shape (landmarks, k)."""
         first = self.starts[customer] if start is None else self.before(customer, start)
-        total: Vector = self.sums[self.before(customer, end)] - self.sums[first]
+        total: Vector = (self.sums[self.before(customer, end)] - self.sums[first]) / self.units
         return total
 
     def first(self, customer: Counts) -> Counts:
@@ -100,3 +109,10 @@ def clustered_effect(
     size = len(by_customer)
     square = (by_customer**2).sum() * size / (size - 1) if size > 1 else np.nan
     return one - other, float(np.sqrt(square)) / len(outcome)
+
+
+def effective_customers(weight: Vector, customer: Counts) -> float:
+    """Return as how many customers of one weight those of different weights tell: L. Kish (1965), Survey Sampling."""
+    total = np.bincount(np.unique(customer, return_inverse=True)[1], weight)
+    square = float((total**2).sum())
+    return float(total.sum()) ** 2 / square if square else 0.0

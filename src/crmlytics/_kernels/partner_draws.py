@@ -1,4 +1,4 @@
-"""Sums of groups in samples of customers: their bounds, the largest share, concentration, places; on arrays."""
+"""Sums of groups in samples of customers: bounds of them, of growth, the largest share, concentration, places."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crmlytics._kernels.compiled import compiled
+from crmlytics._kernels.ratios import over
 from crmlytics._kernels.working import PARTS_A_THREAD, in_parts, thread_count
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ def group_sums(draws: Draws, values: Vector, group: Codes, groups: int) -> Vecto
     cells = np.bincount(draws.bundle * groups + group, values, draws.bundles * groups)
     drawn: Vector = draws.weights @ cells.reshape(draws.bundles, groups)
     return drawn
+
+
+def of_any_number(drawn: Vector, units: int, seed: int) -> Vector:
+    """Let vary how many customers there are, too: samples of sums, which are of the same number, as by a Poisson one.
+
+    Without it a group that is all there is would vary by what its customers buy, not by how many come.
+    """
+    size = np.random.default_rng([seed, units]).poisson(units, (len(drawn), 1))
+    return drawn * (size / units)
 
 
 def sum_bounds(drawn: Vector, units: Codes, confidence: float) -> tuple[Vector, Vector]:
@@ -56,6 +66,32 @@ def sum_bounds(drawn: Vector, units: Codes, confidence: float) -> tuple[Vector, 
     ranked = np.sort(known, axis=0)
     low, high = (_between(ranked, place) for place in places)
     return low, high
+
+
+def growth_bounds(
+    now: Vector, before: Vector, unit: Codes, group: Codes, groups: int, confidence: float
+) -> tuple[Vector, Vector]:
+    """Return the bounds of the growth of each group from one sum to another; missing where one is not above zero.
+
+    On the logarithmic scale, with each unit (a customer with all it bought) as one observation, and as many degrees of
+    freedom as there are units that count: percentiles of samples are too narrow below some 60 units.
+    """
+    from scipy import special
+
+    cells, cell = np.unique(unit * groups + group, return_inverse=True)
+    owner = cells % groups
+    shares, totals = [], []
+    for values in (now, before):
+        of_cell = np.bincount(cell, values, len(cells))
+        totals.append(np.bincount(owner, of_cell, groups))
+        shares.append(over(of_cell, totals[-1][owner]))
+    apart = shares[0] - shares[1]
+    squares, fourths = (np.bincount(owner, apart**power, groups) for power in (2, 4))
+    freedom = np.fmax(over(squares**2, fourths) - 1, 1.0)
+    count = np.bincount(owner, minlength=groups)
+    reach = special.stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(squares * over(count, count - 1))
+    ratio = over(totals[0], totals[1])
+    return ratio * np.exp(-reach) - 1, ratio * np.exp(reach) - 1
 
 
 def _between(ranked: Vector, place: Vector) -> Vector:
@@ -91,34 +127,40 @@ def largest_bounds(drawn: Vector, measured: Vector, confidence: float) -> tuple[
     return max(least, 1 / int((measured > 0).sum())), min(most, 1.0)
 
 
-def concentration_bounds(drawn: Vector, measured: Vector, confidence: float) -> tuple[float, float]:
-    """Return the bounds of the sum of squared shares; arrays as of :func:`largest_bounds`.
+def concentration(drawn: Vector, measured: Vector, confidence: float) -> tuple[float, float, float]:
+    """Return the sum of squared shares without the chance in it, and its bounds; arrays as of :func:`largest_bounds`.
 
-    A sample is more concentrated than what it is drawn from, by the variances of the shares: so are samples of the
-    sample than this, and both are taken off their percentiles. With n groups nothing is less concentrated than 1 / n.
+    A sample is more concentrated than what it is drawn from, by the variances of the shares, which are taken off. So
+    are samples of the sample than this: off their percentiles both are taken. With n groups nothing is below 1 / n.
     """
-    tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    low, high = np.quantile((drawn**2).sum(axis=1), tails) - 2 * drawn.var(axis=0).sum()
-    return max(float(low), 1 / int((measured > 0).sum())), max(float(high), float((measured**2).sum()))
+    tails, chance = [(1 - confidence) / 2, (1 + confidence) / 2], float(drawn.var(axis=0).sum())
+    low, high = np.quantile((drawn**2).sum(axis=1), tails) - 2 * chance
+    least = 1 / int((measured > 0).sum())
+    middle, low, high = (max(float(value), least) for value in ((measured**2).sum() - chance, low, high))
+    return middle, low, high
 
 
-def rank_bounds(drawn: Vector, measured: Vector, confidence: float) -> tuple[Codes, Codes]:
-    """Return the best and the worst place of each group that samples cannot rule out; the largest is first.
+def rank_bounds(drawn: Vector, measured: Vector, asked: NDArray[np.bool_], confidence: float) -> tuple[Codes, Codes]:
+    """Return the best and the worst place of groups that samples cannot rule out; the largest is first.
 
     A group stands behind those that are surely above it and before those that are surely below. Sure is a difference
     beyond what the largest of its studentised differences in samples reaches with this confidence, so that all of them
-    hold together: M. Mogstad, J. P. Romano, A. M. Shaikh and D. Wilhelm (2024), "Inference for ranks with applications
-    to mobility across neighbourhoods and academic achievement across countries", Review of Economic Studies 91 (the
-    marginal intervals). Places counted in the samples would be too narrow where groups are nearly alike.
+    hold together; then the same of those that are left, until none is sure: M. Mogstad, J. P. Romano, A. M. Shaikh and
+    D. Wilhelm (2024), "Inference for ranks with applications to mobility across neighbourhoods and academic achievement
+    across countries", Review of Economic Studies 91 (the marginal intervals, stepdown). Places counted in the samples
+    would be too narrow where groups are nearly alike.
 
     Parameters
     ----------
     drawn : float64 array, shape (replicates, groups)
     measured : float64 array, shape (groups,)
+    asked : bool array, shape (groups,)
+        Whose places are told, among all.
     """
     apart = np.ascontiguousarray(drawn - measured)
     least = NO_SPREAD * max(float(np.abs(measured).max(initial=0.0)), 1.0)
-    parts = np.array_split(np.arange(len(measured)), min(len(measured), PARTS_A_THREAD * thread_count()))
+    wanted = np.flatnonzero(asked)
+    parts = np.array_split(wanted, max(min(len(wanted), PARTS_A_THREAD * thread_count()), 1))
 
     def one(groups: Codes) -> list[tuple[int, int]]:
         return [_places(apart, measured, int(group), confidence, least) for group in groups]
@@ -129,27 +171,38 @@ def rank_bounds(drawn: Vector, measured: Vector, confidence: float) -> tuple[Cod
 
 
 def _places(apart: Vector, measured: Vector, group: int, confidence: float, least: float) -> tuple[int, int]:
-    largest, error = _largest_differences(apart, group, least)
-    reach = float(np.quantile(largest, confidence))
-    ahead = measured - measured[group]
-    sure = np.abs(ahead) > np.maximum(reach * error, least)
-    return 1 + int((sure & (ahead > 0)).sum()), len(measured) - int((sure & (ahead < 0)).sum())
+    error, ahead = _spreads(apart, group), measured - measured[group]
+    is_sure = np.abs(ahead) > least
+    unsure = np.flatnonzero(error > least)
+    is_sure[unsure] = False
+    while True:
+        reach = float(np.quantile(_largest_differences(apart, group, error, unsure), confidence))
+        found = np.abs(ahead[unsure]) > np.maximum(reach * error[unsure], least)
+        if not found.any():
+            return 1 + int((is_sure & (ahead > 0)).sum()), len(measured) - int((is_sure & (ahead < 0)).sum())
+        is_sure[unsure[found]] = True
+        unsure = unsure[~found]
 
 
 @compiled
-def _largest_differences(apart: Vector, group: int, least: float) -> tuple[Vector, Vector]:
-    """Return the largest studentised difference to a group in every sample, and the spread of each difference."""
+def _spreads(apart: Vector, group: int) -> Vector:
+    """Return the spread of each difference to a group in samples."""
     replicates, groups = apart.shape
-    error, largest = np.zeros(groups), np.zeros(replicates)
+    squares = np.zeros(groups)
     for replicate in range(replicates):
         own = apart[replicate, group]
         for other in range(groups):
-            error[other] += (apart[replicate, other] - own) ** 2
-    for other in range(groups):
-        error[other] = np.sqrt(error[other] / replicates)
-    for replicate in range(replicates):
+            squares[other] += (apart[replicate, other] - own) ** 2
+    spread: Vector = np.sqrt(squares / replicates)
+    return spread
+
+
+@compiled
+def _largest_differences(apart: Vector, group: int, error: Vector, others: Codes) -> Vector:
+    """Return the largest studentised difference to a group in every sample, among some of the others."""
+    largest = np.zeros(len(apart))
+    for replicate in range(len(apart)):
         own = apart[replicate, group]
-        for other in range(groups):
-            if error[other] > least:
-                largest[replicate] = max(largest[replicate], abs(apart[replicate, other] - own) / error[other])
-    return largest, error
+        for other in others:
+            largest[replicate] = max(largest[replicate], abs(apart[replicate, other] - own) / error[other])
+    return largest

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import special
 
 from crmlytics._kernels.ratios import over
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 METHODS = ("run rate", "level", "quota", "rest of quota", "season")
 LAST_RESORT = (1, 0, 3, 2, 4)  # where nothing can be judged
 RECENT = 4  # periods that tell the level: of quarters a year
-LEAST_ERRORS = 10
+LEAST_ERRORS, LEAST_JUDGED = 10, 4  # past forecasts, and the periods these are of, before an interval is made
 LEAST_PERIODS = 2  # before a level is one
 ROUNDING = 1e-9
 
@@ -65,9 +66,10 @@ class Outlook:
         usual of such a quota) or what the method says, whichever is larger.
     floor : float64 array
         What no period ends below: what came, where no past period ended below where it stood; else minus infinity.
-    errors : list of float64 arrays, one a method
-        Sorted: what came less what was forecast, over the scale, of past forecasts; none where these are too few.
-        Their median is zero: where a method was too high before, forecasts are as much lower.
+    error_count : int64 array, shape (methods,)
+        Past forecasts of each method; 0 where these are too few.
+    spread, freedom : float64 arrays, shape (methods,)
+        The standard error of a forecast, in scales, and its degrees of freedom: see :func:`_spread`.
     error_share, run_rate_error_share : float64 arrays, shape (methods,)
         Mean absolute error over the mean of what came, of each method and of the bare run rate at the same points.
     """
@@ -76,26 +78,23 @@ class Outlook:
     forecast: Vector
     scale: Vector
     floor: Vector
-    errors: list[Vector]
+    error_count: NDArray[np.int64]
+    spread: Vector
+    freedom: Vector
     error_share: Vector
     run_rate_error_share: Vector
 
     def interval(self, confidence: float) -> tuple[Vector, Vector]:
         """Return the bounds of the forecasts."""
-        reach = np.array([error_bounds(errors, confidence) for errors in self.errors])[self.method]
-        low, high = (np.maximum(self.forecast + side * self.scale, self.floor) for side in reach.T)
+        reach = (special.stdtrit(self.freedom, (1 + confidence) / 2) * self.spread)[self.method] * self.scale
+        low, high = (np.maximum(self.forecast + side * reach, self.floor) for side in (-1, 1))
         return low, high
 
     def reach_probability(self, target: Vector) -> Vector:
-        """Return how probable it is that so much comes: as often as past errors were as large as it takes."""
-        needed = (target - self.forecast) / self.scale
-        found = np.full(len(target), np.nan)
-        for method, errors in enumerate(self.errors):
-            own = (self.method == method) & ~np.isnan(needed)
-            if len(errors):
-                above = len(errors) - np.searchsorted(errors, needed[own] - ROUNDING)
-                found[own] = np.where(target[own] <= self.floor[own], 1.0, (above + 0.5) / (len(errors) + 1))
-        return found
+        """Return how probable it is that so much comes."""
+        ahead = (self.forecast - target) / self.scale / self.spread[self.method]
+        found = special.stdtr(self.freedom[self.method], ahead)
+        return np.where((target <= self.floor) & ~np.isnan(found), 1.0, found)
 
 
 def forecasts(early: Vector, quota: Vector, past: Past, until: int, season: int) -> tuple[Vector, Vector]:
@@ -122,7 +121,10 @@ def forecasts(early: Vector, quota: Vector, past: Past, until: int, season: int)
 
 
 def outlook(early: Vector, quota: Vector, past: Past, season: int) -> Outlook:
-    """Forecast each partner by the method that was nearest in the past, of those that know it, and keep the errors."""
+    """Forecast each partner by the method that was nearest in the past, of those that know it, and tell its errors.
+
+    What a method missed in the median is added: where it was too high before, forecasts are as much lower.
+    """
     periods = past.total.shape[1]
     now, usual = forecasts(early, quota, past, periods, season)
     made = [
@@ -133,36 +135,58 @@ def outlook(early: Vector, quota: Vector, past: Past, season: int) -> Outlook:
     came = past.total.T.ravel()
     scales = _positive(np.maximum(sizes, tried))
     misses = came - tried
-    errors = [_enough(row) for row in misses / scales]
-    shift = np.array([np.median(row) if len(row) else 0.0 for row in errors])
+    errors = misses / scales
+    count = (~np.isnan(errors)).sum(axis=1)
+    is_judged = count >= LEAST_ERRORS
+    errors[~is_judged] = np.nan
+    shift = np.array([np.nanmedian(row) if judged else 0.0 for row, judged in zip(errors, is_judged, strict=True)])
     left = misses - shift[:, None] * scales
-    method = _best_available(np.isnan(now), _order(left / _positive(sizes[0]), [len(row) > 0 for row in errors]))
+    method = _best_available(np.isnan(now), _order(left / _positive(sizes[0]), is_judged))
     says, size = now[method, np.arange(len(early))], usual[method, np.arange(len(early))]
     scale = _positive(np.fmax(size, says))
+    spread, freedom = np.array([_spread(row.reshape(periods, len(early))) for row in errors]).T
     floor = np.where(periods > 0 and _never_less(past), early, -np.inf)
     return Outlook(
         method=method,
         forecast=np.maximum(np.where(shift[method] == 0, says, says + shift[method] * scale), floor),
         scale=scale,
         floor=floor,
-        errors=[np.sort(row) - middle for row, middle in zip(errors, shift, strict=True)],
+        error_count=np.where(is_judged, count, 0),
+        spread=spread,
+        freedom=freedom,
         error_share=_over_what_came(left, came),
         run_rate_error_share=_over_what_came(np.where(np.isnan(left), np.nan, misses[0]), came),
     )
 
 
-def error_bounds(errors: Vector, confidence: float) -> tuple[float, float]:
-    """Return between which errors a new one lies, as exchangeable ones do; the outermost where there are too few.
+def _spread(errors: Vector) -> tuple[float, float]:
+    """Return the standard error of a forecast, in scales, and its degrees of freedom; NaN of too few periods.
 
-    V. Vovk, A. Gammerman and G. Shafer (2005), Algorithmic learning in a random world.
+    What makes one period good or bad for all partners at once is drawn anew but once a period: however many partners
+    there are, J periods tell of it with J - 1 degrees of freedom. With the variance of the means of periods, less what
+    that within them adds to it, a new error varies by what is between, what is within, and what the mean may be off by
+    (variance components; F. E. Satterthwaite 1946, Biometrics Bulletin 2, for the degrees of freedom).
+
+    Parameters
+    ----------
+    errors : float64 array, shape (periods, partners)
+        What came less what was forecast, over the scale; NaN is not known.
     """
-    if not len(errors):
+    rows = [row[~np.isnan(row)] for row in errors]
+    rows = [row for row in rows if len(row)]
+    periods = len(rows)
+    if periods < LEAST_JUDGED:
         return np.nan, np.nan
-    place = max(int(np.floor((len(errors) + 1) * (1 - confidence) / 2 + ROUNDING)), 1)
-    return float(errors[place - 1]), float(errors[-place])
+    size, loose = np.mean([len(row) for row in rows]), sum(len(row) - 1 for row in rows)
+    between = float(np.var([row.mean() for row in rows], ddof=1))
+    within = sum(len(row) * row.var() for row in rows) / max(loose, 1)
+    variance = max(between - within / size, 0.0) + within + between / periods
+    parts = (between * (1 + 1 / periods)) ** 2 / (periods - 1) + (within * (1 - 1 / size)) ** 2 / max(loose, 1)
+    freedom = variance**2 / parts if parts > 0 else 0.0
+    return max(float(np.sqrt(variance)), ROUNDING), max(float(freedom), periods - 1.0)
 
 
-def _order(misses: Vector, enough: list[bool]) -> list[int]:
+def _order(misses: Vector, enough: Flags) -> list[int]:
     """Return the methods, the nearest in relation to the level first, judged at the same points; unjudged ones last."""
     judged = [number for number in range(len(METHODS)) if enough[number]]
     while judged and (~np.isnan(misses[judged])).all(axis=0).sum() < LEAST_ERRORS:
@@ -176,12 +200,6 @@ def _best_available(missing: Flags, order: list[int]) -> NDArray[np.int64]:
     """Return the first method of the order that has a forecast for each partner."""
     ranked = ~missing[order]
     return np.array(order)[np.where(ranked.any(axis=0), ranked.argmax(axis=0), 0)]
-
-
-def _enough(errors: Vector) -> Vector:
-    """Return the known errors; none where these are too few."""
-    known = errors[~np.isnan(errors)]
-    return known if len(known) >= LEAST_ERRORS else np.zeros(0)
 
 
 def _part(values: Vector, whole: Vector) -> float:

@@ -36,46 +36,39 @@ def quantile(curves: Curves, share: float, values: Floats | None = None) -> Floa
     return np.where(np.isnan(below), first, (first + below) / 2)
 
 
-def survival_interval(curves: Curves, confidence: float, clusters: Counts | None = None) -> tuple[Floats, Floats]:
+def survival_interval(curves: Curves, confidence: float) -> tuple[Floats, Floats]:
     """Return bounds of each row of the curves, normal on the scale of ln(-ln S).
 
-    With the number of clusters of each group on Student's t, with a degree of freedom a cluster, less one.
+    With clusters on Student's t, with a degree of freedom for each that they are worth, less one.
     """
-    level = (1 + confidence) / 2
-    if clusters is None:
-        return curves.interval(float(special.ndtri(level)))
-    return curves.interval(np.repeat(special.stdtrit(np.maximum(clusters - 1, 1), level), np.diff(curves.starts)))
+    reach = special.stdtrit(np.maximum(np.asarray(curves.worth) - 1, 1), (1 + confidence) / 2)
+    return curves.interval(np.repeat(np.broadcast_to(reach, len(curves.starts) - 1), np.diff(curves.starts)))
 
 
-def quantile_interval(
-    curves: Curves, share: float, confidence: float, *, clusters: Counts | None = None
-) -> tuple[Floats, Floats]:
+def quantile_interval(curves: Curves, share: float, confidence: float) -> tuple[Floats, Floats]:
     """Return the times at which the bounds of the curve pass ``1 - share``.
 
     R. Brookmeyer and J. Crowley (1982), "A confidence interval for the median survival time", Biometrics 38.
     """
-    low, high = survival_interval(curves, confidence, clusters)
+    low, high = survival_interval(curves, confidence)
     return quantile(curves, share, low), quantile(curves, share, high)
 
 
-def share_within(
-    curves: Curves, time: float | Floats, confidence: float, *, clusters: Counts | None = None
-) -> tuple[Floats, Floats, Floats]:
+def share_within(curves: Curves, time: float | Floats, confidence: float) -> tuple[Floats, Floats, Floats]:
     """Return the share of each group that has ended by ``time``, with bounds; NaN where nobody was watched so long.
 
     ``time`` is one for all groups or one for each. Where nobody, or everybody, has ended the scale of ln(-ln S) has no
-    bounds: Wilson's, of those who were watched, a cluster counting as one.
+    bounds: Wilson's, of those who were watched, a cluster counting as one; a single one has none.
     """
     time = np.broadcast_to(np.asarray(time, np.float64), len(curves.starts) - 1)
     place = _places(curves, time)
     row = np.maximum(place, 0)
-    low, high = (_at(bound, row) for bound in survival_interval(curves, confidence, clusters))
+    low, high = (_at(bound, row) for bound in survival_interval(curves, confidence))
     seen = place != UNSEEN
     survival = np.where(place >= 0, _at(curves.survival, row), 1.0)
     share = np.where(seen, 1 - survival, np.nan)
-    watched = _watched(curves, time)
-    if clusters is not None:
-        watched *= clusters / np.maximum(_watched(curves, np.zeros(len(watched))), 1)
+    watched, spells = _watched(curves, time), np.maximum(_watched(curves, np.zeros(len(time))), 1)
+    watched *= np.where(np.asarray(curves.worth) > 1, np.minimum(curves.worth, spells) / spells, np.nan)
     extreme = seen & ((survival == 0) | (survival == 1))
     least, most = wilson(np.where(survival == 0, watched, 0), watched, confidence)
     below, above = (np.where(seen, bound, np.nan) for bound in (1 - high, 1 - low))

@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._plots import INK, MUTED, PALETTE, axes, percent_axis, rows_of, short_number, thousands_axis, tidy
+from crmlytics._plots import (
+    INK,
+    MUTED,
+    PALETTE,
+    axes,
+    legend,
+    percent_axis,
+    rows_of,
+    short_number,
+    thousands_axis,
+    tidy,
+)
+from crmlytics.channels._beside import MEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-MEASURED = "incremental_conversion_count"
 SPREAD = 0.7  # of the room of a row, over which what is drawn in it is spread
 
 
@@ -85,7 +96,7 @@ def plot_attribution(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Share of all conversions credited (credit is not effect)")
     percent_axis(ax.xaxis, decimals=0)
     ax.set_title("Who gets the credit, by rule", loc="left")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return tidy(ax, grid="x")
 
 
@@ -126,7 +137,7 @@ def plot_budget(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Cost now and as suggested, if conversions grow as assumed")
     thousands_axis(ax.xaxis)
     ax.set_title("What if the budget moved", loc="left")
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return tidy(ax, grid="x")
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._experiments import read_experiment
+from crmlytics._measured import read_measured
 from crmlytics.channels._credit import CALLER
-from crmlytics.channels._sales import channel_costs
+from crmlytics.channels._reading import channel_costs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,5 +46,5 @@ class Beside:
             channels = [*channels, *sorted(given.keys() - set(channels))]
             known = np.array([given.get(name, np.nan) for name in channels])
         cost = np.full(len(channels), np.nan) if known is None else known
-        measured = read_experiment(experiment, channels, role="channel", figure=MEASURED, caller=CALLER)
+        measured = read_measured(experiment, channels, role="channel", figure=MEASURED, caller=CALLER)
         return cls(channels, cost, measured)

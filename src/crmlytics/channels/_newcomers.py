@@ -11,14 +11,15 @@ import pandas as pd
 
 from crmlytics._frames import collect
 from crmlytics._kernels.ratios import over
+from crmlytics._sales import named
 from crmlytics._validation import warn
-from crmlytics.channels._sales import FEW, UNKNOWN, channel_costs, sorted_names, sums
+from crmlytics.channels._reading import FEW, UNKNOWN, channel_costs, sorted_names, sums
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from crmlytics.channels._sales import Codes, Sales, Vector
+    from crmlytics.channels._reading import Codes, Flags, Sales, Vector
     from crmlytics.tables import Customers
 
 ACQUIRED_BY = "acquisition_channel"
@@ -71,41 +72,31 @@ class Newcomers:
         cut_off = _tell_cut_off(int(sales.day[0]), day[people["joined"].isna()], caller=caller)
         return cls(names, customer, first, day, channel, cost, spent, left_out, cut_off)
 
-    def until(self, end: dt.datetime, days: int, *, caller: str) -> Newcomers:
-        """Return the customers whose horizon is over."""
-        last = int(np.datetime64(end, "D").astype(np.int64)) - days
-        kept = self.first_day <= last
-        if not kept.any():
-            msg = (
-                f"{caller}: nobody had the first order {days:,} days before as_of or earlier. Take a shorter horizon, "
-                f'such as horizon="{max(1, days // 2)}d", or an earlier since.'
-            )
-            raise SchemaError(msg)
+    def only(self, kept: Flags) -> Newcomers:
+        """Return some of the customers."""
         own = {name: getattr(self, name)[kept] for name in ("customer", "first", "first_day", "channel", "cost")}
         return replace(self, **own)
 
 
 def told_by(known: Customers, end: dt.datetime, *, caller: str) -> pd.DataFrame:
     """Return what customers say of how they came, when, and what it cost: one row each, the earliest with a channel."""
-    roles = [name for name in (ACQUIRED_BY, "acquisition_cost", "valid_from") if known.has(name)]
+    roles = [name for name in ("valid_from", ACQUIRED_BY, "acquisition_cost") if known.has(name)]
     plan = known.need("customer_id", *roles, caller=caller)
-    if "valid_from" in roles:
-        plan = plan.filter((nw.col("valid_from") < end).fill_null(value=True))
-    rows = collect(plan).to_pandas().rename(columns={"acquisition_cost": "cost"})
-    if "valid_from" in roles:
-        rows["joined"] = rows.groupby("customer_id")["valid_from"].transform("min")
     if ACQUIRED_BY in roles:
-        rows[ACQUIRED_BY] = _words(rows[ACQUIRED_BY])
-        rows["is_unknown"] = rows[ACQUIRED_BY] == UNKNOWN
+        plan = plan.with_columns(named(ACQUIRED_BY, UNKNOWN))
+    if "valid_from" in roles:
+        plan = plan.filter(nw.col("valid_from").is_null() | (nw.col("valid_from") < end))
+    rows = collect(plan.select("customer_id", *roles)).to_pandas().rename(columns={"acquisition_cost": "cost"})
+    rows = rows.sort_values(list(rows), kind="stable", na_position="first")  # a row without a beginning held always
+    if "valid_from" in roles:
+        begins = np.where(rows["customer_id"].duplicated(), 0, np.arange(len(rows)))
+        rows["joined"] = rows["valid_from"].array.take(np.maximum.accumulate(begins))
+    if ACQUIRED_BY in roles:
+        is_unknown = rows[ACQUIRED_BY] == UNKNOWN
         if "cost" in rows:
-            rows["cost"] = rows["cost"].mask(rows["is_unknown"])  # of no channel
-    order = [name for name in ("customer_id", "is_unknown", "valid_from") if name in rows]
-    return rows.sort_values(order, kind="stable").drop_duplicates("customer_id")
-
-
-def _words(values: pd.Series[Any]) -> pd.Series[Any]:
-    words = values.astype("string").astype(object)
-    return words.where(words.notna() & (words != ""), UNKNOWN)
+            rows["cost"] = rows["cost"].mask(is_unknown)  # of no channel
+        rows = pd.concat([rows[~is_unknown], rows[is_unknown]])
+    return rows.drop_duplicates("customer_id")
 
 
 def _people(sales: Sales, told: pd.DataFrame | None) -> pd.DataFrame:
@@ -117,9 +108,9 @@ def _people(sales: Sales, told: pd.DataFrame | None) -> pd.DataFrame:
         told = told.astype({"customer_id": people["customer_id"].dtype})
         people = people.merge(told, on="customer_id", how="left")
     of_order = np.array(sales.names, object)[sales.channel[people["first"]]]
+    said = people.get(ACQUIRED_BY, pd.Series(of_order, people.index)).astype(object)
     return pd.DataFrame({
-        "customer": people["customer"], "first": people["first"],
-        ACQUIRED_BY: _words(people[ACQUIRED_BY]) if ACQUIRED_BY in people else of_order,
+        "customer": people["customer"], "first": people["first"], ACQUIRED_BY: said.where(said.notna(), UNKNOWN),
         "cost": people.get("cost", np.nan), "joined": people.get("joined", pd.NaT),
     })  # fmt: skip
 

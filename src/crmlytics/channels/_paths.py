@@ -11,8 +11,10 @@ import numpy as np
 from crmlytics._baskets import MICROSECONDS_A_DAY, encode, microseconds
 from crmlytics._frames import check_same_kind, collect
 from crmlytics._orders import ORDER_ROLES, orders_of
-from crmlytics._validation import as_days, as_moment, did_you_mean, warn
+from crmlytics._sales import named
+from crmlytics._validation import as_days, as_period, warn
 from crmlytics.channels._journeys import Log, joined
+from crmlytics.channels._reading import CHANNEL, is_conversion, no_conversion, sorted_names
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Events, Transactions, check_same_ids
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 BETWEEN = " > "
 NO_TOUCH = "(no touchpoint)"
 DEFAULTS = {"lookback": "30d", "conversion": "purchase"}  # of what counted paths, or orders, take no other
-SHOWN = 30  # names of events that a hint is looked for among
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +89,8 @@ def read_journeys(
 ) -> Touches:
     """Cut what each customer did into the ways to conversions, and ways that led to none."""
     days = as_days(lookback, name="lookback", caller=caller)
-    until, begin = _period(as_of, since, caller=caller)
+    start, until = as_period(since, as_of, caller=caller)
+    begin = np.iinfo(np.int64).min if start is None else int(np.datetime64(start, "us").astype(np.int64))
     table = Events.bind(events)
     orders = None if transactions is None else Transactions.bind(transactions)
     if orders is not None:
@@ -99,7 +101,7 @@ def read_journeys(
     rows = _event_rows(table.before(until), None if orders is not None else conversion, caller=caller)
     bought = None if orders is None else _order_rows(orders.before(until), caller=caller)
     owners = _customers(rows, bought)
-    channel, names = _channels(rows["channel"], caller=caller)
+    channel, names = _channels(rows[CHANNEL], caller=caller)
     touches, costs = _touches(rows, owners[: len(channel)], channel, len(names), begin)
     touches.tell_of_doubts(has_sessions=table.has("session_id"), caller=caller)
     conversions, has_amount = _conversions(rows, bought, owners, caller=caller)
@@ -108,43 +110,19 @@ def read_journeys(
     return Touches(journeys, names, apart, owner, costs, has_amount, undecided, table.engine)
 
 
-def _period(as_of: Any, since: Any, *, caller: str) -> tuple[Any, int]:
-    until = as_moment(as_of, caller=caller)
-    if since is None:
-        return until, np.iinfo(np.int64).min
-    begin = as_moment(since, name="since", caller=caller)
-    if begin >= until:
-        raise SchemaError(f"{caller}: since must lie before as_of, got {begin} and {until}.")
-    return until, int(np.datetime64(begin, "us").astype(np.int64))
-
-
 def _event_rows(table: Events, conversion: Any, *, caller: str) -> Any:
     """Collect the events that touch or convert, as an Arrow table."""
-    roles = ["customer_id", "timestamp", "channel", *(name for name in ("session_id", "cost") if table.has(name))]
-    touches = ~nw.col("channel").is_null()
+    roles = ["customer_id", "timestamp", CHANNEL, *(name for name in ("session_id", "cost") if table.has(name))]
+    touches = ~nw.col(CHANNEL).is_null()
     if conversion is None:
-        return collect(table.need(*roles, caller=caller).filter(touches).select(*roles)).to_arrow()
-    roles += ["event", *(["amount"] if table.has("amount") else [])]
-    plan = table.need(*roles, caller=caller)
-    converts = _converts(table, conversion, caller=caller)
-    wanted = [name for name in roles if name != "event"]
+        return collect(table.need(*roles, caller=caller).with_columns(named(CHANNEL)).filter(touches)).to_arrow()
+    wanted = [*roles, *(["amount"] if table.has("amount") else [])]
+    plan = table.need(*wanted, "event", caller=caller).with_columns(named(CHANNEL))
+    converts = is_conversion(table, conversion, caller=caller)
     found = collect(plan.filter(touches | converts).select(*wanted, converts=converts.cast(nw.Int64))).to_arrow()
     if not (found["converts"].to_numpy() > 0).any():
-        known = collect(plan.select("event").unique().sort("event").head(SHOWN))["event"].to_list()
-        msg = (
-            f"{caller}: no event before as_of is called {conversion!r}.{did_you_mean(conversion, known)} "
-            f"Events: {known}. Say conversion=..., or give transactions."
-        )
-        raise SchemaError(msg)
+        raise no_conversion(plan, conversion, "before as_of", caller=caller)
     return found
-
-
-def _converts(table: Events, conversion: Any, *, caller: str) -> nw.Expr:
-    is_text = table.id_kind("event") == "String"
-    if isinstance(conversion, bool) or not isinstance(conversion, str if is_text else int):
-        kind = "a word" if is_text else "a whole number"
-        raise SchemaError(f"{caller}: conversion must be an event, which are {kind} here, got {conversion!r}.")
-    return (nw.col("event") == conversion).fill_null(value=False)
 
 
 def _order_rows(table: Transactions, *, caller: str) -> Any:
@@ -176,17 +154,16 @@ def _codes(values: Any) -> tuple[Ints, NDArray[Any]]:
 
 
 def _channels(values: Any, *, caller: str) -> tuple[Ints, list[str]]:
-    """Give channels numbers in their order, -1 where there is none: blanks around a name are not of it."""
+    """Give channels numbers in their order, -1 where there is none."""
     codes, ids = _codes(values)
-    found = [str(name).strip() for name in ids.tolist()]
-    names = sorted({name for name in found if name}) if ids.dtype == object else found
+    names = sorted_names(ids.tolist(), caller=caller)
     if not names:
         raise SchemaError(f"{caller}: no event before as_of has a channel. Check as_of, and the audit of the events.")
     unfit = [name for name in names if ">" in name or name == NO_TOUCH]
     if unfit:
         raise SchemaError(f"{caller}: the channel {unfit[0]!r} cannot be told apart in a path. Rename it first.")
     number = {name: place for place, name in enumerate(names)}
-    return np.array([*(number.get(name, -1) for name in found), -1])[codes], names
+    return np.array([*(number[name] for name in ids.tolist()), -1])[codes], names
 
 
 def _touches(rows: Any, owner: Ints, channel: Ints, size: int, begin: int) -> tuple[Log, Floats | None]:

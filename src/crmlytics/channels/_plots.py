@@ -15,13 +15,14 @@ from crmlytics._plots import (
     PALETTE,
     draw_differences,
     draw_intervals,
+    legend,
     row_axes,
     rows_of,
     short_number,
     thousands_axis,
 )
 from crmlytics._plots import axes as new_axes
-from crmlytics.channels._sales import CHANNEL, UNKNOWN
+from crmlytics.channels._reading import CHANNEL, UNKNOWN
 from crmlytics.channels.migration import BACK, GONE, NEW
 from crmlytics.channels.touchpoints import AFTER, AT, BEFORE
 
@@ -92,7 +93,7 @@ def plot_acquisition_channels(table: Any, *, ax: Axes | None = None) -> Axes:
     thousands_axis(ax.xaxis)
     ax.set_xlabel("A customer, within the horizon from the first order")
     ax.set_title("What became of the customers whom each channel brought", loc="left")
-    ax.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=9)
+    legend(ax, ncols=2)
     return ax
 
 
@@ -161,7 +162,7 @@ def plot_channel_mix(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(right=1.5 * max(float(rows["customer_count"].max()), 1.0))
     ax.set_xlabel("Customers")
     ax.set_title("Which channels customers use together", loc="left")
-    ax.legend(frameon=False, loc="lower right", fontsize=9)
+    legend(ax, loc="lower right")
     return ax
 
 
@@ -196,8 +197,7 @@ def plot_touchpoints(table: Any, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, max(1.4, 1.35 * ax.get_xlim()[1]))
     ax.set_xlabel("Times as often as the same customers otherwise")
     ax.set_title("Touches before and after the day of an order", loc="left")
-    if ax.lines[:-1]:
-        ax.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=9)
+    legend(ax, ncols=3)
     return ax
 
 

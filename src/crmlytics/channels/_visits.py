@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect, day_number
-from crmlytics._validation import did_you_mean
-from crmlytics.channels._sales import CHANNEL, UNKNOWN, named_channel
-from crmlytics.exceptions import MissingColumnsError, SchemaError
+from crmlytics._sales import named
+from crmlytics.channels._reading import CHANNEL, UNKNOWN, is_conversion, no_conversion
+from crmlytics.exceptions import MissingColumnsError
 from crmlytics.tables import Events
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
-
-SHOWN = 30  # names of events in a message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +58,13 @@ def read_visits(
     check_same_kind({"transactions": engine, "events": whole.engine}, caller=caller)
     table = whole.before(period[1]) if period[0] is None else whole.between(*period)
     lines, keys = _keyed(table, caller=caller)
-    converts = _converts(table, lines, conversion, caller=caller)
+    has_names = table.has("event")
+    converts = is_conversion(table, conversion, caller=caller).cast(nw.Int64) if has_names else nw.lit(0)
     counted = lines.with_columns(_converts=converts).group_by(*keys, CHANNEL)
     found = counted.agg(first=nw.col("timestamp").min(), converts=nw.col("_converts").max())
     rows = collect(found).to_pandas()
+    if has_names and not rows["converts"].any():
+        raise no_conversion(lines, conversion, "of the period", caller=caller)
     rows["is_unknown"] = (rows[CHANNEL] == UNKNOWN).astype(bool)
     rows = rows.sort_values([*keys, "is_unknown", "first", CHANNEL], kind="stable", ignore_index=True)
     visit = rows.groupby(keys, sort=True).ngroup().to_numpy()
@@ -71,7 +72,7 @@ def read_visits(
     done = np.maximum.reduceat(rows["converts"].to_numpy(np.int64), begins) > 0 if len(begins) else np.zeros(0, bool)
     return Visits(
         rows[CHANNEL].astype(object).to_numpy()[begins],
-        done if table.has("event") else None,
+        done if has_names else None,
         pd.factorize(rows["customer_id"], sort=True)[0].astype(np.int64)[begins] if "customer_id" in keys else None,
         _costs(lines) if table.has("cost") else {},
     )
@@ -85,7 +86,7 @@ def _keyed(table: Events, *, caller: str) -> tuple[nw.LazyFrame[Any], list[str]]
             f"{caller}: events need session_id or customer_id to count visits by: Events(data, session_id='<column>')."
         )
     more = [name for name in ("event", "cost") if table.has(name)]
-    lines = table.need(*ids, "timestamp", CHANNEL, *more, caller=caller).with_columns(named_channel())
+    lines = table.need(*ids, "timestamp", CHANNEL, *more, caller=caller).with_columns(named(CHANNEL, UNKNOWN))
     day = day_number(nw.col("timestamp"))
     if "session_id" not in ids:
         return lines.with_columns(_day=day), ["customer_id", "_day"]
@@ -98,24 +99,6 @@ def _keyed(table: Events, *, caller: str) -> tuple[nw.LazyFrame[Any], list[str]]
         session_id=nw.when(alone).then(none).otherwise(nw.col("session_id")),
     )
     return lines, ["customer_id", "session_id", "_day"]
-
-
-def _converts(table: Events, lines: nw.LazyFrame[Any], conversion: Any, *, caller: str) -> nw.Expr:
-    """Whether each event is the conversion, as 0 or 1."""
-    if not table.has("event"):
-        return nw.lit(0).cast(nw.Int64)
-    is_text = table.id_kind("event") == "String"
-    if isinstance(conversion, bool) or not isinstance(conversion, str if is_text else int):
-        kind = "a word" if is_text else "a whole number"
-        raise SchemaError(f"{caller}: conversion must be an event, which are {kind} here, got {conversion!r}.")
-    known = collect(lines.select("event").unique().sort("event").head(SHOWN + 1))["event"].to_list()
-    if conversion not in known and len(known) <= SHOWN:
-        msg = (
-            f"{caller}: no event of the period is called {conversion!r}.{did_you_mean(conversion, known)} "
-            f"Events: {known}. Say conversion=..."
-        )
-        raise SchemaError(msg)
-    return (nw.col("event") == conversion).cast(nw.Int64)
 
 
 def _costs(lines: nw.LazyFrame[Any]) -> dict[str, float]:

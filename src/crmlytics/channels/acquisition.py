@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions, with_bounds
 from crmlytics._frames import check_same_kind
 from crmlytics._kernels.ratios import over
-from crmlytics._sales import cautions
-from crmlytics._validation import as_days, as_moment, check_fraction
+from crmlytics._sales import followed, is_observed
+from crmlytics._validation import as_days, as_period, check_fraction
 from crmlytics.channels._newcomers import ACQUIRED_BY, Newcomers, told_by
-from crmlytics.channels._sales import FEW, NO_CAUSE, UNKNOWN, begin_of, read_sales, sums
+from crmlytics.channels._reading import FEW, NO_CAUSE, UNKNOWN, read_sales, sums
 from crmlytics.tables import Customers, Transactions, check_same_ids
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics.channels._sales import Codes, Sales, Vector
+    from crmlytics.channels._reading import Codes, Sales, Vector
 
     Columns = dict[str, NDArray[Any]]
 
@@ -31,10 +32,10 @@ SCHEMA = nw.Schema({
     "first_order_amount": nw.Float64(), "first_order_amount_low": nw.Float64(), "first_order_amount_high": nw.Float64(),
     "repeat_share": nw.Float64(), "repeat_share_low": nw.Float64(), "repeat_share_high": nw.Float64(),
     "repeat_difference": nw.Float64(), "repeat_difference_low": nw.Float64(), "repeat_difference_high": nw.Float64(),
-    "repeat_p_value": nw.Float64(),
+    "repeat_p_value": nw.Float64(), "repeat_adjusted_p_value": nw.Float64(),
     "horizon_amount": nw.Float64(), "horizon_amount_low": nw.Float64(), "horizon_amount_high": nw.Float64(),
     "horizon_difference": nw.Float64(), "horizon_difference_low": nw.Float64(),
-    "horizon_difference_high": nw.Float64(), "horizon_p_value": nw.Float64(),
+    "horizon_difference_high": nw.Float64(), "horizon_p_value": nw.Float64(), "horizon_adjusted_p_value": nw.Float64(),
     "horizon_margin_amount": nw.Float64(), "acquisition_cost_amount": nw.Float64(),
     "net_amount": nw.Float64(), "net_amount_low": nw.Float64(), "net_amount_high": nw.Float64(),
     "cost_amount": nw.Float64(), "return_on_cost": nw.Float64(), "roi": nw.Float64(), "caution": nw.String(),
@@ -86,8 +87,9 @@ def acquisition_channel_table(
         ``first_order_amount``, ``repeat_share`` (with a second order within the horizon), ``horizon_amount`` (all that
         the customer brought within it through whatever channels, returns taken off), each with the bounds of its
         interval, ``_low`` and ``_high``; ``repeat_difference`` and ``horizon_difference`` (from the customers of all
-        other channels), each with ``_low`` and ``_high``; ``repeat_p_value``, ``horizon_p_value`` (of no difference,
-        after Holm for all channels); ``horizon_margin_amount`` (null where it is not known of every line),
+        other channels), each with ``_low`` and ``_high``; ``repeat_p_value``, ``horizon_p_value`` (of no difference),
+        ``repeat_adjusted_p_value``, ``horizon_adjusted_p_value`` (after Holm for all channels);
+        ``horizon_margin_amount`` (null where it is not known of every line),
         ``acquisition_cost_amount`` (what a customer cost), ``net_amount`` (margin less cost), ``net_amount_low``,
         ``net_amount_high``, ``cost_amount`` (in all, for all whom it brought), ``return_on_cost`` (``horizon_amount``
         by cost, before any margin), ``roi`` (``net_amount`` by cost, -1 of a cost that brought nobody; all Float64,
@@ -130,15 +132,14 @@ def acquisition_channel_table(
     0                 ads           0.5            22.0         7.0  1.75
     1                shop           0.0            32.0         NaN   NaN
     """
-    end, days = as_moment(as_of, caller=CALLER), as_days(horizon, caller=CALLER)
+    (begin, end), days = as_period(since, as_of, caller=CALLER), as_days(horizon, caller=CALLER)
     level = check_fraction(confidence, name="confidence", caller=CALLER)
-    begin = begin_of(since, end, caller=CALLER)
     table, known = _bound(transactions, customers)
     told = None if known is None else told_by(known, end, caller=CALLER)
     of_orders = told is None or ACQUIRED_BY not in told
     sales = read_sales(table, as_of=end, margin=margin, by_channel=of_orders, caller=CALLER)
     brought = Newcomers.of(sales, told, begin, costs, caller=CALLER)
-    observed = brought.until(end, days, caller=CALLER)
+    observed = brought.only(is_observed(brought.first_day, end, days, caller=CALLER))
     values = _outcomes(sales, observed, days)
     columns = _counts(brought, observed) | _compared(values, observed, level)
     columns["cost_amount"] = brought.spent
@@ -165,20 +166,12 @@ def _bound(transactions: Any, customers: Any) -> tuple[Transactions, Customers |
 
 def _outcomes(sales: Sales, observed: Newcomers, days: int) -> dict[str, Vector]:
     """Return first order, second order, amount and margin of each customer observed."""
-    place = np.full(len(sales.customer_ids), -1)
-    place[observed.customer] = np.arange(len(observed.customer))
-    who = place[sales.customer]
-    rows = np.flatnonzero(who >= 0)
-    since = sales.day[rows] - observed.first_day[who[rows]]
-    rows = rows[(since >= 0) & (since < days)]
-    own, count = who[rows], len(observed.customer)
-    is_first = sales.order[rows] == sales.order[observed.first][own]
-    later = sales.is_order[rows] & ~is_first
+    bought = followed(sales, observed.customer, observed.first, days)
     return {
-        "first_order_amount": sums(own[is_first], sales.amount[rows][is_first], count),
-        "repeat": np.minimum(np.bincount(own[later], minlength=count), 1).astype(np.float64),
-        "horizon_amount": sums(own, sales.amount[rows], count),
-        "margin": sums(own, sales.margin[rows], count),
+        "first_order_amount": bought.total(sales.amount, bought.is_first),
+        "repeat": bought.whether(bought.is_later),
+        "horizon_amount": bought.total(sales.amount),
+        "margin": bought.total(sales.margin),
     }
 
 
@@ -200,18 +193,16 @@ def _compared(values: dict[str, Vector], observed: Newcomers, level: float) -> C
     channel, size = observed.channel, len(observed.names)
     columns: Columns = {}
     for name in ("first_order_amount", "horizon_amount"):
-        columns |= _with_bounds(name, *mean_interval(values[name], channel, size, level))
+        columns |= with_bounds(name, *mean_interval(values[name], channel, size, level))
     against = against_others(values["horizon_amount"], channel, size, np.zeros(len(channel), np.int64))
-    columns |= _with_bounds("horizon_difference", against.difference, *against.interval(level))
+    columns |= with_bounds("horizon_difference", against.difference, *against.interval(level))
     total, back = np.bincount(channel, minlength=size), np.bincount(channel, values["repeat"], size).astype(np.int64)
-    columns |= _with_bounds("repeat_share", over(back, total), *wilson(back, total, level))
+    columns |= with_bounds("repeat_share", over(back, total), *wilson(back, total, level))
     told = share_effects(back, total, back.sum() - back, total.sum() - total, level)
-    columns |= _with_bounds("repeat_difference", told.difference, told.difference_low, told.difference_high)
-    return columns | {"repeat_p_value": holm(told.p_value), "horizon_p_value": holm(against.p_value())}
-
-
-def _with_bounds(name: str, value: Vector, low: Vector, high: Vector) -> Columns:
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+    columns |= with_bounds("repeat_difference", told.difference, told.difference_low, told.difference_high)
+    for name, p_value in {"repeat": told.p_value, "horizon": against.p_value()}.items():
+        columns |= {f"{name}_p_value": p_value, f"{name}_adjusted_p_value": holm(p_value)}
+    return columns
 
 
 def _paid(columns: Columns, values: dict[str, Vector], observed: Newcomers, level: float) -> Columns:
@@ -224,7 +215,7 @@ def _paid(columns: Columns, values: dict[str, Vector], observed: Newcomers, leve
     return {
         "horizon_margin_amount": margin,
         "acquisition_cost_amount": cost,
-        **_with_bounds("net_amount", margin - cost, *_bounds_apart(left, channel, size, level)),
+        **with_bounds("net_amount", margin - cost, *_bounds_apart(left, channel, size, level)),
         "return_on_cost": np.where(lost, 0.0, over(columns["horizon_amount"], cost)),
         "roi": np.where(lost, -1.0, over(margin - cost, cost)),
     }

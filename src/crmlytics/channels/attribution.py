@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._kernels.ratios import over
 from crmlytics._validation import warn
 from crmlytics.channels._beside import MEASURED, Beside
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEW = 30  # converting paths
+LEAST_COMPARED = 10  # where others are too new to be: of three the chain learns nothing of hundreds
 NUMBER, COUNT, TEXT = nw.Float64(), nw.Int64(), nw.String()
 SCHEMA = nw.Schema(
     {
@@ -45,10 +47,12 @@ NOT_CAUSAL = (
     "Credit, not effect: it says which channels lay on the way to conversions, not how many would be missing without "
     "them. Only an experiment tells."
 )
+FROM_EXPERIMENT = "An experiment measured what this channel brought: decide by it, not by the credit."
 UNKNOWN = "No touchpoint within the lookback: what brought these conversions is not known."
 UNTRACKED = "No touchpoint of it is on record, so no rule can credit this channel: its part is not known."
-TOO_FEW = f" Few: under {FEW} converting paths."
-TOO_NEW = f" Few: under {FEW} converting paths that began in the period, more than the lookback before its end."
+UNSEEN = "Too new for a Markov chain, which counts none of its conversions: dealt to the others, not known."
+TOO_FEW = f"Few: under {FEW} converting paths."
+TOO_NEW = f"Few: under {FEW} converting paths that began in the period, more than the lookback before its end."
 
 
 def attribution_table(
@@ -110,24 +114,26 @@ def attribution_table(
         channel, and those of them that converted), ``credit_conversion_count``, ``credit_share`` (of all conversions),
         ``credit_amount`` (null where no amounts are known) and ``removal_effect`` (Markov only: the share of the
         chain's conversions that pass through the channel), each with the bounds of its interval, ``_low`` and
-        ``_high`` (credit is null where the channel has no touchpoint on record), ``cost_amount``,
-        ``cost_per_conversion_amount`` (by credit), ``return_on_cost`` (credited money by cost, before any margin; null
-        without cost), ``incremental_conversion_count`` with ``_low`` and ``_high`` (what the experiment measured),
+        ``_high`` (credit is null where the channel has no touchpoint on record; with Markov also where it is too new
+        for the chain, which deals its part to the others), ``cost_amount``, ``cost_per_conversion_amount`` (by credit),
+        ``return_on_cost`` (credited money by cost, before any margin; null without cost),
+        ``incremental_conversion_count`` with ``_low`` and ``_high`` (what the experiment measured),
         ``incremental_per_credit`` (of that, for each conversion credited; all Float64, null where not known),
         ``caution`` (String, how far to trust the row).
 
     Raises
     ------
     SchemaError
-        When nothing converted, ``order`` exceeds the longest path, no conversion compares with paths without one
-        (Markov only), a model or channel is not known, or arguments are out of range or change nothing.
+        When nothing converted, ``order`` exceeds the longest path, fewer than ten conversions, and not all, compare
+        with paths without one (Markov only), a model or channel is not known, or arguments are out of range or change
+        nothing.
     MissingColumnsError
         When a role or column is missing.
 
     Warns
     -----
     DataQualityWarning
-        When no path holds two different channels (every model then says the same), when no path of a Markov chain
+        When no path holds two different channels (there is nothing to share), when no path of a Markov chain
         ended without a conversion, when touchpoints are undecided (Markov only, others read no path that did not
         convert), when paths look as if another sign than ``>`` stood between channels, and as :func:`path_table` does.
 
@@ -141,9 +147,9 @@ def attribution_table(
     **Markov.** With states of the last ``order`` channels, and transitions as counted, the chain converts exactly as
     often as the paths with a touchpoint did. It counts only paths that began in the period, more than ``lookback``
     before its end, of which all are known, with and without conversion (see :func:`path_table`); in the proportions
-    that it finds, all conversions are dealt. A channel so new that none of its paths is counted gets no such credit,
-    and its caution says so. The removal effect of a channel is ``1 - P(without) / P``, where every
-    step onto it leads nowhere: solved as linear equations to 1e-13, not simulated. Credit is in proportion to removal
+    that it finds, all conversions are dealt. A channel so new that none of its conversions is counted has no such
+    credit, and its caution says so. The removal effect of a channel is ``1 - P(without) / P``, where every step
+    onto it leads nowhere: solved as linear equations to 1e-13, not simulated. Credit is in proportion to removal
     effects, of conversions and, with the mean amount of each last state, of money. Repetitions of a channel change
     nothing at order 1. A higher order follows the paths more closely and has more to estimate: where it changes the
     answer much and intervals are wide, it follows chance.
@@ -215,7 +221,10 @@ def _check(touches: Touches, options: Options, lookback: Any) -> None:
         raise SchemaError(f"{CALLER}: no path with a touchpoint converted, so there is no credit to share.")
     first = journeys.channels[np.append(journeys.starts[:-1][touched], 0)[:-1]]
     if (np.repeat(first, journeys.lengths[touched]) == journeys.channels).all():
-        warn(f"{CALLER}: no path holds two different channels, so every model gives each channel what came by it.")
+        warn(
+            f"{CALLER}: no path holds two different channels, so every rule gives each channel what came by it, and a "
+            "Markov chain much the same, from the paths that compare."
+        )
     if "markov" in options.models:
         _check_chain(touches, options, lookback)
 
@@ -226,14 +235,17 @@ def _check_chain(touches: Touches, options: Options, lookback: Any) -> None:
     if options.order > longest:
         msg = f"{CALLER}: order={options.order}, and the longest path has {longest} touchpoints: order is at most that."
         raise SchemaError(msg)
-    compared = journeys.is_converted[(journeys.lengths > 0) & journeys.is_comparable]
-    if not compared.any():
+    is_compared = (journeys.lengths > 0) & journeys.is_comparable
+    known = journeys.count[is_compared & journeys.is_converted].sum()
+    every = journeys.count[(journeys.lengths > 0) & journeys.is_converted].sum()
+    if known < min(LEAST_COMPARED, every):
         msg = (
-            f"{CALLER}: no converting path began in the period and more than the lookback before its end, so none "
-            "compares with paths that did not convert. Choose a longer period, a shorter lookback or another model."
+            f"{CALLER}: of {every:,.0f} converting paths {known:,.0f} began in the period and more than the lookback "
+            f"before its end, and only these compare with paths that did not convert: a Markov chain needs "
+            f"{LEAST_COMPARED}. Choose a longer period, a shorter lookback or another model."
         )
         raise SchemaError(msg)
-    if compared.all():
+    if journeys.is_converted[is_compared].all():
         warn(
             f"{CALLER}: no path ended without a conversion, so the Markov chain always converts: a removal effect is "
             "then only the share of paths that pass."
@@ -259,6 +271,8 @@ def _columns(touches: Touches, options: Options, beside: Beside) -> dict[str, An
     parts = []
     for name, figures in figures_of(touches, options).items():
         column: dict[str, Any] = {**_spread(figures, len(channels), has_amount=touches.has_amount)}
+        is_unseen = (converting > 0) & (column["removal_effect"] == 0)
+        column |= {key: np.where(is_unseen, np.nan, of) for key, of in column.items()}
         rows = _ranked(column["credit_conversion_count"])
         rows = rows[known[rows]]
         column |= {key: np.append(measured, np.nan) for key, measured in beside.measured.items()}
@@ -290,22 +304,24 @@ def _ranked(credit: Floats) -> NDArray[np.int64]:
 def _judged(column: dict[str, Any], converting: NDArray[np.int64]) -> dict[str, Any]:
     """Return what credit costs, how it stands to an experiment, and how far to trust it."""
     credit, measured, cost = column["credit_conversion_count"], column[MEASURED], column["cost_amount"]
-    few = np.where(converting >= FEW, "", np.where(column["converting_path_count"] < FEW, TOO_FEW, TOO_NEW))
-    cautions = [_caution(*row) for row in zip(column["channel"], credit, measured, few, strict=True)]
     return {
         "cost_per_conversion_amount": over(cost, credit),
         "return_on_cost": over(column["credit_amount"], cost),
         "incremental_per_credit": over(measured, credit),
-        "caution": np.array(cautions, object),
+        "caution": _cautions(column, converting),
     }
 
 
-def _caution(channel: str, credit: float, measured: float, few: str) -> str:
-    if channel == NO_TOUCH:
-        return UNKNOWN
-    found = f"An experiment measured {measured:,.1f} conversions brought by this channel"
-    if np.isnan(credit):
-        return UNTRACKED if np.isnan(measured) else f"{found}. {UNTRACKED}"
-    if np.isnan(measured):
-        return NOT_CAUSAL + few
-    return f"{found}, and this model credits it with {credit:,.1f}: decide by the experiment.{few}"
+def _cautions(column: dict[str, Any], converting: NDArray[np.int64]) -> NDArray[Any]:
+    is_channel, is_measured = column["channel"] != NO_TOUCH, ~np.isnan(column[MEASURED])
+    has_credit = ~np.isnan(column["credit_conversion_count"]) & is_channel
+    is_few, is_rare = has_credit & (converting < FEW), column["converting_path_count"] < FEW
+    return cautions(len(is_channel), [
+        (~is_channel, UNKNOWN),
+        (is_measured, FROM_EXPERIMENT),
+        (is_channel & (column["path_count"] == 0), UNTRACKED),
+        (is_channel & (column["path_count"] > 0) & ~has_credit, UNSEEN),
+        (has_credit & ~is_measured, NOT_CAUSAL),
+        (is_few & is_rare, TOO_FEW),
+        (is_few & ~is_rare, TOO_NEW),
+    ])  # fmt: skip

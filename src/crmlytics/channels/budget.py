@@ -9,6 +9,7 @@ import numpy as np
 
 from crmlytics._frames import collect, columns_of, enter
 from crmlytics._validation import check_amount, check_fraction, warn
+from crmlytics.channels._beside import MEASURED
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 CALLER = "budget_table"
 NEEDED = ("model", "channel", "credit_conversion_count", "cost_amount")
-MEASURED = "incremental_conversion_count"
 BISECTIONS = 200  # halve a logarithm to the last digit
 NUMBER, TEXT = nw.Float64(), nw.String()
 SCHEMA = nw.Schema(

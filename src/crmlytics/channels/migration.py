@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._kernels.ratios import over
-from crmlytics._sales import cautions
 from crmlytics._validation import as_days, as_moment, check_fraction
-from crmlytics.channels._sales import UNKNOWN, read_sales, sums
+from crmlytics.channels._reading import UNKNOWN, read_sales, sums
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crmlytics.channels._sales import Codes, Sales
+    from crmlytics.channels._reading import Codes, Sales
     from crmlytics.tables import Transactions
 
     Columns = dict[str, NDArray[Any]]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._sales import cautions
-from crmlytics._validation import as_moment, check_fraction
-from crmlytics.channels._sales import FEW, UNKNOWN, begin_of, read_sales, sums
+from crmlytics._cautions import cautions
+from crmlytics._validation import as_period, check_fraction
+from crmlytics.channels._reading import FEW, UNKNOWN, read_sales, sums
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics.channels._sales import Codes, Flags, Sales, Vector
+    from crmlytics.channels._reading import Codes, Flags, Sales, Vector
     from crmlytics.tables import Transactions
 
     Columns = dict[str, NDArray[Any]]
@@ -37,7 +37,7 @@ MIX_SCHEMA = nw.Schema({
 MULTI_SCHEMA = nw.Schema({
     "comparison": nw.String(), "several_count": nw.Int64(), "one_count": nw.Int64(), "several_amount": nw.Float64(),
     "one_amount": nw.Float64(), "difference": nw.Float64(), "difference_low": nw.Float64(),
-    "difference_high": nw.Float64(), "p_value": nw.Float64(), "caution": nw.String(),
+    "difference_high": nw.Float64(), "p_value": nw.Float64(), "adjusted_p_value": nw.Float64(), "caution": nw.String(),
 })  # fmt: skip
 MORE_CHANCES = "Who orders more often has more chances to use a second channel: look at equal numbers of orders."
 NO_CAUSE = "Association, not effect: a second channel makes nobody a better customer by itself."
@@ -133,8 +133,8 @@ def multichannel_table(
         ``several_amount``, ``one_amount`` (Float64, what a customer brought in the period, returns taken off; in the
         last row of several channels as if they ordered as often as the others), ``difference`` (Float64,
         ``several_amount - one_amount``), ``difference_low``, ``difference_high``, ``p_value`` (Float64, of no
-        difference, after Holm for the three; null, like the interval, where a side has fewer than two customers),
-        ``caution`` (String).
+        difference; null, like the interval, where a side has fewer than two customers), ``adjusted_p_value`` (Float64,
+        after Holm for the three), ``caution`` (String).
 
     Raises
     ------
@@ -190,8 +190,8 @@ def multichannel_table(
 
 
 def _read(transactions: Any, as_of: Any, since: Any, *, caller: str) -> Sales:
-    end = as_moment(as_of, caller=caller)
-    return read_sales(transactions, as_of=end, since=begin_of(since, end, caller=caller), caller=caller)
+    begin, end = as_period(since, as_of, caller=caller)
+    return read_sales(transactions, as_of=end, since=begin, caller=caller)
 
 
 def _mixes(sales: Sales, level: float) -> Columns:
@@ -247,7 +247,7 @@ def _against_one(sales: Sales, used: Codes, level: float) -> Columns:
     cases = ((everybody, whole), (returning, whole), (returning, alike))
     rows = [_compared(amount[who], used[who] > 1, stratum[who], level) for who, stratum in cases]
     columns: Columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    columns["p_value"] = holm(columns["p_value"].astype(np.float64))
+    columns["adjusted_p_value"] = holm(columns["p_value"].astype(np.float64))
     return columns | {"comparison": np.array(COMPARISONS, object)}
 
 

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._kernels.ratios import over
-from crmlytics._sales import cautions
-from crmlytics._validation import as_moment, check_fraction
-from crmlytics.channels._sales import (
+from crmlytics._validation import as_period, check_fraction
+from crmlytics.channels._reading import (
     CHANNEL,
     FEW,
     NO_CAUSE,
     UNKNOWN,
-    begin_of,
     channel_costs,
     read_sales,
     sorted_names,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crmlytics.channels._sales import Codes, Sales
+    from crmlytics.channels._reading import Codes, Sales
     from crmlytics.channels._visits import Visits
     from crmlytics.tables import Events, Transactions
 
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 CALLER = "channel_table"
 SCHEMA = nw.Schema({
     CHANNEL: nw.String(), "customer_count": nw.Int64(), "order_count": nw.Int64(), "amount": nw.Float64(),
-    "amount_share": nw.Float64(), "average_order_amount": nw.Float64(), "average_order_amount_low": nw.Float64(),
-    "average_order_amount_high": nw.Float64(), "orders_per_customer": nw.Float64(),
+    "amount_share": nw.Float64(), "amount_per_order": nw.Float64(), "amount_per_order_low": nw.Float64(),
+    "amount_per_order_high": nw.Float64(), "orders_per_customer": nw.Float64(),
     "repeat_customer_count": nw.Int64(), "repeat_share": nw.Float64(), "repeat_share_low": nw.Float64(),
     "repeat_share_high": nw.Float64(), "margin_amount": nw.Float64(), "visit_count": nw.Int64(),
     "converting_visit_count": nw.Int64(), "conversion_share": nw.Float64(), "conversion_share_low": nw.Float64(),
@@ -88,8 +87,8 @@ def channel_table(
     dataframe of the kind that came in, one row per channel, sorted by it, ``"(unknown)"`` last
         ``channel`` (String), ``customer_count`` (Int64, customers with an order through it), ``order_count`` (Int64),
         ``amount`` (Float64, returns taken off), ``amount_share`` (of all revenue; null where that is not above zero),
-        ``average_order_amount`` (of its orders, credit notes not taken off), ``average_order_amount_low``,
-        ``average_order_amount_high`` (orders of one customer are taken for alike), ``orders_per_customer`` (Float64),
+        ``amount_per_order`` (of its orders, credit notes not taken off), ``amount_per_order_low``,
+        ``amount_per_order_high`` (orders of one customer are taken for alike), ``orders_per_customer`` (Float64),
         ``repeat_customer_count`` (Int64, its customers with two orders or more in the period through whatever
         channels), ``repeat_share`` (Float64, of its customers), ``repeat_share_low``, ``repeat_share_high``,
         ``margin_amount`` (Float64, null where it is not known of every line), ``visit_count``,
@@ -135,8 +134,8 @@ def channel_table(
     1        web               1           0.1           1.0             2.0
     2  (unknown)               1           0.2           0.0             NaN
     """
-    end, level = as_moment(as_of, caller=CALLER), check_fraction(confidence, name="confidence", caller=CALLER)
-    begin = begin_of(since, end, caller=CALLER)
+    level = check_fraction(confidence, name="confidence", caller=CALLER)
+    begin, end = as_period(since, as_of, caller=CALLER)
     sales = read_sales(transactions, as_of=end, since=begin, margin=margin, caller=CALLER)
     visits = None if events is None else read_visits(events, sales.engine, (begin, end), conversion, caller=CALLER)
     known = [*sales.names, *(set() if visits is None else set(visits.channel))]
@@ -165,11 +164,11 @@ def _sold(sales: Sales, names: list[str], level: float) -> Columns:
     repeat_low, repeat_high = wilson(repeated, customers, level)
     return {
         "customer_count": customers, "order_count": order_count, "amount": amount,
-        "amount_share": over(amount, np.full(size, amount.sum())), "average_order_amount": means.mean,
-        "average_order_amount_low": low, "average_order_amount_high": high,
+        "amount_share": over(amount, np.full(size, amount.sum())), "amount_per_order": means.mean,
+        "amount_per_order_low": low, "amount_per_order_high": high,
         "orders_per_customer": over(order_count, customers), "repeat_customer_count": repeated,
         "repeat_share": over(repeated, customers), "repeat_share_low": repeat_low, "repeat_share_high": repeat_high,
-        "margin_amount": sums(channel, sales.margin, size),
+        "margin_amount": np.where(sales.has_margin, sums(channel, sales.margin, size), np.nan),
     }  # fmt: skip
 
 

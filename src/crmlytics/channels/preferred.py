@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._orders import ORDER_ROLES, gather
-from crmlytics._validation import as_moment, check_fraction
-from crmlytics.channels._sales import CHANNEL, UNKNOWN, begin_of, named_channel
+from crmlytics._sales import named
+from crmlytics._validation import as_period, check_fraction
+from crmlytics.channels._reading import CHANNEL, UNKNOWN
 from crmlytics.tables import Transactions
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ def preferred_channel_table(
     1           b             store            2             0.46     False
     2           c             store            4             0.79     False
     """
-    end, level = as_moment(as_of, caller=CALLER), check_fraction(confidence, name="confidence", caller=CALLER)
-    begin = begin_of(since, end, caller=CALLER)
+    level = check_fraction(confidence, name="confidence", caller=CALLER)
+    begin, end = as_period(since, as_of, caller=CALLER)
     whole = Transactions.bind(transactions)
     table = whole.before(end) if begin is None else whole.between(begin, end)
-    lines = table.need(*ORDER_ROLES, CHANNEL, caller=CALLER).with_columns(named_channel())
+    lines = table.need(*ORDER_ROLES, CHANNEL, caller=CALLER).with_columns(named(CHANNEL, UNKNOWN))
     orders = gather(lines, KEY, "order_id", CHANNEL, last=nw.col("timestamp").max()).filter(nw.col("is_order") == 1)
     counted = orders.with_columns(one=nw.lit(1).cast(nw.Int64)).group_by(KEY, CHANNEL)
     uses = counted.agg(orders=nw.col("one").sum(), last=nw.col("last").max())
@@ -114,9 +115,6 @@ def _preferred(uses: nw.LazyFrame[Any], level: float) -> nw.LazyFrame[Any]:
     base = _base(known)
     total = uses.group_by(KEY).agg(order_count=nw.col("orders").sum())
     table = total.join(_places(known.join(base, on=CHANNEL, how="left")), on=KEY, how="left")
-    table = table.join(base.rename({CHANNEL: "preferred_channel"}), left_on="best", right_on="code", how="left")
-    last = base.select(last_channel=CHANNEL, last_code="code")
-    table = table.join(last, left_on="last", right_on="last_code", how="left")
     own, lead, both = nw.col("first"), nw.col("first") - nw.col("second"), nw.col("first") + nw.col("second")
     likeness, share = nw.col("likeness"), nw.col("base_share")
     is_clear = (lead > 0) & ((lead - 1) * (lead - 1) > _squared_quantile(level) * both)
@@ -151,25 +149,32 @@ def _base(known: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def _places(known: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Return, per customer, the codes of the most used channel and the latest, and the orders of the first two."""
-    one, orders, code = nw.col("_one"), nw.col("orders"), nw.col("code")
-    ranked = known.with_columns(_one=nw.lit(1).cast(nw.Int64), _backwards=-code).with_columns(
+    """Return, per customer, the channel used most, its share of all, the latest, and the orders of the first two."""
+    one, orders = nw.col("_one"), nw.col("orders")
+    ranked = known.with_columns(_one=nw.lit(1).cast(nw.Int64), _backwards=-nw.col("code")).with_columns(
         _place=one.cum_sum().over(KEY, order_by=["orders", "last", "_backwards"]),
         _age=one.cum_sum().over(KEY, order_by=["last", "orders", "_backwards"]),
         _count=one.sum().over(KEY),
     )
-    nothing = nw.lit(0).cast(nw.Int64)
-    parts = {
-        "best": (nw.col("_place") == nw.col("_count"), code),
-        "last": (nw.col("_age") == nw.col("_count"), code),
-        "first": (nw.col("_place") == nw.col("_count"), orders),
-        "second": (nw.col("_place") == nw.col("_count") - 1, orders),
-    }
-    picked = {name: nw.when(test).then(value).otherwise(nothing) for name, (test, value) in parts.items()}
-    sums = {name: nw.col(name).sum() for name in parts}
-    counts = {"known_count": orders.sum(), "channel_count": one.sum()}
-    kept = ranked.select(KEY, "_one", "orders", **picked)
-    return kept.group_by(KEY).agg(**sums, **counts).with_columns(*[nw.col(name).cast(nw.Int64) for name in parts])
+    is_best, is_last = nw.col("_place") == nw.col("_count"), nw.col("_age") == nw.col("_count")
+    no_name, nothing = nw.lit(""), nw.lit(0).cast(nw.Int64)
+    picked = ranked.select(
+        KEY,
+        "_one",
+        "orders",
+        preferred_channel=nw.when(is_best).then(nw.col(CHANNEL)).otherwise(no_name),
+        last_channel=nw.when(is_last).then(nw.col(CHANNEL)).otherwise(no_name),
+        base_share=nw.when(is_best).then(nw.col("base_share")).otherwise(nw.lit(0.0)),
+        first=nw.when(is_best).then(orders).otherwise(nothing),
+        second=nw.when(nw.col("_place") == nw.col("_count") - 1).then(orders).otherwise(nothing),
+    )
+    names, numbers = ("preferred_channel", "last_channel"), ("base_share", "first", "second")
+    return picked.group_by(KEY).agg(
+        *[nw.col(name).max() for name in names],
+        *[nw.col(name).sum() for name in numbers],
+        known_count=orders.sum(),
+        channel_count=one.sum(),
+    )
 
 
 def _likeness(known: nw.LazyFrame[Any], base: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -9,13 +9,15 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from crmlytics._cautions import cautions
 from crmlytics._frames import check_same_kind, collect, day_number
 from crmlytics._kernels.ratios import over
 from crmlytics._orders import ORDER_ROLES, orders_of
-from crmlytics._sales import cautions
+from crmlytics._sales import named
 from crmlytics._validation import as_days, as_moment, check_fraction
-from crmlytics.channels._sales import CHANNEL, FEW, named_channel, sorted_names, sums
+from crmlytics.channels._reading import CHANNEL, FEW, sorted_names, sums
 from crmlytics.exceptions import SchemaError
+from crmlytics.snapshots._contacts import not_held_out
 from crmlytics.tables import Contacts, Events, Transactions, check_same_ids
 
 if TYPE_CHECKING:
@@ -24,14 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
-    from crmlytics.channels._sales import Codes, Flags, Vector
+    from crmlytics.channels._reading import Codes, Flags, Vector
 
     Columns = dict[str, NDArray[Any]]
 
 CALLER = "touchpoint_table"
 PHASES = BEFORE, AT, AFTER = ("before", "at", "after")
 OUTSIDE = 3
-CONTROL = "control"  # the arm of contacts that touched nobody
 SPAN = 10**7  # days: more than any data have
 SCHEMA = nw.Schema({
     CHANNEL: nw.String(), "phase": nw.String(), "order_count": nw.Int64(), "reached_order_count": nw.Int64(),
@@ -53,6 +54,7 @@ def touchpoint_table(
     as_of: str | dt.date | dt.datetime,
     before: str | dt.timedelta = "30d",
     after: str | dt.timedelta = "30d",
+    control: Any = None,
     confidence: float = 0.95,
 ) -> Any:
     r"""Tell how often each channel is touched before, on and after the day of an order, beside what is usual.
@@ -62,13 +64,15 @@ def touchpoint_table(
     events : Events, Contacts or dataframe of events
         Needs ``customer_id``, ``timestamp`` and ``channel``. An event with a channel is a touch; those of one
         ``session_id`` and channel, where it is bound, are one, on the day of the first. Of ``Contacts`` every row with
-        a channel is one, but for the arm ``"control"``.
+        a channel is one, but for those held out (``arm``).
     transactions : Transactions or dataframe of the same kind, one row per order line
         Needs ``customer_id``, ``order_id``, ``timestamp`` and ``amount``. Orders of a customer on one day are one here.
     as_of : date
         Only what was before it is read.
     before, after : duration such as "30d", default "30d"
         How many calendar days before and after the day of an order belong to it.
+    control : str or int, optional
+        The arm of those held out. By default every usual name of it, such as "control", "holdout" or "not contacted".
     confidence : float, default 0.95
 
     Returns
@@ -135,7 +139,7 @@ def touchpoint_table(
     end = as_moment(as_of, caller=CALLER)
     lengths = as_days(before, name=BEFORE, caller=CALLER), as_days(after, name=AFTER, caller=CALLER)
     level = check_fraction(confidence, name="confidence", caller=CALLER)
-    log = _read(events, transactions, end)
+    log = _read(events, transactions, end, control)
     phases = _Phases.of(log, *lengths)
     columns = _reached(log, phases, level)
     compared = _Compared.of(log, phases, *lengths)
@@ -177,12 +181,12 @@ class _Log:
     end: int
 
 
-def _read(events: Any, transactions: Any, end: dt.datetime) -> _Log:
+def _read(events: Any, transactions: Any, end: dt.datetime, control: Any) -> _Log:
     touching: Events | Contacts = events if isinstance(events, Contacts) else Events.bind(events)
     table = Transactions.bind(transactions)
     check_same_kind({"events": touching.engine, "transactions": table.engine}, caller=CALLER)
     check_same_ids([touching, table], role="customer_id", caller=CALLER)
-    touches, bought = _touches(touching.before(end)), _orders(table.before(end))
+    touches, bought = _touches(touching.before(end), control), _orders(table.before(end))
     if not len(touches) or not len(bought):
         what = "order lies" if len(touches) else "touch with a channel lies"
         raise SchemaError(f"{CALLER}: no {what} before as_of={end:%Y-%m-%d %H:%M}. Check as_of and the data.")
@@ -200,15 +204,13 @@ def _read(events: Any, transactions: Any, end: dt.datetime) -> _Log:
     )  # fmt: skip
 
 
-def _touches(table: Events | Contacts) -> pd.DataFrame:
+def _touches(table: Events | Contacts, control: Any) -> pd.DataFrame:
     """Return the customer, channel and day of each touch."""
     more = [name for name in ("session_id", "arm") if table.has(name)]
     lines = table.need("customer_id", "timestamp", CHANNEL, *more, caller=CALLER)
-    lines = lines.filter(~nw.col(CHANNEL).is_null())
-    if "arm" in more and table.id_kind("arm") == "String":
-        lines = lines.filter((nw.col("arm") != CONTROL).fill_null(value=True))
-    day = day_number(nw.col("timestamp"))
-    lines = lines.with_columns(named_channel(), day=day)
+    lines = lines.with_columns(named(CHANNEL), day=day_number(nw.col("timestamp"))).filter(~nw.col(CHANNEL).is_null())
+    if "arm" in more:
+        lines = lines.filter(not_held_out(control))
     if "session_id" not in more:
         return collect(lines.select("customer_id", CHANNEL, "day")).to_pandas()
     alone = collect(lines.filter(nw.col("session_id").is_null()).select("customer_id", CHANNEL, "day")).to_pandas()

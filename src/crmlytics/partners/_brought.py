@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from crmlytics._frames import check_same_kind, collect
+from crmlytics._frames import check_same_kind, collect, plan_of
 from crmlytics._validation import did_you_mean
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.partners._reading import PARTNER, names_of
+from crmlytics.snapshots._customers import _in_force, _without_contradictions
 from crmlytics.tables import Customers, check_same_ids
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from crmlytics.partners._reading import Sales
-
-    Codes = NDArray[np.int64]
+    from crmlytics.partners._reading import Codes, Flags, Sales
 
 CUSTOMER = "customer_id"
 
@@ -54,14 +53,10 @@ class Brought:
     partner: Codes
     stratum: Codes | None
 
-    def until(self, end: dt.datetime, days: int) -> Brought:
-        """Return the customers whose first so many days are over at a moment."""
-        last = int(np.datetime64(end, "D").astype(np.int64)) - days
-        kept = self.first_day <= last
-        stratum = None if self.stratum is None else self.stratum[kept]
-        return Brought(
-            self.names, self.customer[kept], self.first[kept], self.first_day[kept], self.partner[kept], stratum
-        )
+    def only(self, kept: Flags) -> Brought:
+        """Return some of the customers."""
+        own = {name: getattr(self, name)[kept] for name in ("customer", "first", "first_day", "partner")}
+        return replace(self, **own, stratum=None if self.stratum is None else self.stratum[kept])
 
 
 def read_brought(sales: Sales, customers: Any, *, strata: Sequence[str] = (), caller: str) -> Brought:
@@ -98,34 +93,29 @@ def _states(
         if name not in there:
             msg = f"{caller}: like_for_like names {name!r}, no such column.{did_you_mean(name, there)} Columns: {there}"
             raise MissingColumnsError(msg)
-    dates = [name for name in ("valid_from", "valid_to") if table.has(name)]
-    wanted = [*strata, *([PARTNER] if table.has(PARTNER) else [])]
-    rows = collect(table.need(CUSTOMER, *dict.fromkeys([*wanted, *dates]), caller=caller)).to_pandas()
-    known = pd.DataFrame({CUSTOMER: sales.customer_ids[customer], "_moment": moment})
+    validity = [name for name in ("valid_from", "valid_to") if table.has(name)]
+    wanted = list(dict.fromkeys([*strata, *([PARTNER] if table.has(PARTNER) else [])]))
+    rows = collect(table.need(CUSTOMER, *dict.fromkeys([*validity, *wanted]), caller=caller)).to_pandas()
+    if PARTNER in rows:
+        rows[PARTNER] = names_of(rows[PARTNER], sales.table, name="customers", caller=caller)
+    rows = rows.astype(dict.fromkeys(wanted, "string"))
+    known = pd.DataFrame({CUSTOMER: sales.customer_ids[customer]})
     rows[CUSTOMER] = rows[CUSTOMER].astype(known[CUSTOMER].dtype)
-    joined = known.merge(rows, on=CUSTOMER, how="left")
-    if dates:
-        joined = _valid_then(joined, dates)
-    joined = joined.drop_duplicates(CUSTOMER, keep="last")
-    settled = known[[CUSTOMER]].merge(joined, on=CUSTOMER, how="left")
-    if PARTNER in settled:
-        settled[PARTNER] = names_of(settled[PARTNER], sales.table, name="customers", caller=caller)
+    if "valid_from" in validity:
+        after = known.assign(_moment=moment + np.timedelta64(1, "us"))  # the state at the order itself counts
+        rows = _then(after.merge(rows.astype(dict.fromkeys(validity, "datetime64[us]")), on=CUSTOMER), wanted)
+    return known.merge(rows, on=CUSTOMER, how="left")
+
+
+def _then(dated: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    """Return the state of each customer just before ``_moment``, as snapshots read it."""
+    rows = _in_force(plan_of(dated), nw.col("_moment"), has_end="valid_to" in dated)
+    settled: pd.DataFrame = collect(_without_contradictions(rows.select(CUSTOMER, *wanted))).to_pandas()
     return settled
-
-
-def _valid_then(joined: pd.DataFrame, dates: Sequence[str]) -> pd.DataFrame:
-    """Keep the state of the moment of the first order; of several the last that began."""
-    moment = joined["_moment"].astype("datetime64[us]")
-    start = joined["valid_from"].astype("datetime64[us]")
-    holds = start <= moment
-    if "valid_to" in dates:
-        end = joined["valid_to"].astype("datetime64[us]")
-        holds &= end.isna() | (end > moment)
-    return joined[holds].sort_values([CUSTOMER, "valid_from"], kind="stable")
 
 
 def _strata(rows: pd.DataFrame, strata: Sequence[str]) -> Codes:
     """Give each combination of the columns a number; what is missing is a level of its own."""
-    words = rows[list(strata)].astype("string").fillna("(missing)")
+    words = rows[list(strata)].fillna("(missing)")
     codes: Codes = words.groupby(list(strata), sort=True).ngroup().to_numpy(np.int64)
     return codes

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._validation import did_you_mean, warn
+from crmlytics._validation import check_share, did_you_mean, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._reading import DIRECT, PARTNER
 
@@ -45,10 +44,4 @@ def commission_shares(
 def _share(value: Any, name: str, *, caller: str) -> float:
     if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        per_cent = isinstance(value, numbers.Real) and 1 < float(value) <= 100
-        hint = f" Of {float(value):g} per cent type {float(value) / 100:g}." if per_cent else ""
-        of = f" of {name!r}" if name != DIRECT else ""
-        msg = f"{caller}: commission must be a share from 0 to 1, such as commission=0.15, got {value!r}{of}.{hint}"
-        raise SchemaError(msg)
-    return float(value)
+    return check_share(value, name="commission" if name == DIRECT else f"commission of {name!r}", caller=caller)

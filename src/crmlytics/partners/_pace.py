@@ -26,12 +26,14 @@ class Pace(NamedTuple):
 
     Attributes
     ----------
-    last_day, silent_days, usual_interval_days, overdue_probability : float64 arrays, shape (partners,)
+    last_order_at : datetime64[us] array, shape (partners,)
+        The last line of an order, NaT without one.
+    silent_days, usual_interval_days, overdue_probability : float64 arrays, shape (partners,)
         NaN for a partner without an order; the latter two also where none sold on two days.
     is_inactive : bool array
     """
 
-    last_day: Vector
+    last_order_at: NDArray[np.datetime64]
     silent_days: Vector
     usual_interval_days: Vector
     overdue_probability: Vector
@@ -42,15 +44,23 @@ def read_pace(sales: Sales, as_of: dt.datetime, longest: int) -> Pace:
     """Tell the pace of each partner from the days on which it sold; ``longest`` days of silence where none is known."""
     pairs = np.unique(np.column_stack([sales.partner, sales.day])[sales.is_order], axis=0)
     key, day = pairs[:, 0], pairs[:, 1]
-    last = np.full(len(sales.names), np.nan)
-    last[key] = day  # days rise: the last one stays
+    last_order_at = _last_order_at(sales)
+    last = np.where(np.isnat(last_order_at), np.nan, last_order_at.astype("datetime64[D]").astype(np.float64))
     today = int(np.datetime64(as_of, "D").astype(np.int64))
     watched = int((np.datetime64(as_of, "us") - np.timedelta64(1, "us")).astype("datetime64[D]").astype(np.int64))
     usual, overdue = _renewal(key, day, last, watched)
     silent = today - last
     is_late = np.where(np.isnan(overdue), silent > longest, (overdue >= SURE) & (silent > LEAST_DAYS))
     is_inactive = np.isnan(last) | is_late
-    return Pace(last, silent, usual, overdue, is_inactive)
+    return Pace(last_order_at, silent, usual, overdue, is_inactive)
+
+
+def _last_order_at(sales: Sales) -> NDArray[np.datetime64]:
+    last = np.full(len(sales.names), np.datetime64("NaT"), "datetime64[us]")
+    rows = np.flatnonzero(sales.is_order)
+    rows = rows[np.argsort(sales.last_moment[rows], kind="stable")]
+    last[sales.partner[rows]] = sales.last_moment[rows]  # moments rise: the last one stays
+    return last
 
 
 def _renewal(key: NDArray[np.int64], day: NDArray[np.int64], last: Vector, watched: int) -> tuple[Vector, Vector]:

@@ -5,19 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from crmlytics._plots import INK, LESS, MORE, MUTED, PALETTE, percent_axis, rows_of, thousands_axis, tidy
-from crmlytics._plots import axes as new_axes
+from crmlytics._plots import (
+    INK,
+    LESS,
+    MORE,
+    MUTED,
+    PALETTE,
+    draw_intervals,
+    legend,
+    percent_axis,
+    row_axes,
+    rows_of,
+    thousands_axis,
+)
 from crmlytics._validation import check_choice
 from crmlytics.partners._reading import DIRECT, PARTNER
 from crmlytics.partners.customers import METRICS
 from crmlytics.partners.quotas import BEHIND, MISSED, ON_TRACK, REACHED
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-MOST = 25  # rows that can be read
+MOST, STEP = 25, 0.32  # rows that can be read, and inches each
 PARTS = {"sold_amount": "Sold", "sourced_amount": "Brought", "influenced_amount": "In touch"}
 TITLES = {
     "first_order_amount": "First order: the partner's customers less those of others",
@@ -40,22 +51,21 @@ def plot_partners(table: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
-        Beside each bar stand the places that cannot be ruled out.
+        Beside each bar stand the places that cannot be ruled out, where it is of enough customers.
     """
     needed = [PARTNER, "rank_low", "rank_high", "amount", "amount_low", "amount_high", "is_inactive"]
     rows = _largest(rows_of(table, needed, maker="partner_table", caller="plot_partners"), "amount")
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, rows[PARTNER], step=STEP)
     bars = ax.barh(range(len(rows)), rows["amount"].astype(float), color=PALETTE[0], height=0.66)
     for bar, name, idle in zip(bars, rows[PARTNER], rows["is_inactive"], strict=True):
         bar.set_alpha(0.35 if idle else 1.0)
         bar.set_color(MUTED if name == DIRECT else PALETTE[0])
-    _whiskers(ax, rows, "amount")
+    draw_intervals(ax, rows, "amount", colour=INK)
     ends = rows[["amount", "amount_high"]].astype(float).max(axis=1)
-    for place, (end, best, worst) in enumerate(zip(ends, rows["rank_low"], rows["rank_high"], strict=True)):
-        words = f"{best}" if best == worst else f"{best} to {worst}"
+    for place, (end, *places) in enumerate(zip(ends, rows["rank_low"], rows["rank_high"], strict=True)):
+        words = "" if pd.isna(places[0]) else " to ".join(dict.fromkeys(f"{rank:.0f}" for rank in places))
         ax.annotate(words, (max(end, 0.0), place), xytext=(5, 0), textcoords="offset points", va="center", color=MUTED,
                     fontsize=8)  # fmt: skip
-    _names(ax, rows)
     thousands_axis(ax.xaxis)
     ax.margins(x=0.1)
     ax.set_xlabel("Revenue of the period, and which place it may be")
@@ -87,18 +97,14 @@ def plot_partner_customers(table: Any, *, metric: str = "horizon_amount", ax: Ax
     rows = rows_of(table, needed, maker="partner_customer_table", caller=caller)
     rows = rows[rows["metric"] == metric].sort_values("observed_count", kind="stable").tail(MOST)
     rows = rows.sort_values("difference", kind="stable").reset_index(drop=True)
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, rows[PARTNER], step=STEP)
     for kind, (shift, colour, label) in kinds.items():
-        known = rows[kind].notna()
-        if known.any():
-            ax.plot(rows.loc[known, kind], np.flatnonzero(known) + shift, "o", color=colour, label=label)
-            _whiskers(ax, rows, kind, shift=shift, colour=colour)
+        draw_intervals(ax, rows, kind, places=rows.index + shift, colour=colour, label=label)
     ax.axvline(0, color=INK, linewidth=0.8)
-    _names(ax, rows)
     (percent_axis if metric.endswith("_share") else thousands_axis)(ax.xaxis)
     ax.set_xlabel("Difference a customer")
     ax.set_title(TITLES[metric], loc="left")
-    ax.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=9)
+    legend(ax, ncols=2)
     return ax
 
 
@@ -120,17 +126,16 @@ def plot_partner_credit(table: Any, *, ax: Axes | None = None) -> Axes:
     needed = [PARTNER, *PARTS, "credit_amount"]
     rows = rows_of(table, needed, maker="partner_credit_table", caller="plot_partner_credit")
     rows = _largest(rows, "credit_amount")
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, rows[PARTNER], step=STEP)
     ax.barh(range(len(rows)), rows["credit_amount"].astype(float), color=PALETTE[0], height=0.66, alpha=0.8,
             label="Credit")  # fmt: skip
     looks = zip("osD", (INK, PALETTE[1], PALETTE[4]), (0.2, 0.0, -0.2), strict=True)  # equals do not hide each other
     for (name, label), (marker, colour, shift) in zip(PARTS.items(), looks, strict=True):
         ax.plot(rows[name].astype(float), np.arange(len(rows)) + shift, marker, color=colour, label=label, markersize=5)
-    _names(ax, rows)
     thousands_axis(ax.xaxis)
     ax.set_xlabel("Revenue")
     ax.set_title("Whose revenue it is", loc="left")
-    ax.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=9)
+    legend(ax, ncols=4)
     return ax
 
 
@@ -153,19 +158,18 @@ def plot_partner_dependence(table: Any, *, ax: Axes | None = None) -> Axes:
               "at_risk_amount_high"]  # fmt: skip
     rows = rows_of(table, needed, maker="partner_dependence_table", caller="plot_partner_dependence")
     rows = _largest(rows[rows[PARTNER] != DIRECT], "amount")
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, rows[PARTNER], step=STEP)
     only, shared = rows["only_amount"].astype(float), rows["shared_amount"].astype(float)
     ax.barh(range(len(rows)), only, color=LESS, height=0.66, label="Buy nowhere else")
     ax.barh(range(len(rows)), shared, left=only, color=MORE, alpha=0.5, height=0.66, label="Buy elsewhere, too")
     low, high = (rows[f"at_risk_amount_{end}"].astype(float) for end in ("low", "high"))
     ax.hlines(range(len(rows)), low, high, color=INK, linewidth=2, label="At risk, from least to most")
     ax.plot(high, range(len(rows)), "|", color=INK, markersize=9)
-    _names(ax, rows)
     thousands_axis(ax.xaxis)
     ax.set_xlabel("Revenue of the period")
     stays = float(rows["staying_share"].iloc[0]) if len(rows) else 0.0
     ax.set_title(f"What hangs on each partner, if {stays:.0%} would stay without it", loc="left")
-    ax.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=9)
+    legend(ax, ncols=3)
     return ax
 
 
@@ -191,16 +195,13 @@ def plot_quotas(table: Any, *, ax: Axes | None = None) -> Axes:
     rows = _last_period(rows_of(table, needed, maker="quota_table", caller="plot_quotas"))
     rows = rows.sort_values("quota_amount", kind="stable").tail(MOST)
     rows = rows.sort_values("attainment_share", kind="stable").reset_index(drop=True)
-    ax = tidy(new_axes(ax, size=_size(rows)), grid="x")
+    ax = row_axes(ax, rows[PARTNER], step=STEP)
     colours = {REACHED: PALETTE[2], ON_TRACK: PALETTE[2], MISSED: PALETTE[3], BEHIND: PALETTE[3]}
     ax.barh(range(len(rows)), rows["attainment_share"].astype(float), height=0.66,
             color=[colours.get(verdict, PALETTE[0]) for verdict in rows["verdict"]])  # fmt: skip
-    known = rows[kind].notna()
-    ax.plot(rows.loc[known, kind].astype(float), np.flatnonzero(known), "o", color=INK, markersize=5)
-    _whiskers(ax, rows, kind)
+    draw_intervals(ax, rows, kind, colour=INK)
     ax.axvline(1, color=INK, linewidth=1)
     ax.set_xlim(0, _far_enough(rows, kind))
-    _names(ax, rows)
     percent_axis(ax.xaxis)
     ax.set_xlabel("Of the quota; green: reached or on track, red: missed or behind")
     first = rows.iloc[0]
@@ -229,18 +230,3 @@ def _far_enough(rows: pd.DataFrame, kind: str) -> float:
     """Return where the axis ends: behind nearly all intervals, since a tiny quota may be exceeded a hundredfold."""
     ends = rows[["attainment_share", kind, f"{kind}_high"]].astype(float).max(axis=1)
     return float(max(1.2, 1.05 * min(ends.max(), 3 * ends.median())))
-
-
-def _whiskers(ax: Axes, rows: pd.DataFrame, name: str, *, shift: float = 0.0, colour: str = INK) -> None:
-    low, high = rows[f"{name}_low"].astype(float), rows[f"{name}_high"].astype(float)
-    known = np.flatnonzero(low.notna() & high.notna())
-    ax.hlines(known + shift, low.iloc[known], high.iloc[known], color=colour, linewidth=1.2)
-
-
-def _names(ax: Axes, rows: pd.DataFrame) -> None:
-    ax.set_yticks(range(len(rows)), list(rows[PARTNER]))
-    ax.tick_params(axis="y", colors=INK)
-
-
-def _size(rows: pd.DataFrame) -> tuple[float, float]:
-    return 8.0, min(max(2.8, 1.4 + 0.32 * len(rows)), 9.5)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
 from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
-from crmlytics._sales import NAME, GroupedSales, numbered, sum_up
-from crmlytics._validation import did_you_mean, warn
+from crmlytics._sales import NAME, GroupedSales, named, numbered, sum_up
+from crmlytics._validation import check_fraction, did_you_mean, warn
 from crmlytics.exceptions import MissingColumnsError, SchemaError
 from crmlytics.tables import Transactions
 
@@ -55,23 +54,29 @@ class Sales(GroupedSales):
         pairs = np.unique(np.column_stack([self.partner, self.customer])[rows & self.is_order], axis=0)
         return np.bincount(pairs[:, 0], minlength=len(self.names))
 
-    def shown(self, *, also: Flags | None = None) -> Codes:
+    def shown(self) -> Codes:
         """Return the partners that have a row in results: all, but ``"(direct)"`` only where there is any of it."""
-        has_direct = bool((self.partner == 0).any()) or bool(also is not None and also[0])
-        return np.arange(0 if has_direct else 1, len(self.names))
+        return np.arange(0 if (self.partner == 0).any() else 1, len(self.names))
 
 
 def read_sales(
-    transactions: Transactions | Any, *, as_of: dt.datetime, more_ids: Sequence[Any] = (), caller: str
+    transactions: Transactions | Any,
+    *,
+    as_of: dt.datetime,
+    margin: Any = None,
+    more_ids: Sequence[Any] = (),
+    caller: str,
 ) -> Sales:
-    """Read all sales before a moment; ``more_ids`` are partners who may have sold nothing."""
+    """Read all sales before a moment; the margin is a share of amounts, else amounts less costs where these are known.
+
+    ``more_ids`` are partners who may have sold nothing.
+    """
+    share = None if margin is None else check_fraction(margin, name="margin", caller=caller)
     table = Transactions.bind(transactions).before(as_of)
-    seller = nw.col(PARTNER).cast(nw.String).fill_null("").str.strip_chars()
-    rows = sum_up(table, PARTNER, seller, as_of=as_of, caller=caller)
-    sold = set(map(str, rows[NAME])) | set(map(str, more_ids))
-    names = in_order(sold - {"", DIRECT}, whole=table.id_kind(PARTNER) == "Int64")
-    number = {"": 0, DIRECT: 0} | {name: place for place, name in enumerate(names, start=1)}
-    sales = Sales(table=table, names=[DIRECT, *names], **numbered(rows, number))
+    rows = sum_up(table, PARTNER, named(PARTNER, DIRECT), as_of=as_of, caller=caller)
+    names = in_order({DIRECT, *rows[NAME], *map(str, more_ids)}, whole=table.id_kind(PARTNER) == "Int64")
+    number = {name: place for place, name in enumerate(names)}
+    sales = Sales(table=table, names=names, **numbered(rows, number, margin=share))
     _warn_of_silence(sales, as_of, caller=caller)
     return sales
 

@@ -12,6 +12,7 @@ from crmlytics._baskets import MICROSECONDS_A_DAY
 from crmlytics._frames import check_same_kind, collect, columns_of, enter, id_column
 from crmlytics.exceptions import MissingColumnsError
 from crmlytics.partners._reading import PARTNER, names_of
+from crmlytics.snapshots._contacts import not_held_out
 from crmlytics.tables import Contacts, Events, check_same_ids
 
 if TYPE_CHECKING:
@@ -25,15 +26,16 @@ COLUMNS = [CUSTOMER, PARTNER, "timestamp"]
 
 
 def read_touches(
-    sales: Sales, events: Any, contacts: Any, *, before: dt.datetime, control: str, caller: str
+    sales: Sales, events: Any, contacts: Any, *, before: dt.datetime, control: Any, caller: str
 ) -> pd.DataFrame:
     """Return when each partner was in touch with each customer who ordered: numbers of customers, names of partners."""
-    tables = {}
+    parts = []
     if events is not None:
-        tables["events"] = Events.bind(events)
+        parts.append(_touches(sales, Events.bind(events), before, name="events", caller=caller))
     if contacts is not None:
-        tables["contacts"] = _as_events(contacts)
-    parts = [_touches(sales, table, name, before, control, caller=caller) for name, table in tables.items()]
+        table, arm = _as_events(contacts)
+        held_out = {"arm": arm, "control": control} if table.has(arm) else {}
+        parts.append(_touches(sales, table, before, name="contacts", caller=caller, **held_out))
     if not parts:
         return pd.DataFrame({CUSTOMER: np.zeros(0, np.int64), PARTNER: [], "timestamp": np.zeros(0, "datetime64[us]")})
     found = pd.concat(parts, ignore_index=True).drop_duplicates()
@@ -42,27 +44,28 @@ def read_touches(
     return found[place >= 0].sort_values(COLUMNS, kind="stable").reset_index(drop=True)
 
 
-def _as_events(contacts: Any) -> Events:
-    """Read contacts as events: those keep columns without a role, such as ``partner_id``."""
+def _as_events(contacts: Any) -> tuple[Events, str]:
+    """Read contacts as events, which keep columns without a role such as ``partner_id``; name that of the arms."""
     if not isinstance(contacts, Contacts):
-        return Events(contacts)
+        return Events(contacts), "arm"
     roles: dict[str, Any] = {name: contacts.sources.get(name) for name in (CUSTOMER, "timestamp")}
-    return Events(contacts.data, **roles, time_zone=contacts.time_zone, timestamp_format=contacts.timestamp_format)
+    table = Events(contacts.data, **roles, time_zone=contacts.time_zone, timestamp_format=contacts.timestamp_format)
+    return table, contacts.sources.get("arm", "arm")
 
 
-def _touches(sales: Sales, table: Events, name: str, before: dt.datetime, control: str, *, caller: str) -> pd.DataFrame:
+def _touches(
+    sales: Sales, table: Events, before: dt.datetime, *, name: str, caller: str, **held_out: Any
+) -> pd.DataFrame:
     check_same_kind({"transactions": sales.engine, name: table.engine}, caller=caller)
     check_same_ids([sales.table, table], role=CUSTOMER, caller=caller)
     if not table.has(PARTNER):
         columns = columns_of(enter(table.data, caller=caller)[0])
         msg = f"{caller}: {name} needs a column 'partner_id', which tells who was in touch. Columns: {columns}"
         raise MissingColumnsError(msg)
-    arms = ["arm"] if name == "contacts" and table.has("arm") else []
-    lines = table.before(before).need(*COLUMNS, *arms, caller=caller)
-    lines = lines.filter(~nw.col(PARTNER).is_null())
-    if arms:
-        held_out = nw.col("arm").cast(nw.String) == control
-        lines = lines.filter((~held_out).fill_null(value=True))
+    arms = [held_out["arm"]] if held_out else []
+    lines = table.before(before).need(*COLUMNS, *arms, caller=caller).filter(~nw.col(PARTNER).is_null())
+    if held_out:
+        lines = lines.filter(not_held_out(**held_out))
     ids = id_column(PARTNER, lines.collect_schema()[PARTNER], caller=caller)
     rows = collect(lines.select(CUSTOMER, ids, "timestamp").unique()).to_pandas()
     rows["timestamp"] = rows["timestamp"].astype("datetime64[us]")

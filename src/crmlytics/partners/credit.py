@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._experiments import read_experiment
+from crmlytics._cautions import cautions
 from crmlytics._kernels.ratios import over
-from crmlytics._validation import as_days, as_moment
+from crmlytics._measured import read_measured
+from crmlytics._validation import as_days, as_period
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._brought import read_brought
 from crmlytics.partners._reading import DIRECT, NO_CAUSE, PARTNER, read_sales, rows_in_order
@@ -27,7 +28,7 @@ CALLER = "partner_credit_table"
 MEASURED = "incremental_amount"
 CONVENTION = "A split by convention, not what would be lost without it."
 FROM_EXPERIMENT = "An experiment measured what this partner brought: decide by it, not by the credit."
-NO_TOUCHES = " No touches were given: only who brought and who sold."
+NO_TOUCHES = "No touches were given: only who brought and who sold."
 DIGITS = 10  # of an amount: what is left of adding up thirds
 SCHEMA = nw.Schema({
     PARTNER: nw.String(), "order_count": nw.Int64(), "sold_amount": nw.Float64(), "sourced_amount": nw.Float64(),
@@ -47,7 +48,7 @@ def partner_credit_table(
     as_of: str | dt.date | dt.datetime,
     since: str | dt.date | dt.datetime | None = None,
     lookback: str | dt.timedelta = "30d",
-    control: str = "control",
+    control: Any = None,
     experiment: Any = None,
 ) -> Any:
     r"""Split revenue among the partners who brought the customer, were in touch before the order, and sold it.
@@ -69,8 +70,8 @@ def partner_credit_table(
     lookback : duration such as "30d", default "30d"
         How many calendar days before an order a touch counts, up to the moment of the order. Where all orders are dated
         without a time, touches of the same day count.
-    control : str, default "control"
-        The arm of those held out.
+    control : str or int, optional
+        The arm of those held out. By default every usual name of it, such as "control", "holdout" or "not contacted".
     experiment : dataframe, optional
         What an experiment measured in the same period: ``partner_id``, ``incremental_amount`` (revenue that would not
         have come without the partner) and, if known, ``incremental_amount_low`` and ``_high``. It stands beside the
@@ -128,9 +129,9 @@ def partner_credit_table(
     2          y         90.0             0.0                0.0          90.0           30.0
     3          z          0.0             0.0               90.0          90.0           30.0
     """
-    end, days = as_moment(as_of, caller=CALLER), as_days(lookback, name="lookback", caller=CALLER)
+    (start, end), days = as_period(since, as_of, caller=CALLER), as_days(lookback, name="lookback", caller=CALLER)
     sales = read_sales(transactions, as_of=end, caller=CALLER)
-    rows = np.flatnonzero(_since(sales, since))
+    rows = np.flatnonzero(_is_split(sales, start))
     brought = read_brought(sales, customers, caller=CALLER)
     touches = read_touches(sales, events, contacts, before=end, control=control, caller=CALLER)
     names = [*brought.names, *sorted(set(touches[PARTNER]) - set(brought.names))]
@@ -149,14 +150,13 @@ def partner_credit_table(
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _since(sales: Sales, since: Any) -> Flags:
-    if since is None:
+def _is_split(sales: Sales, start: dt.datetime | None) -> Flags:
+    if start is None:
         return np.ones(len(sales.moment), bool)
-    start = as_moment(since, name="since", caller=CALLER)
-    inside = np.asarray(sales.moment >= np.datetime64(start, "us"))
-    if not inside.any():
+    rows = sales.moment >= np.datetime64(start, "us")
+    if not rows.any():
         raise SchemaError(f"{CALLER}: no line lies from since={start:%Y-%m-%d} to as_of. Check both dates.")
-    return inside
+    return rows
 
 
 def _parts(sales: Sales, rows: Codes, source: Codes, near: Codes, near_partner: Codes) -> dict[str, Codes]:
@@ -195,12 +195,14 @@ def _sums(partner: Codes, amounts: Vector, count: int) -> Vector:
 def _judged(columns: dict[str, NDArray[Any]], experiment: Any, *, touched: bool) -> dict[str, NDArray[Any]]:
     """Return shares of the credit, how it stands to an experiment, and what it does not show."""
     names, credit = columns[PARTNER], columns["credit_amount"]
-    measured = read_experiment(experiment, names.tolist(), role=PARTNER, figure=MEASURED, caller=CALLER)
-    amount = measured[MEASURED]
-    split = np.where(names == DIRECT, CONVENTION, NO_CAUSE).astype(object)
-    said = np.where(np.isnan(amount), split, FROM_EXPERIMENT)
+    measured = read_measured(experiment, names.tolist(), role=PARTNER, figure=MEASURED, caller=CALLER)
+    amount, is_direct = measured[MEASURED], names == DIRECT
+    is_known = ~np.isnan(amount)
     return measured | {
         "credit_share": over(credit, credit.sum()),
         "incremental_per_credit": over(amount, credit),
-        "caution": said if touched else said + NO_TOUCHES,
-    }
+        "caution": cautions(len(names), [
+            (is_known, FROM_EXPERIMENT), (~is_known & is_direct, CONVENTION), (~is_known & ~is_direct, NO_CAUSE),
+            (not touched, NO_TOUCHES),
+        ]),
+    }  # fmt: skip

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._kernels.ratios import over
-from crmlytics._sales import cautions
+from crmlytics._sales import followed, is_observed
 from crmlytics._validation import as_days, as_moment, check_fraction
-from crmlytics.exceptions import SchemaError
 from crmlytics.partners._brought import Brought, read_brought
 from crmlytics.partners._reading import NO_CAUSE, PARTNER, read_sales, rows_in_order
 
@@ -32,9 +32,10 @@ SCHEMA = nw.Schema({
     PARTNER: nw.String(), "metric": nw.String(), "customer_count": nw.Int64(), "observed_count": nw.Int64(),
     "mean": nw.Float64(), "mean_low": nw.Float64(), "mean_high": nw.Float64(), "others_mean": nw.Float64(),
     "difference": nw.Float64(), "difference_low": nw.Float64(), "difference_high": nw.Float64(),
-    "p_value": nw.Float64(), "like_for_like_count": nw.Int64(), "like_for_like_difference": nw.Float64(),
-    "like_for_like_difference_low": nw.Float64(), "like_for_like_difference_high": nw.Float64(),
-    "like_for_like_p_value": nw.Float64(), "caution": nw.String(),
+    "p_value": nw.Float64(), "adjusted_p_value": nw.Float64(), "like_for_like_count": nw.Int64(),
+    "like_for_like_difference": nw.Float64(), "like_for_like_difference_low": nw.Float64(),
+    "like_for_like_difference_high": nw.Float64(), "like_for_like_p_value": nw.Float64(),
+    "like_for_like_adjusted_p_value": nw.Float64(), "caution": nw.String(),
 })  # fmt: skip
 
 
@@ -73,10 +74,11 @@ def partner_customer_table(
         (Int64, brought before ``as_of``), ``observed_count`` (Int64, those whose horizon is over: all that follows is
         of them), ``mean`` (Float64, a customer), ``mean_low``, ``mean_high``, ``others_mean`` (Float64, of the
         customers whom all others brought), ``difference`` (Float64, ``mean - others_mean``), ``difference_low``,
-        ``difference_high``, ``p_value`` (Float64, of no difference, after Holm for all partners of the metric),
-        ``like_for_like_count`` (Int64, customers who have at least two of others alike; 0 without ``like_for_like``),
-        ``like_for_like_difference`` (Float64, the difference among those alike), ``like_for_like_difference_low``,
-        ``like_for_like_difference_high``, ``like_for_like_p_value`` (Float64, after Holm), ``caution`` (String).
+        ``difference_high``, ``p_value`` (Float64, of no difference), ``adjusted_p_value`` (Float64, after Holm for all
+        partners of the metric), ``like_for_like_count`` (Int64, customers who have at least two of others alike; 0
+        without ``like_for_like``), ``like_for_like_difference`` (Float64, the difference among those alike),
+        ``like_for_like_difference_low``, ``like_for_like_difference_high``, ``like_for_like_p_value``,
+        ``like_for_like_adjusted_p_value`` (Float64), ``caution`` (String).
 
         The metrics: ``first_order_amount`` (of the first order), ``horizon_amount`` (all that the customer brought
         within the horizon, through whomever, returns taken off), ``repeat_share`` (of the customers, with a second
@@ -121,13 +123,7 @@ def partner_customer_table(
     level = check_fraction(confidence, name="confidence", caller=CALLER)
     sales = read_sales(transactions, as_of=end, caller=CALLER)
     brought = read_brought(sales, customers, strata=like_for_like, caller=CALLER)
-    observed = brought.until(end, days)
-    if not len(observed.customer):
-        msg = (
-            f"{CALLER}: nobody had the first order {days:,} days before as_of or earlier. Take a shorter horizon, such "
-            f'as horizon="{max(1, days // 2)}d".'
-        )
-        raise SchemaError(msg)
+    observed = brought.only(is_observed(brought.first_day, end, days, caller=CALLER))
     values = _outcomes(sales, observed, days)
     columns = _compared(observed, values, level)
     count = np.bincount(brought.partner, minlength=len(brought.names))
@@ -139,23 +135,12 @@ def partner_customer_table(
 
 def _outcomes(sales: Sales, observed: Brought, days: int) -> dict[str, Vector]:
     """Return the metrics of each customer observed."""
-    size = len(sales.customer_ids)
-    place = np.full(size, -1)
-    place[observed.customer] = np.arange(len(observed.customer))
-    who = place[sales.customer]
-    first = sales.day[observed.first]
-    rows = np.flatnonzero(who >= 0)
-    since = sales.day[rows] - first[who[rows]]
-    rows, since = rows[(since >= 0) & (since < days)], since[(since >= 0) & (since < days)]
-    own = who[rows]
-    is_first = sales.order[rows] == sales.order[observed.first][own]
-    count = len(observed.customer)
-    amount, later = sales.amount[rows], sales.is_order[rows] & ~is_first
+    bought = followed(sales, observed.customer, observed.first, days)
     return {
-        "first_order_amount": np.bincount(own[is_first], amount[is_first], count),
-        "horizon_amount": np.bincount(own, amount, count),
-        "repeat_share": np.minimum(np.bincount(own[later], minlength=count), 1).astype(np.float64),
-        "retained_share": np.minimum(np.bincount(own[later & (2 * since >= days)], minlength=count), 1).astype(float),
+        "first_order_amount": bought.total(sales.amount, bought.is_first),
+        "horizon_amount": bought.total(sales.amount),
+        "repeat_share": bought.whether(bought.is_later),
+        "retained_share": bought.whether(bought.is_later & (2 * bought.since >= days)),
     }
 
 
@@ -175,12 +160,13 @@ def _compared(observed: Brought, values: dict[str, Vector], level: float) -> lis
             "like_for_like_difference": alike.difference,
             "like_for_like_difference_low": low,
             "like_for_like_difference_high": high,
-            "like_for_like_p_value": holm(alike.p_value()),
+            "like_for_like_p_value": alike.p_value(),
+            "like_for_like_adjusted_p_value": holm(alike.p_value()),
         }
         none = np.full(groups, np.nan)
         columns |= {key: column if has_strata else none for key, column in told.items()}
         columns["like_for_like_count"] = alike.members if has_strata else np.zeros(groups, np.int64)
-        columns["p_value"] = holm(columns["p_value"])
+        columns["adjusted_p_value"] = holm(columns["p_value"])
         found.append(columns)
     return found
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import numbers
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
 from crmlytics._kernels.ratios import over
-from crmlytics._validation import as_days, as_moment
+from crmlytics._validation import as_days, as_moment, check_share
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._reading import DIRECT, PARTNER, read_sales
-from crmlytics.partners.performance import check_sampling, drawn_from
+from crmlytics.partners._sampling import check_sampling, drawn_from
 
 if TYPE_CHECKING:
     from crmlytics.partners._reading import Codes, Flags, Sales, Vector
-    from crmlytics.partners.performance import Sampling, Source
+    from crmlytics.partners._sampling import Sampling, Source
     from crmlytics.tables import Transactions
 
 DEPENDENCE, CONCENTRATION = "partner_dependence_table", "partner_concentration_table"
@@ -107,7 +106,7 @@ def partner_dependence_table(
     1          x         40.0                30.0                 52.5
     2          y          0.0                 0.0                 15.0
     """
-    stays = _share_of(staying_share, caller=DEPENDENCE)
+    stays = check_share(staying_share, name="staying_share", caller=DEPENDENCE)
     sampling = check_sampling(confidence, replicates, random_state, caller=DEPENDENCE)
     sales, rows = _period(transactions, as_of, window, caller=DEPENDENCE)
     amount, total = sales.sums(sales.amount, rows), float(sales.amount[rows].sum())
@@ -162,10 +161,10 @@ def partner_concentration_table(
         ``partner_count`` (Int64, with a sale in the period), ``amount`` (Float64, revenue through them, returns taken
         off), ``direct_share`` (Float64, of all revenue, without a partner), ``top_partner_id`` (String, who sold most;
         of equals the first), ``top_share`` (Float64, of ``amount``), ``top_share_low``, ``top_share_high``,
-        ``hhi`` (Float64, the sum of the squared shares: 1 with a single partner, 1 / n with n alike), ``hhi_low``,
-        ``hhi_high``, ``effective_partner_count`` (Float64, ``1 / hhi``: so many partners alike would be as
-        concentrated), ``verdict`` (String, "one partner", "highly concentrated" above an HHI of 0.18, "concentrated"
-        above 0.10, else "spread"), ``caution`` (String).
+        ``hhi`` (Float64, the sum of the squared shares, less what chance adds to it where there is an interval: 1 with
+        a single partner, 1 / n with n alike), ``hhi_low``, ``hhi_high``, ``effective_partner_count`` (Float64,
+        ``1 / hhi``: so many partners alike would be as concentrated), ``verdict`` (String, "one partner", "highly
+        concentrated" above an HHI of 0.18, "concentrated" above 0.10, else "spread"), ``caution`` (String).
 
     Raises
     ------
@@ -176,10 +175,9 @@ def partner_concentration_table(
     -----
     Shares of partners with more returns than sales count as zero. Intervals draw customers again (the bootstrap), and
     are of what sales would be in the long run, with whomever the largest share lies then. Chance makes partners look
-    less alike than they are: the variances of the shares are taken off the HHI, so that the measured one lies near its
-    upper bound where partners are alike. Of n partners no bound is below 1 / n. The borders of the verdict are those of
-    the US Merger Guidelines of 2023 for markets; they are a convention here.
-    A. O. Hirschman (1964), "The paternity of an index", American Economic Review 54.
+    less alike than they are: the variances of the shares are taken off the HHI. Of n partners neither it nor a bound is
+    below 1 / n. The borders of the verdict are those of the US Merger Guidelines of 2023 for markets; they are a
+    convention here. A. O. Hirschman (1964), "The paternity of an index", American Economic Review 54.
 
     Examples
     --------
@@ -204,21 +202,20 @@ def partner_concentration_table(
         )
         raise SchemaError(msg)
     share = _positive_shares(amount)
-    top, hhi = int(share.argmax()), float((share**2).sum())
+    top = int(share.argmax())
     partners = int((np.bincount(sales.partner[through], minlength=len(amount)) > 0).sum())
-    intervals, is_sure = _concentration_bounds(sales, through, share, sampling)
+    figures, is_sure = _concentration(sales, through, share, sampling)
     columns: dict[str, list[Any]] = {
         "partner_count": [partners],
         "amount": [float(amount.sum())],
         "direct_share": [float(sales.amount[rows & (sales.partner == 0)].sum() / sales.amount[rows].sum())],
         "top_partner_id": [sales.names[top]],
         "top_share": [float(share[top])],
-        "hhi": [hhi],
-        "effective_partner_count": [1 / hhi],
-        "verdict": [_verdict(hhi, partners)],
+        "effective_partner_count": [1 / figures["hhi"]],
+        "verdict": [_verdict(figures["hhi"], partners)],
         "caution": ["Of what was sold, not of what would be lost." + ("" if is_sure else " Too few for intervals.")],
     }
-    columns |= intervals
+    columns |= {name: [figure] for name, figure in figures.items()}
     return sales.engine.from_columns({name: columns[name] for name in WHOLE_SCHEMA}, WHOLE_SCHEMA)
 
 
@@ -237,12 +234,6 @@ def _period(transactions: Any, as_of: Any, window: Any, *, caller: str) -> tuple
         )
         raise SchemaError(msg)
     return sales, rows
-
-
-def _share_of(value: Any, *, caller: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
-        raise SchemaError(f"{caller}: staying_share must be a share from 0 to 1, such as 0.3, got {value!r}.")
-    return float(value)
 
 
 def _only(sales: Sales, rows: Flags) -> Codes:
@@ -282,21 +273,23 @@ def _positive_shares(amounts: Vector) -> Vector:
     return over(above, above.sum(axis=-1, keepdims=True))
 
 
-def _concentration_bounds(
-    sales: Sales, through: Flags, share: Vector, sampling: Sampling
-) -> tuple[dict[str, list[float]], bool]:
-    """Return the bounds of the largest share and of the HHI; missing where too few orders tell of the largest."""
-    from crmlytics._kernels.partner_draws import concentration_bounds, largest_bounds
+def _concentration(sales: Sales, through: Flags, share: Vector, sampling: Sampling) -> tuple[dict[str, float], bool]:
+    """Return the HHI, its bounds and those of the largest share; bounds are missing where too few tell of the largest.
+
+    Without them the HHI is that of the shares as they are.
+    """
+    from crmlytics._kernels.partner_draws import concentration, largest_bounds
 
     drawn, source = _drawn(sales, through, sampling)
     samples = _positive_shares(drawn)
     samples = samples[~np.isnan(samples).any(axis=1)]
     is_sure = bool(source.is_enough[share.argmax()]) and int((share > 0).sum()) > 1 and 2 * len(samples) >= len(drawn)
-    found: dict[str, list[float]] = {}
-    for name, bounds in {"top_share": largest_bounds, "hhi": concentration_bounds}.items():
-        low, high = bounds(samples, share, sampling.confidence) if is_sure else (np.nan, np.nan)
-        found |= {f"{name}_low": [low], f"{name}_high": [high]}
-    return found, is_sure
+    figures = [float((share**2).sum()), np.nan, np.nan, np.nan, np.nan]
+    if is_sure:
+        level = sampling.confidence
+        figures = [*concentration(samples, share, level), *largest_bounds(samples, share, level)]
+    names = ("hhi", "hhi_low", "hhi_high", "top_share_low", "top_share_high")
+    return dict(zip(names, figures, strict=True)), is_sure
 
 
 def _verdict(hhi: float, partners: int) -> str:

@@ -9,6 +9,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from crmlytics._cautions import cautions
 from crmlytics._validation import as_moment, check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.partners._reading import PARTNER, Sales, read_rows, read_sales
@@ -36,6 +37,7 @@ SCHEMA = nw.Schema({
     "reach_probability": nw.Float64(), "method": nw.String(), "past_forecast_count": nw.Int64(),
     "error_share": nw.Float64(), "run_rate_error_share": nw.Float64(), "verdict": nw.String(), "caution": nw.String(),
 })  # fmt: skip
+UNJUDGED = "No interval: that takes ten past forecasts, of four past periods."
 CAUTION = "What a partner sells also hangs on its region: a quota says what was asked, not what was possible."
 
 
@@ -91,10 +93,10 @@ def quota_table(
         ``forecast_amount_high`` (Float64, at the end of the period; then the amount itself),
         ``forecast_attainment_share``, ``forecast_attainment_share_low``, ``forecast_attainment_share_high`` (Float64,
         of the quota), ``reach_probability`` (Float64, of the quota at the end), ``method`` (String, "run rate",
-        "level", "season", "quota", "rest of quota", or "over"), ``past_forecast_count`` (Int64, past forecasts whose
-        errors make the interval), ``error_share``, ``run_rate_error_share`` (Float64, their mean absolute error over
-        the mean of what came, and that of the bare run rate at the same points), ``verdict`` (String), ``caution``
-        (String).
+        "level", "season", "quota", "rest of quota", or "over"), ``past_forecast_count`` (Int64, past forecasts of this
+        method that it is judged by, 0 where these are fewer than ten), ``error_share``, ``run_rate_error_share``
+        (Float64, their mean absolute error over the mean of what came, and that of the bare run rate at the same
+        points), ``verdict`` (String), ``caution`` (String).
 
         The verdict: "reached" (the amount is there), "missed" (over without it), "on track" (the whole interval lies at
         the quota or above), "behind" (below it), "open" (the interval holds both), "not known" (no interval), "no
@@ -122,15 +124,23 @@ def quota_table(
     All are made for every past period as it looked when as much of it was gone, from what was known then. The median of
     what a method missed, measured in what is usual (U, or A) or the forecast, whichever is larger, is added to its
     forecasts; the method with the least mean absolute error that is left, in relation to the partner's level, is taken,
-    or the next where a partner has no history for it. The interval holds the errors of these past forecasts (conformal
-    prediction; with fewer than 39 of them it is as wide as they are). Past periods are those of ``quotas`` that are
-    over, as long to a tenth, and covered by the data; without ten past forecasts there is no interval. Where no past
-    period ended below where it stood, no forecast does.
+    or the next where a partner has no history for it. Past periods are those of ``quotas`` that are over, as long to a
+    tenth, and covered by the data. Where no past period ended below where it stood, no forecast does.
+
+    A good quarter is good for all partners at once: their errors are no independent witnesses. With J periods that have
+    errors, m of them each, whose means vary by :math:`v_b` and within which they vary by :math:`s_w^2`, the interval is
+
+    .. math:: F \pm t \sqrt{\max(v_b - s_w^2 / m, 0) + s_w^2 + v_b / J}
+
+    times what errors are measured in, with Student's t of at least J - 1 degrees of freedom (after Satterthwaite 1946);
+    ``reach_probability`` is of the same distribution. Below four such periods, or ten past forecasts, there is neither.
 
     *How right it is.* AdventureWorks, 14 to 17 sales persons, seven quarters: the forecast was off by 8, 8, 8 and 0 %
-    of revenue when 0, 20, 50 and 80 % of the quarter were gone; the run rate by 58, 32 and 25 % at the last three
+    of revenue when 0, 20, 50 and 80 % of the quarter were gone; the run rate by 58, 33 and 26 % at the last three
     (orders are booked on one day a month). Quotas there were set by somebody who knew what would come; without them the
-    forecast is off by 30 % at 20 %. Of the intervals of the first half 99 % held what came (95 % promised).
+    forecast is off by 30 % at 20 %. Of the intervals of the first half 97 % held what came (95 % promised). In
+    simulations with six to twelve past quarters, with and without good quarters for all, 91 to 97 % did; of quotas
+    given less than 5 %, about 10 % were reached: at the ends probabilities are surer than they should be.
 
     Partners are taken to be alike in how far off forecasts are, in relation to what they sell. A new way of setting
     quotas, or a partner who gave notice, is known to nobody here. **When not to use it**: to judge people: a quota is a
@@ -203,7 +213,8 @@ def _days(values: pd.Series[Any], name: str) -> NDArray[np.int64]:
     expected = f"{CALLER}: {name!r} of quotas must hold dates, for example by pandas.to_datetime(quotas[{name!r}])"
     known = values.dropna()
     if len(known) < len(values):
-        msg = f"{CALLER}: {name} is missing in {len(values) - len(known):,} rows of quotas. Leave them out."
+        what = "Leave them out" if name == START else "Give the last period an end, too, or leave these rows out"
+        msg = f"{CALLER}: {name} is missing in {len(values) - len(known):,} rows of quotas. {what}."
         raise SchemaError(msg)
     for value in known.astype(object):
         if not isinstance(value, dt.date):
@@ -239,13 +250,13 @@ def _of_period(now: _Now, place: int) -> dict[str, NDArray[Any]]:
         "attainment_share": amount / quota,
         "elapsed_share": np.full(len(who), elapsed),
         "run_rate_amount": amount / elapsed if elapsed > 0 else np.full(len(who), np.nan),
-        "caution": np.full(len(who), CAUTION, object),
     }
     columns |= _over(amount) if elapsed == 1 else _ahead(now, period, who, amount, quota)
     for end in ("", "_low", "_high"):
         columns[f"forecast_attainment_share{end}"] = columns[f"forecast_amount{end}"] / quota
     sold = np.bincount(sales.partner, minlength=len(sales.names))[who] > 0
     columns["verdict"] = _verdicts(columns, sold, is_over=elapsed == 1)
+    columns["caution"] = cautions(len(who), [(columns["verdict"] == UNKNOWN, UNJUDGED)], first=CAUTION)
     is_met = amount >= quota
     columns["reach_probability"] = np.where(is_met & (elapsed == 1), 1.0, columns["reach_probability"])
     return columns
@@ -274,7 +285,7 @@ def _ahead(now: _Now, period: _Period, who: Codes, amount: Vector, quota: Vector
         "forecast_amount_high": high,
         "reach_probability": found.reach_probability(quota),
         "method": np.array(METHODS, object)[found.method],
-        "past_forecast_count": np.array([len(errors) for errors in found.errors], np.int64)[found.method],
+        "past_forecast_count": found.error_count[found.method],
         "error_share": found.error_share[found.method],
         "run_rate_error_share": found.run_rate_error_share[found.method],
     }

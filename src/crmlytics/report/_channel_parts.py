@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MODELS = ("first", "last", "linear", "markov", "shapley")
 REPLICATES = 60  # a page shows two digits
+AROUND_DAYS = 30  # before and after an order
 TOUCHES = ("customer_id", "timestamp", "channel")
 
 
@@ -20,7 +21,8 @@ def channels(sources: Sources) -> Any:
 
     if not sources.known.has("channel"):
         return None
-    return channel_table(sources.known, as_of=sources.as_of, events=sources.other("events", *TOUCHES))
+    events = sources.other("events", *TOUCHES)
+    return channel_table(sources.known, as_of=sources.as_of, events=events, margin=sources.margin)
 
 
 def channel_customers(sources: Sources) -> Any:
@@ -31,8 +33,8 @@ def channel_customers(sources: Sources) -> Any:
     if customers is None and not sources.known.has("channel"):
         return None
     days = sources.span(2, longest=QUARTER)
-    table = small(acquisition_channel_table(sources.known, customers, as_of=sources.as_of, horizon=f"{days}d"))
-    return table.assign(horizon_days=days)
+    options: dict[str, Any] = {"as_of": sources.as_of, "horizon": f"{days}d", "margin": sources.margin}
+    return small(acquisition_channel_table(sources.known, customers, **options)).assign(horizon_days=days)
 
 
 def channel_moves(sources: Sources) -> Any:
@@ -65,18 +67,23 @@ def preferred_channels(sources: Sources) -> Any:
 
 
 def touchpoints(sources: Sources) -> Any:
-    """Return ``touchpoint_table``, where events have channels."""
+    """Return ``touchpoint_table``, where events have channels, with ``around_days``."""
     from crmlytics.channels import touchpoint_table
 
-    events = sources.other("events", *TOUCHES)
-    return None if events is None else touchpoint_table(events, sources.known, as_of=sources.as_of)
+    events, around = sources.other("events", *TOUCHES), f"{AROUND_DAYS}d"
+    if events is None:
+        return None
+    table = touchpoint_table(events, sources.known, as_of=sources.as_of, before=around, after=around)
+    return small(table).assign(around_days=AROUND_DAYS)
 
 
 def credit(sources: Sources) -> Any:
-    """Return ``attribution_table`` of orders by several models, where events have channels."""
+    """Return ``attribution_table`` of orders by several models, where events have channels, with ``lookback_days``."""
     from crmlytics.channels import attribution_table
 
     events = sources.other("events", *TOUCHES)
     if events is None:
         return None
-    return attribution_table(events, sources.known, as_of=sources.as_of, model=MODELS, replicates=REPLICATES)
+    options: dict[str, Any] = {"model": MODELS, "lookback": f"{AROUND_DAYS}d", "replicates": REPLICATES}
+    table = attribution_table(events, sources.known, as_of=sources.as_of, **options)
+    return small(table).assign(lookback_days=AROUND_DAYS)

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from crmlytics.report._context import Context
 
 UNKNOWN, NO_TOUCH = "(unknown)", "(no touchpoint)"
-SURE = 0.05
-CREDITED = ("model", "channel", "credit_share", "credit_share_low", "credit_share_high")
+CHANCE, SURE = "horizon_adjusted_p_value", 0.05
+FACTOR = 10  # of the bounds of a lift: a wider one says nothing
+CREDITED = ("model", "channel", "credit_share", "credit_share_low", "credit_share_high", "lookback_days")
 DRAWN = {"last": ("Last", 5), "markov": ("Markov", 1), "shapley": ("Shapley", 2)}
 PHASES = ("before", "at", "after")
 WORDS = {"(new)": "New", "(back)": "Back again", "(gone)": "No order", UNKNOWN: "Unknown"}
@@ -57,12 +58,12 @@ def _largest_finding(context: Context) -> Markup | None:
 
 def _won_finding(context: Context) -> Markup | None:
     """Tell of which channel the customers are surely worth more or less."""
-    won = context.table("channel_customers", "horizon_difference", "horizon_p_value", "horizon_days")
-    won = None if won is None else won[won["horizon_p_value"].notna() & (won["acquisition_channel"] != UNKNOWN)]
+    won = context.table("channel_customers", "horizon_difference", CHANCE, "horizon_days")
+    won = None if won is None else won[won[CHANCE].notna() & (won["acquisition_channel"] != UNKNOWN)]
     if won is None or len(won) < 2:
         return None
     span = weeks(int(won["horizon_days"].iloc[0]))
-    sure = won[won["horizon_p_value"].astype(float) <= SURE]
+    sure = won[won[CHANCE].astype(float) <= SURE]
     if sure.empty:
         return sentence(
             f"By what customers bring in their first {span}, {{}} won better or worse ones than the others.",
@@ -115,13 +116,18 @@ def _several_finding(context: Context) -> Markup | None:
     )  # fmt: skip
 
 
-def _credit_finding(context: Context) -> Markup | None:
-    """Tell for which channel the answer hangs most on the rule."""
-    shares = _credit_shares(context)
+def _credit_finding(context: Context) -> str | Markup | None:
+    """Tell for which channel the answer hangs most on the rule, where it does by more than chance."""
+    shares, table = _credit_shares(context), context.table("credit", *CREDITED)
     shares = None if shares is None else shares.drop(index=NO_TOUCH, errors="ignore")
-    if shares is None or shares.empty or shares.shape[1] < 2:
+    if table is None or shares is None or shares.empty or shares.shape[1] < 2:
         return None
-    channel = (shares.max(axis=1) - shares.min(axis=1)).idxmax()
+    reach = (table["credit_share_high"] - table["credit_share_low"]).astype(float).groupby(table["channel"]).max()
+    spread = shares.max(axis=1) - shares.min(axis=1)
+    beyond = spread[spread > reach.loc[spread.index]]
+    if beyond.empty:
+        return "But for chance, the rules agree on who gets the credit. What a channel adds, only an experiment tells."
+    channel = beyond.idxmax()
     of = shares.loc[channel]
     return sentence(
         f"Who gets the credit hangs on the rule: {{}} gets {{}} of the orders by {_model(of.idxmin())} and {{}} by "
@@ -172,23 +178,27 @@ def _channel_table(context: Context) -> Table | None:
     table = context.table("channels", "channel", "amount", "amount_share", "repeat_share", "visit_count")
     if table is None:
         return None
-    has_visits, converts = table["visit_count"].sum() > 0, table["converting_visit_count"].sum() > 0
-    headings = ["Revenue", "Share", "Customers", "Orders", "Average order", "Came back"]
-    headings += (["Visits"] if has_visits else []) + (["Of them ordered"] if converts else [])
-    rows = []
-    for row in table.sort_values(["amount", "visit_count"], ascending=False, kind="stable").to_dict("records"):
-        visits = [count(row["visit_count"])] if has_visits else []
-        visits += [percent(row["conversion_share"])] if converts else []
-        rows.append((
+    visited, converts = table["visit_count"] > 0, table["converting_visit_count"].sum() > 0
+    is_apart = visited.any() and (visited != (table["order_count"] > 0)).any()
+    headings = (
+        "Revenue", "Share", "Margin", "Customers", "Orders", "Average order", "Came back", "Visits", "Of them ordered",
+    )  # fmt: skip
+    rows = [
+        (
             str(row["channel"]), context.money(row["amount"]), percent(row["amount_share"]),
-            count(row["customer_count"]), count(row["order_count"]), context.money(row["average_order_amount"]),
-            percent(row["repeat_share"]), *visits,
-        ))  # fmt: skip
+            context.money(row["margin_amount"]), count(row["customer_count"]), count(row["order_count"]),
+            context.money(row["amount_per_order"]), percent(row["repeat_share"]),
+            count(row["visit_count"] or None), percent(row["conversion_share"] if converts else None),
+        )
+        for row in table.sort_values(["amount", "visit_count"], ascending=False, kind="stable").to_dict("records")
+    ]  # fmt: skip
     return Table(
         caption="What each channel did",
         headings=(Heading("Channel"), *(Heading(text, is_number=True) for text in headings)),
         rows=tuple(rows),
-        note=f"Came back: its customers with a second order through whatever channel. {caution(table)}",
+        note="Came back: its customers with a second order through whatever channel. "
+        + ("Orders and visits do not name the same channels: one may have two rows. " if is_apart else "")
+        + caution(table),
     )
 
 
@@ -201,12 +211,15 @@ def _won_table(context: Context) -> Table | None:
             str(row["acquisition_channel"]), count(row["observed_count"]), context.money(row["first_order_amount"]),
             percent(row["repeat_share"]), context.money(row["horizon_amount"]),
             between(context.money, row["horizon_amount_low"], row["horizon_amount_high"]),
-            context.money(row["acquisition_cost_amount"]), signed(context.money, row["net_amount"]),
+            context.money(row["horizon_margin_amount"]), context.money(row["acquisition_cost_amount"]),
+            signed(context.money, row["net_amount"]),
         )
         for row in won.to_dict("records")
     ]  # fmt: skip
     span = weeks(int(won["horizon_days"].iloc[0]))
-    headings = ("Customers", "First order", "Came back", "Brought", "between", "Cost to win", "Margin less cost")
+    headings = (
+        "Customers", "First order", "Came back", "Brought", "between", "Margin", "Cost to win", "Margin less cost",
+    )  # fmt: skip
     return Table(
         caption=f"Customers by the channel that won them, each in the first {span}",
         headings=(Heading("Won by"), *(Heading(text, is_number=True) for text in headings)),
@@ -220,7 +233,7 @@ def _credit_table(context: Context) -> Table | None:
     shares, table = _credit_shares(context), context.table("credit", *CREDITED)
     if shares is None or table is None:
         return None
-    markov = table[table["model"] == "markov"].set_index("channel")
+    markov, lookback = table[table["model"] == "markov"].set_index("channel"), table["lookback_days"].iloc[0]
     rows = []
     for channel, of in shares.iterrows():
         sure = []
@@ -232,14 +245,14 @@ def _credit_table(context: Context) -> Table | None:
         caption="Credit for orders by channel and rule",
         headings=(Heading("Channel"), *(Heading(text, is_number=True) for text in headings)),
         rows=tuple(rows),
-        note=f"Every rule deals out all orders; channels touched in the 30 days before count. "
+        note=f"Every rule deals out all orders; channels touched in the {counted(lookback, 'day')} before count. "
         f"{caution(table[table['channel'] != NO_TOUCH])}",
         folded=True,
     )
 
 
 def _touch_table(context: Context) -> Table | None:
-    table = context.table("touchpoints", "channel", "phase", "reached_share", "lift")
+    table = context.table("touchpoints", "channel", "phase", "reached_share", "lift", "lift_low", "around_days")
     if table is None:
         return None
     cells = table.set_index(["channel", "phase"])
@@ -247,19 +260,23 @@ def _touch_table(context: Context) -> Table | None:
         (str(channel), *(text for phase in PHASES for text in _touched(cells.loc[(channel, phase)])))
         for channel in dict.fromkeys(table["channel"])
     ]
-    headings = [text for phase in ("30 days before", "Same day", "30 days after") for text in (phase, "times usual")]
+    around = counted(table["around_days"].iloc[0], "day")
+    phases = (f"{around} before", "Same day", f"{around} after")
+    headings = [text for phase in phases for text in (phase, "times usual")]
     return Table(
         caption="What is touched around an order",
         headings=(Heading("Channel"), *(Heading(text, is_number=True) for text in headings)),
         rows=tuple(rows),
-        note="Share of the orders with a touch in that time, and how many times as often the same customers are "
-        f"touched then as on other days. {caution(table)}",
+        note=f"Share of the {counted(table['order_count'].iloc[0], 'order')} of which the time before and after is "
+        "known, with a touch in that time; and how many times as often the same customers are touched then as on other "
+        f"days, where that is known to a factor of {FACTOR}. {caution(table)}",
         folded=True,
     )  # fmt: skip
 
 
 def _touched(row: pd.Series[float]) -> tuple[str, str]:
-    return percent(row["reached_share"]), compact(row["lift"])
+    is_known = not is_missing(row["lift_low"]) and row["lift_high"] <= FACTOR * row["lift_low"]
+    return percent(row["reached_share"]), compact(row["lift"] if is_known else None)
 
 
 def _preferred_table(context: Context) -> Table | None:
@@ -274,7 +291,7 @@ def _preferred_table(context: Context) -> Table | None:
         caption="The channel that customers order through most",
         headings=(Heading("Channel"), Heading("Customers", is_number=True), Heading("Clearly so", is_number=True)),
         rows=tuple(rows),
-        note="Clearly: by more than chance, which takes four orders through one channel and none through another.",
+        note="Clearly: by more than chance, which takes six orders through one channel and none through another.",
         folded=True,
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT, CAUTION = "left out", "with caution"
 ARGUMENT = re.compile(r'^\w+="[^"]*" ')
+AS_OF = re.compile(r"as_of(=[\d-]+( [\d:]+)?)?")
 CALLED = re.compile(r"^[\w.]+(\([^)]*\))?: ")  # "bridge_table: ..." opens a message for those who program
 
 
@@ -48,7 +49,7 @@ def gather(
     scores = small(scorecard.scores)
     sources = Sources(
         known, added_up(known), scores, tables, quotas, _contribution(known, costs, tables, as_of), as_of,
-        horizon_days, first_day=first_day, last_day=last_day,
+        horizon_days, first_day=first_day, last_day=last_day, margin=margin,
     )  # fmt: skip
     found = {
         "audit": small(known.audit),
@@ -113,5 +114,5 @@ def _made(part: Part, sources: Sources) -> tuple[Any, list[str]]:
 def _readable(message: str) -> str:
     """Return what a message says, without who says it and what to type: the first sentence."""
     text = ARGUMENT.sub("it ", CALLED.sub("", message).split(". ")[0].rstrip("."))
-    text = text.replace("as_of", "the date of this report")
+    text = AS_OF.sub("the date of this report", text)
     return text[:1].upper() + text[1:] + "."

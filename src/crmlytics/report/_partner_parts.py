@@ -17,7 +17,7 @@ def partners(sources: Sources) -> Any:
     """Return ``partner_table`` of the longest span that the data hold twice, and ``span_days``."""
     from crmlytics.partners import partner_table
 
-    return _of_span(sources, partner_table)
+    return _of_span(sources, partner_table, margin=sources.margin)
 
 
 def partner_concentration(sources: Sources) -> Any:
@@ -62,9 +62,9 @@ def quotas(sources: Sources) -> Any:
     return None if sources.quotas is None else quota_table(sources.known, sources.quotas, as_of=sources.as_of)
 
 
-def _of_span(sources: Sources, make: Any) -> Any:
+def _of_span(sources: Sources, make: Any, **options: Any) -> Any:
     if not sources.known.has(PARTNER):
         return None
     days = sources.span(2)
-    table = make(sources.known, as_of=sources.as_of, window=f"{days}d", replicates=REPLICATES)
+    table = make(sources.known, as_of=sources.as_of, window=f"{days}d", replicates=REPLICATES, **options)
     return small(table).assign(span_days=days)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from crmlytics.report._charts import bars
 from crmlytics.report._section import Figure, Heading, Outline, Table
+from crmlytics.report._sources import YEAR
 from crmlytics.report._words import (
     MISSING,
     between,
@@ -32,12 +33,19 @@ if TYPE_CHECKING:
 DIRECT = "(direct)"
 SURE = 0.05
 LARGEST, MOST_NAMED = 12, 3
-SOLD = ("partner_id", "rank", "amount", "amount_share", "growth_share", "is_inactive", "span_days")
+SOLD = ("partner_id", "rank", "amount", "previous_amount", "amount_share", "growth_share", "is_inactive", "span_days")
 WORTH = "horizon_amount"
 VERDICTS = {
     "one partner": "all in one hand", "highly concentrated": "highly concentrated", "concentrated": "concentrated",
     "spread": "spread over many",
 }  # fmt: skip
+METHODS = {
+    "run rate": "what came so far, carried on", "level": "what came so far and what is usual after this point",
+    "season": "what came so far and what came after this point a year before",
+    "quota": "the quota and how much of past quotas was attained",
+    "rest of quota": "what came so far and how much of past quotas was attained after this point",
+}  # fmt: skip
+NOT_SEASONAL = "; seasons are not taken out"
 STATES = ("reached", "on track", "open", "behind", "no sales", "not known")
 
 
@@ -52,7 +60,7 @@ def _share_finding(context: Context) -> Markup | None:
     span = weeks(int(row["span_days"]))
     likely = between(percent, row["top_share_low"], row["top_share_high"])
     return sentence(
-        f"In the last {span}, {{}} of the revenue came through {{}}. {{}} sold most of it: {{}}"
+        f"In the last {span}, {{}} of the revenue came through {{}}. {{}} sold the most: {{}}"
         + (f" ({likely})" if likely != MISSING else "") + f". That is {VERDICTS[row['verdict']]}.",
         percent(1 - row["direct_share"]), counted(row["partner_count"], "partner"), str(row["top_partner_id"]),
         percent(row["top_share"]),
@@ -64,7 +72,9 @@ def _place_finding(context: Context) -> Markup | None:
     sold = _sold(context)
     if sold is None or len(sold) < 2:
         return None
-    first = sold[sold["rank_low"] == sold["rank_low"].min()]
+    first = sold[sold["rank_low"] == 1]
+    if first.empty:
+        return None
     if len(first) == 1:
         return sentence("{} is surely the first of them.", str(first["partner_id"].iloc[0]))
     return sentence(
@@ -79,15 +89,20 @@ def _growth_finding(context: Context) -> Markup | None:
     if sold is None or shown is None or shown["growth_share"].isna().all():
         return None
     grew, shrank = shown[shown["growth_share_low"] > 0], shown[shown["growth_share_high"] < 0]
-    span, whose = (
-        weeks(int(shown["span_days"].iloc[0])),
-        "" if len(shown) == len(sold) else f" of the {LARGEST} largest",
-    )
+    whose = "" if len(shown) == len(sold) else f" of the {LARGEST} largest"
+    against = f"Against the {weeks(int(shown['span_days'].iloc[0]))} before ({_whole_growth(context)})"
     told = [f"{listed(_named(rows))} {did}" for rows, did in ((grew, "grew"), (shrank, "shrank")) if len(rows)]
     if not told:
-        return sentence(f"Against the {span} before, {{}}{whose} surely grew or shrank.", "no partner")
+        return sentence(f"{against}, {{}}{whose} surely grew or shrank.", "no partner")
     all_told = "; ".join("{}" for _ in told)
-    return sentence(f"Against the {span} before,{whose and f'{whose},'} with 95 % certainty each: {all_told}.", *told)
+    return sentence(f"{against},{whose and f'{whose},'} with 95 % certainty each: {all_told}.", *told)
+
+
+def _whole_growth(context: Context) -> str:
+    """Tell how all revenue changed, with and without partners: what a season does to all is no partner's doing."""
+    table = context.tables["partners"]
+    before, seasons = table["previous_amount"].sum(), "" if table["span_days"].iloc[0] >= YEAR else NOT_SEASONAL
+    return f"all revenue {change(table['amount'].sum() / before - 1 if before > 0 else None)}{seasons}"
 
 
 def _named(rows: pd.DataFrame) -> list[str]:
@@ -110,13 +125,13 @@ def _silent_finding(context: Context) -> Markup | None:
 
 def _brought_finding(context: Context) -> Markup | None:
     """Tell which partner's customers are surely worth more or less."""
-    table = context.table("partner_customers", "metric", "difference", "p_value", "horizon_days")
-    worth = None if table is None else table[(table["metric"] == WORTH) & table["p_value"].notna()]
+    table = context.table("partner_customers", "metric", "difference", "adjusted_p_value", "horizon_days")
+    worth = None if table is None else table[(table["metric"] == WORTH) & table["adjusted_p_value"].notna()]
     worth = None if worth is None else worth[worth["partner_id"] != DIRECT]
     if worth is None or worth.empty:
         return None
     span = weeks(int(worth["horizon_days"].iloc[0]))
-    sure = worth[worth["p_value"].astype(float) <= SURE]
+    sure = worth[worth["adjusted_p_value"].astype(float) <= SURE]
     if sure.empty:
         return sentence(
             f"By what customers bring in their first {span}, {{}} brought better or worse ones.", "no partner surely"
@@ -190,7 +205,9 @@ def _partner_table(context: Context) -> Table | None:
         headings=(Heading("Partner"), *(Heading(text, is_number=True) for text in headings)),
         rows=tuple(rows),
         note=(f"The {LARGEST} largest; {count(more)} more are not shown. " if more > 0 else "")
-        + f"Place: the best and the worst that cannot be ruled out. Margin: before commission. {caution(table)}",
+        + f"Growth: {_whole_growth(context)}. Place: the best and the worst that cannot be ruled out. "
+        + ("Margin: before commission. " if sold["margin_amount"].notna().any() else "")
+        + caution(table),
     )
 
 
@@ -275,17 +292,18 @@ def _quota_table(context: Context) -> Table | None:
             str(row["partner_id"]), date(row["period_end"]), context.money(row["quota_amount"]),
             percent(row["attainment_share"]), percent(row["elapsed_share"]), percent(row["forecast_attainment_share"]),
             between(percent, row["forecast_attainment_share_low"], row["forecast_attainment_share_high"]),
-            str(row["verdict"]),
+            percent(row["reach_probability"]), str(row["verdict"]),
         )
         for row in running.to_dict("records")
     ]  # fmt: skip
-    headings = ("Until", "Quota", "Reached", "Of the time", "At the end", "between")
+    headings = ("Until", "Quota", "Reached", "Of the time", "At the end", "between", "Chance to reach")
+    by = [words for method, words in METHODS.items() if method in set(running["method"])]
     return Table(
         caption="Quotas that run",
         headings=(Heading("Partner"), *(Heading(text, is_number=True) for text in headings), Heading("Verdict")),
         rows=tuple(rows),
-        note="Forecasts from what came in past periods by this point, with intervals of their past errors. Open: both "
-        f"reaching and missing it are possible. {caution(running)}",
+        note=f"Forecasts from {listed(by)}; chances and intervals from past errors. Open: both reaching and missing it "
+        f"are possible. {caution(running)}",
     )  # fmt: skip
 
 

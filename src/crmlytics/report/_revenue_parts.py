@@ -95,9 +95,10 @@ def _season(sources: Sources, of: str) -> Any:
 
     table = small(seasonality_table(sources.orders, as_of=sources.as_of, of=of))
     if not table["is_reliable"].astype(bool).all():
-        what = "year" if of == "month" else "week"
-        msg = f"{CALLER}: only one whole {what} is known, so that a season cannot be told from growth or chance."
-        raise SchemaError(msg)
+        what, cycles = "year" if of == "month" else "week", int(table["cycle_count"].min())
+        short, chance = f"only {cycles} whole {what} is known", f"in {cycles} whole {what}s no {of} surely differs"
+        why = chance if cycles > 1 else short
+        raise SchemaError(f"{CALLER}: {why}, so that a season cannot be told from growth or chance.")
     return table
 
 
@@ -110,8 +111,9 @@ def _ways_to_cut(sources: Sources) -> Iterator[tuple[str, dict[str, Any]]]:
         found = [by for by in PRODUCT_ROLES if others["products"].has(by) and by not in there]
         yield from ((by, {"products": others["products"]}) for by in found[:1])  # the broadest
     if "customers" in others:
-        table = Customers(others["customers"].to_native(attributes_at(sources)))
-        yield from ((by, {"customers": table}) for by in CUSTOMER_ROLES if table.has(by))
+        roles = [by for by in CUSTOMER_ROLES if others["customers"].has(by)]
+        table = Customers(others["customers"].to_native(attributes_at(sources).select("customer_id", *roles)))
+        yield from ((by, {"customers": table}) for by in roles)
     if lines.has("product_id"):
         yield "product_id", {}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
+
+from crmlytics.report._words import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,6 +122,12 @@ class Table:
         """Whether cells are coloured."""
         return any(isinstance(cell, Cell) for row in self.rows for cell in row)
 
+    def filled(self) -> Table:
+        """Leave out the columns in which nothing is known."""
+        told = [place for place, cells in enumerate(zip(*self.rows, strict=True)) if set(cells) != {MISSING}]
+        rows = tuple(tuple(row[place] for place in told) for row in self.rows)
+        return replace(self, headings=tuple(self.headings[place] for place in told), rows=rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -169,7 +177,8 @@ class Outline:
 
     def build(self, context: Context) -> Section | None:
         """Write the section, unless it has neither a figure nor a table."""
-        figures, tables = _made(self.figures, context), _made(self.tables, context)
+        figures = _made(self.figures, context)
+        tables = tuple(table.filled() for table in _made(self.tables, context))
         if not figures and not tables:
             return None
         return Section(

@@ -50,6 +50,8 @@ class Sources:
     horizon_days : int
     first_day, last_day : date
         With an order line before ``as_of``.
+    margin : float, optional
+        The share of an amount that is profit.
     """
 
     known: Transactions
@@ -62,6 +64,7 @@ class Sources:
     horizon_days: int
     first_day: dt.date
     last_day: dt.date
+    margin: float | None = None
 
     @property
     def known_days(self) -> int:

@@ -9,6 +9,7 @@ from crmlytics.report._charts import columns, falling
 from crmlytics.report._revenue import incomplete, period_labels
 from crmlytics.report._section import Card, Figure, Heading, Outline, Table
 from crmlytics.report._words import (
+    MISSING,
     between,
     caution,
     compact,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 UNKNOWN = "(unknown)"
 SURE = 0.05
 LARGEST, MOST_WAITING, MOST_PERIODS = 10, 15, 24
-REPLY, RESOLUTION = "8 hours", "3 days"  # the targets that tables are made with
 KINDS = ("category", "priority", "channel")
 DRIVERS = {
     "reply_hours": "the time to the first reply", "resolution_hours": "the time to resolution",
@@ -45,10 +45,14 @@ OUTCOMES = {
     "all": "Any ticket", "good": "A good ticket", "bad": "A bad ticket", "slow": "A slow ticket",
     "reopened": "A ticket opened again", "low mark": "A ticket with a low mark",
 }  # fmt: skip
+TRIED = {
+    "better than last week": "closer than", "worse than last week": "further off than",
+    "no clear difference from last week": "neither clearly closer nor clearly further off than",
+}  # fmt: skip
 MEASURES = {
     "ticket_count": "Tickets", "open_count": "Open", "first_reply_median_hours": "Half answered in",
-    "reply_within_target_share": f"Within {REPLY}", "resolution_median_hours": "Half closed in",
-    "resolution_within_target_share": f"Within {RESOLUTION}", "reopened_share": "Opened again",
+    "reply_within_target_share": "Within {reply_target_hours}", "resolution_median_hours": "Half closed in",
+    "resolution_within_target_share": "Within {resolution_target_hours}", "reopened_share": "Opened again",
     "satisfaction_mean": "Mark",
 }  # fmt: skip
 WRITE = {
@@ -70,14 +74,14 @@ def _volume_card(context: Context) -> Card | None:
 
 def _reply_card(context: Context) -> Card | None:
     row = _all(context, "first_reply_median_hours")
-    if row is None:
+    if row is None or is_missing(row["first_reply_median_hours"]):
         return None
     return Card("First reply", hours(row["first_reply_median_hours"]), "by then half of them are answered")
 
 
 def _resolution_card(context: Context) -> Card | None:
     row = _all(context)
-    if row is None:
+    if row is None or is_missing(row["resolution_median_hours"]):
         return None
     return Card("Resolution", hours(row["resolution_median_hours"]), "by then half of them are closed")
 
@@ -87,7 +91,9 @@ def _mark_card(context: Context) -> Card | None:
     if row is None or is_missing(row["satisfaction_mean"]):
         return None
     likely = between(compact, row["satisfaction_mean_low"], row["satisfaction_mean_high"])
-    return Card("Mark", compact(row["satisfaction_mean"]), f"the mean of {count(row['mark_count'])} ({likely})")
+    scale = f"of {compact(row['lowest_mark'])} to {compact(row['highest_mark'])}"
+    note = f"{scale}, the mean of {count(row['mark_count'])} ({likely})"
+    return Card("Mark", compact(row["satisfaction_mean"]), note)
 
 
 # -- findings ------------------------------------------------------------------------------------------------------
@@ -97,16 +103,21 @@ def _time_finding(context: Context) -> Markup | None:
     row = _all(context)
     if row is None:
         return None
-    closed = f"{{}} are closed within {RESOLUTION}"
+    closed = f"{{}} are closed within {hours(row['resolution_target_hours'])}"
     figures = [percent(row["resolution_within_target_share"])]
     if "reply_within_target_share" in row:
-        closed, figures = f"{{}} are answered within {REPLY}, {closed}", [
-            percent(row["reply_within_target_share"]), *figures
-        ]  # fmt: skip
+        closed = f"{{}} are answered within {hours(row['reply_target_hours'])}, {closed}"
+        figures = [percent(row["reply_within_target_share"]), *figures]
     again = ""
     if "reopened_share" in row and not is_missing(row["reopened_share"]):
         again, figures = "; {} are opened again", [*figures, percent(row["reopened_share"])]
     return sentence(f"Of the tickets, {closed}{again}. Open ones count for as long as they have waited.", *figures)
+
+
+def _doubt_finding(context: Context) -> str | None:
+    """Tell what is doubtful in all that is said of tickets."""
+    table = context.table("tickets", "caution")
+    return None if table is None else caution(table) or None
 
 
 def _mark_finding(context: Context) -> Markup | None:
@@ -158,6 +169,8 @@ def _waiting_finding(context: Context) -> Markup | None:
     late = waiting[waiting["urgency"].isin(["overdue", "late"])]
     text = f"{{}} {verb(len(waiting), 'has', 'have')} an open ticket, the oldest for {{}}"
     figures = [counted(len(waiting), "customer"), hours(waiting["oldest_age_hours"].max())]
+    if waiting["urgency"].isna().all():  # none was ever closed
+        return sentence(f"{text}.", *figures)
     if late.empty:
         return sentence(f"{text}: none for longer than three in four tickets alike were.", *figures)
     return sentence(
@@ -173,7 +186,7 @@ def _workload_finding(context: Context) -> Markup | None:
     busiest = ahead.loc[ahead["expected_count"].astype(float).idxmax()]
     return sentence(
         f"In the next {counted(len(ahead), 'day')}, {{}} are expected, most on {{}}. Tried on the past, such forecasts "
-        f"were {ahead['verdict'].iloc[0]}.",
+        f"were {TRIED[ahead['verdict'].iloc[0]]} last week's numbers.",
         counted(ahead["expected_count"].sum(), "ticket"), _day(busiest["period_start"]),
     )  # fmt: skip
 
@@ -229,7 +242,8 @@ def _waiting_table(context: Context) -> Table | None:
         return None
     rows = [
         (
-            str(row["customer_id"]), str(row["ticket_id"]), str(row["urgency"]).capitalize(),
+            str(row["customer_id"]), str(row["ticket_id"]),
+            MISSING if is_missing(row["urgency"]) else str(row["urgency"]).capitalize(),
             context.money(row["value_amount"]), _sentence_case(str(row["reason"])),
         )
         for row in waiting.sort_values("rank").head(MOST_WAITING).to_dict("records")
@@ -253,7 +267,8 @@ def _kind_table(context: Context, by: str) -> Table | None:
     if rows_of is None or rows_of.empty:
         return None
     shown = rows_of.sort_values("ticket_count", ascending=False, kind="stable").head(LARGEST)
-    told = {name: heading for name, heading in MEASURES.items() if name in shown and shown[name].notna().any()}
+    targets = {name: hours(value) for name, value in shown.iloc[0].items() if str(name).endswith("_target_hours")}
+    told = {name: heading.format(**targets) for name, heading in MEASURES.items() if name in shown}
     rows = [
         (str(row["group"]), *(WRITE[name](row[name]) for name in told)) for row in shown.to_dict("records")
     ]  # fmt: skip
@@ -269,7 +284,7 @@ def _kind_table(context: Context, by: str) -> Table | None:
 
 def _outcome_table(context: Context) -> Table | None:
     table = context.table("ticket_outcomes", "kind", "comparison", "returned_share", "horizon_days")
-    if table is None:
+    if table is None or table["returned_share"].isna().all():
         return None
     rows = [
         (
@@ -277,10 +292,14 @@ def _outcome_table(context: Context) -> Table | None:
             count(row["matched_count"]), percent(row["returned_share"]), percent(row["comparison_returned_share"]),
             between(_points, row["returned_share_difference_low"], row["returned_share_difference_high"]),
             signed(context.money, row["revenue_amount_difference"]),
+            between(
+                partial(signed, context.money),
+                row["revenue_amount_difference_low"], row["revenue_amount_difference_high"],
+            ),
         )
         for row in table.to_dict("records")
     ]  # fmt: skip
-    headings = ("Tickets", "Ordered", "Compared", "Points, between", "Revenue a ticket")
+    headings = ("Tickets", "Ordered", "Compared", "Points, between", "Revenue a ticket", "between")
     return Table(
         caption=f"What customers did in the {weeks(int(table['horizon_days'].iloc[0]))} after a ticket",
         headings=(Heading("After"), Heading("Beside"), *(Heading(text, is_number=True) for text in headings)),
@@ -329,7 +348,7 @@ def _workload_table(context: Context) -> Table | None:
         caption="Tickets to come",
         headings=(
             Heading("Day"),
-            *(Heading(text, is_number=True) for text in ("Expected", "between", "A week before")),
+            *(Heading(text, is_number=True) for text in ("Expected", "between", "Same weekday last week")),
         ),
         rows=tuple(rows),
         note="The level of the last weeks, as the weekdays share it: it knows no holidays and no launches.",
@@ -362,7 +381,7 @@ build = Outline(
     title="Support",
     question="How long do customers wait, how satisfied are they, and what do they do afterwards?",
     cards=(_volume_card, _reply_card, _resolution_card, _mark_card),
-    findings=(_time_finding, _waiting_finding, _mark_finding, _outcome_finding, _workload_finding),
+    findings=(_doubt_finding, _time_finding, _waiting_finding, _mark_finding, _outcome_finding, _workload_finding),
     figures=(_resolution_figure, _backlog_figure),
     tables=(
         _waiting_table, *(partial(_kind_table, by=by) for by in KINDS), _outcome_table, _driver_table, _workload_table,

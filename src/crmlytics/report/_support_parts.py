@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
 
-from crmlytics._frames import collect
+from crmlytics._validation import warn
 from crmlytics.report._sources import CALLER, QUARTER, small
-from crmlytics.report._words import is_missing
 
 if TYPE_CHECKING:
     from crmlytics.report._sources import Sources
+    from crmlytics.support._marks import Scale
 
 KINDS = ("category", "priority", "channel")
 MOST_CURVES = 4
-FIVE, TEN = (1.0, 5.0), (0.0, 10.0)  # scales of marks
-LOW = {FIVE: 2.0, TEN: 6.0}  # marks up to it are low ones
 
 
 def tickets(sources: Sources) -> Any:
-    """Return ``support_table`` of all tickets."""
+    """Return ``support_table`` of all tickets, with the scale: ``lowest_mark`` and ``highest_mark``."""
     from crmlytics.support import support_table
 
-    table = sources.other("tickets")
-    return None if table is None else support_table(table, as_of=sources.as_of, scale=_scale(table))
+    table, scale = _marked(sources)
+    if table is None:
+        return None
+    found = small(support_table(table, as_of=sources.as_of, scale=scale))
+    return found.assign(lowest_mark=scale[0], highest_mark=scale[1])
 
 
 def ticket_groups(sources: Sources) -> Any:
@@ -33,9 +35,9 @@ def ticket_groups(sources: Sources) -> Any:
 
     from crmlytics.support import support_table
 
-    table = sources.other("tickets")
+    table, scale = _marked(sources)
     ways = [] if table is None else [by for by in KINDS if table.has(by)]
-    found = [small(support_table(table, as_of=sources.as_of, by=by, scale=_scale(table))) for by in ways]
+    found = [small(support_table(table, as_of=sources.as_of, by=by, scale=scale)) for by in ways]
     return pd.concat(found, ignore_index=True) if found else None
 
 
@@ -62,32 +64,37 @@ def backlog(sources: Sources) -> Any:
 
 
 def satisfaction(sources: Sources) -> Any:
-    """Return ``satisfaction_table`` of all tickets, where they have marks."""
+    """Return ``satisfaction_table`` of all tickets, where they have marks; tell of an unusual scale, or of none."""
     from crmlytics.support import satisfaction_table
+    from crmlytics.support._marks import USUAL_SCALES
 
     table = sources.other("tickets", "satisfaction")
-    return None if table is None else satisfaction_table(table, as_of=sources.as_of, scale=_scale(table))
+    if table is None:
+        return None
+    scale = _scale(sources) or USUAL_SCALES[-1]
+    found = satisfaction_table(table, as_of=sources.as_of, scale=scale)
+    if scale != USUAL_SCALES[0]:
+        warn(f"{CALLER}: marks are read as {scale[0]:g} to {scale[1]:g}, the first usual scale that holds them all.")
+    return found
 
 
 def satisfaction_drivers(sources: Sources) -> Any:
     """Return ``satisfaction_driver_table``, where tickets have marks."""
     from crmlytics.support import satisfaction_driver_table
 
-    table = sources.other("tickets", "satisfaction")
-    return None if table is None else satisfaction_driver_table(table, as_of=sources.as_of)
+    is_marked = _scale(sources) is not None
+    return satisfaction_driver_table(sources.other("tickets"), as_of=sources.as_of) if is_marked else None
 
 
 def ticket_outcomes(sources: Sources) -> Any:
     """Return ``ticket_outcome_table`` for a quarter, or the longest span that fits, with ``horizon_days``."""
     from crmlytics.support import ticket_outcome_table
 
-    table = sources.other("tickets", "customer_id")
+    table, scale = _marked(sources, "customer_id")
     if table is None:
         return None
     days = sources.span(2, longest=QUARTER)
-    found = ticket_outcome_table(
-        table, sources.known, as_of=sources.as_of, horizon=f"{days}d", low_mark=LOW[_scale(table)]
-    )
+    found = ticket_outcome_table(table, sources.known, as_of=sources.as_of, horizon=f"{days}d", scale=scale)
     return small(found).assign(horizon_days=days)
 
 
@@ -118,10 +125,19 @@ def workload(sources: Sources) -> Any:
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _scale(table: Any) -> tuple[float, float]:
-    """Tell the scale of the marks: 1 to 5 where all lie in it, else 0 to 10."""
-    if not table.has("satisfaction"):
-        return FIVE
-    mark = nw.col("satisfaction")
-    low, high = collect(table.need("satisfaction", caller=CALLER).select(low=mark.min(), high=mark.max())).row(0)
-    return FIVE if is_missing(low) or (low >= FIVE[0] and high <= FIVE[1]) else TEN
+def _marked(sources: Sources, *roles: str) -> tuple[Any, Scale]:
+    """Return the tickets with the scale of their marks; without marks that fit none."""
+    from crmlytics.support._marks import USUAL_SCALES
+
+    table, scale = sources.other("tickets", *roles), _scale(sources)
+    is_unfit = table is not None and scale is None
+    return replace(table, satisfaction=None) if is_unfit else table, scale or USUAL_SCALES[0]
+
+
+def _scale(sources: Sources) -> Scale | None:
+    """Return the first usual scale that holds all marks known, None where none does or there are no marks."""
+    from crmlytics.support._marks import scale_of
+    from crmlytics.support._reading import read_tickets
+
+    table = sources.other("tickets", "satisfaction")
+    return None if table is None else scale_of(read_tickets(table, as_of=sources.as_of, caller=CALLER).mark)

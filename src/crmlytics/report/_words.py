@@ -19,7 +19,7 @@ MINUS = "\u2212"
 UNBROKEN, BROKEN = Markup('<strong class="figure">{}</strong>'), Markup("<strong>{}</strong>")
 LONGEST_UNBROKEN = 24  # a longer name may be broken: it must fit a phone
 MISSING = "\u2013"
-SENTENCES = re.compile(r"(?<=\.) |; ")  # of a caution
+SENTENCES = re.compile(r"(?<=[.?]) ")  # of a caution
 _STEPS = ((1e12, "T"), (1e9, "bn"), (1e6, "M"))
 _SHORT_FROM = 1e6  # below it every digit is written
 
@@ -157,17 +157,24 @@ def weeks(days: int) -> str:
 
 
 def hours(value: Any) -> str:
-    """Write a length of time: minutes below an hour, days from three on.
+    """Write a length of time: minutes below an hour, days from three on and where it is whole days.
 
-    >>> [hours(x).replace(SPACE, " ") for x in (0.25, 5.62, 53.8, 300)]
-    ['15 minutes', '5.6 hours', '54 hours', '12 days']
+    >>> [hours(x).replace(SPACE, " ") for x in (0.25, 1.04, 5.62, 53.8, 79, 300)]
+    ['15 minutes', '1 hour', '5.6 hours', '54 hours', '3.3 days', '12 days']
+    >>> [hours(x).replace(SPACE, " ") for x in (0, 24)]  # such as where no hour is known
+    ['the same day', '1 day']
     """
     if is_missing(value):
         return MISSING
-    length = float(value)
-    if length < 1:
-        return counted(60 * length, "minute")
-    return f"{length:.2g}{SPACE}hours" if length < 72 else f"{length / 24:,.0f}{SPACE}days"
+    days, rest = divmod(float(value), 24)
+    if rest == 0:
+        return counted(days, "day") if days else "the same day"
+    if value < 1:
+        return counted(60 * value, "minute")
+    if value < 72:
+        text = f"{value:.2g}"
+        return f"{text}{SPACE}{'hour' if text == '1' else 'hours'}"
+    return f"{value / 24:,.{1 if days < 10 else 0}f}{SPACE}days"
 
 
 def between(write: Callable[[Any], str], low: Any, high: Any) -> str:
@@ -189,17 +196,14 @@ def signed(write: Callable[[Any], str], value: Any) -> str:
 
 
 def caution(table: pd.DataFrame) -> str:
-    """Return what all rows of a table warn of, as sentences; those that name an argument are for who programs.
+    """Return the sentences that all rows of a table are cautioned by; those that name an argument are for who programs.
 
     >>> import pandas as pd
-    >>> caution(pd.DataFrame({"caution": ["few; describes", "describes"]})), caution(pd.DataFrame({"caution": [None]}))
-    ('Describes.', '')
+    >>> caution(pd.DataFrame({"caution": ["Few. It describes.", "It describes."]}))
+    'It describes.'
     """
-    rows = [SENTENCES.split(str(text)) for text in table["caution"] if not is_missing(text)]
-    if len(rows) < len(table) or not rows:
-        return ""
-    common = [text.rstrip(".") for text in rows[0] if "_" not in text and all(text in row for row in rows)]
-    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in common)
+    rows = [[] if is_missing(text) else SENTENCES.split(text) for text in table["caution"]]
+    return " ".join(text for text in rows[0] if "_" not in text and all(text in row for row in rows))
 
 
 def verb(number: Any, singular: str, plural: str) -> str:

@@ -100,7 +100,8 @@ def write_report(
     horizon : duration
         How far to look ahead, such as ``"90d"`` or ``"12w"``.
     margin : float, optional
-        The share of an amount that is profit, between 0 and 1; turns expected revenue into customer lifetime value.
+        The share of an amount that is profit, between 0 and 1; turns expected revenue into customer lifetime
+        value, and tells what is left of the revenue of channels and partners.
     title : str, optional
         The page's heading; "Our customers on <date>" if not given.
     scorecard : Scorecard, optional

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 
 from crmlytics._frames import collect
-from crmlytics.exceptions import SchemaError
-from crmlytics.scorecard._part import CALLER, Column, Part
+from crmlytics._validation import warn
+from crmlytics.scorecard._part import Column, Part
 from crmlytics.snapshots._customers import customer_features
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def attributes_part(request: Request, scores: nw.DataFrame[Any]) -> Part | None:
     table = collect(customer_features(customers, request.as_of))
     taken = sorted(set(table.columns) & set(scores.columns) - {"customer_id"})
     if taken:
-        msg = f"{CALLER}: customers has {taken}, which the scorecard makes itself. Rename or drop them in customers."
-        raise SchemaError(msg)
+        warn(f"scorecard: it makes {taken} itself, so those of customers are left out. Rename them there to keep them.")
+        table = table.drop(taken)
     certainty = (AS_OF_THEN if customers.has("valid_from") else AS_OF_EXPORT).format(as_of=request.as_of)
     columns = [
         Column(name, f"Attribute {name!r} of the table of customers; empty for who is not in it",

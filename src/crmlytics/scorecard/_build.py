@@ -111,8 +111,13 @@ def score_customers(
     Raises
     ------
     SchemaError, MissingColumnsError
-        For an argument that cannot be read, a role without a column, no line before ``as_of``, tables of different
-        kinds or ids, or attributes of customers that are called like a score.
+        For an argument that cannot be read, a role without a column, no line before ``as_of``, or tables of different
+        kinds or ids.
+
+    Warns
+    -----
+    DataQualityWarning
+        When an attribute of customers is called like a score: it is left out.
 
     Notes
     -----

@@ -46,6 +46,7 @@ def _open_columns() -> tuple[Column, ...]:
         Column("open_ticket_count", "Tickets not closed yet", "tickets",
                f"{COUNTED} One reopened after it was closed does not count as open."),
         Column("open_ticket_urgency", "How unusual the age of the open ticket is: overdue, when 90 % of tickets alike "
-               "are closed by then; late, when 75 % are; else usual; empty without an open ticket", "text", by_age),
+               "are closed by then; late, when 75 % are; else usual; empty without an open ticket, or a closed one to "
+               "compare with", "text", by_age),
         Column("open_ticket_reason", "The same in words", "text", by_age),
     )  # fmt: skip

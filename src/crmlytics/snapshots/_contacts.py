@@ -47,12 +47,12 @@ def contact_features(
 
     Notes
     -----
-    With ``arm`` bound to words, lines of the control group ("control", "holdout", "not contacted") are no contacts.
+    With ``arm``, lines of the control group ("control", "holdout", "not contacted") are no contacts.
     """
     roles = [role for role in ("arm", "responded", "amount") if contacts.has(role)]
     lines = contacts.before(cutoff).need("customer_id", "timestamp", *roles, caller=CALLER)
-    if "arm" in roles and contacts.id_kind("arm") == "String":
-        lines = lines.filter(~nw.col("arm").fill_null("").str.to_lowercase().is_in(CONTROL_ARMS))
+    if "arm" in roles:
+        lines = lines.filter(not_held_out())
     old_enough = is_older("timestamp", response_days, cutoff)
     flags, shown = window_flags("contact", "timestamp", lookbacks, cutoff), {}
     if "responded" in roles:
@@ -65,3 +65,9 @@ def contact_features(
     customers = per_customer(lines, flags, _last=nw.col("timestamp").max())
     columns = [name for name in flags if not name.startswith("_")]
     return customers.select("customer_id", *columns, contact_recency_days=recency("_last", cutoff), **shown)
+
+
+def not_held_out(control: Any = None, *, arm: str = "arm") -> nw.Expr:
+    """Whether a line is no line of the control group: ``control`` is its arm, by default any of ``CONTROL_ARMS``."""
+    words = nw.col(arm).cast(nw.String).fill_null("").str.strip_chars().str.to_lowercase()
+    return ~words.is_in(CONTROL_ARMS if control is None else (str(control).strip().lower(),))

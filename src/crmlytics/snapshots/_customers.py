@@ -58,8 +58,8 @@ def customer_features(customers: Customers, cutoff: dt.datetime) -> nw.LazyFrame
     return _without_contradictions(attributes) if "valid_from" in validity else attributes
 
 
-def _in_force(lines: nw.LazyFrame[Any], cutoff: dt.datetime, *, has_end: bool) -> nw.LazyFrame[Any]:
-    """Keep the rows in force just before the cutoff; of those of a customer, the ones that began last."""
+def _in_force(lines: nw.LazyFrame[Any], cutoff: dt.datetime | nw.Expr, *, has_end: bool) -> nw.LazyFrame[Any]:
+    """Keep the rows in force just before the cutoff, or each customer's; of these the ones that began last."""
     always = dt.datetime(1, 1, 2)  # the first day that every engine can hold, whatever the zone
     lines = lines.with_columns(nw.col("valid_from").fill_null(always))
     lines = lines.filter(nw.col("valid_from") < cutoff)

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 FOLDS = 5
-LEAST = 20  # customers of either group: below it a model of who is who says nothing
+LEAST = 20  # customers of either group: below it a model of who is who says nothing, and so do those who are alike
 CALIPER = 0.2  # standard deviations of the log odds: P. C. Austin (2011), Pharmaceutical Statistics 10
 MOST_SPREAD = 1e-12
+REFUSALS = FEW, FEW_ALIKE = (
+    f"Fewer than {LEAST} customers in a group.",
+    f"Fewer than {LEAST} customers of a group are alike.",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +36,8 @@ class Compared:
         Of the first group, those with somebody alike in the other: the means are theirs.
     mean, difference, error : float64 arrays, shape (outcomes,)
         The first group's means, what they have more, and how sure that is.
-    customers : int
+    customers : float
+        Of the group that is the smaller, customers that weigh more telling as much as fewer of one weight.
     largest_imbalance : float
         Of all features the largest difference that is left, in standard deviations.
     """
@@ -41,7 +46,7 @@ class Compared:
     mean: Vector
     difference: Vector
     error: Vector
-    customers: int
+    customers: float
     largest_imbalance: float
 
 
@@ -51,23 +56,24 @@ def compare(features: Vector, treated: Flags, outcomes: Vector, customer: Counts
     Doubly robust (J. M. Robins, A. Rotnitzky and L. P. Zhao 1994): others weigh by the odds of being in the first
     group, and outcomes expected of the others are taken off; each is learnt from other customers.
     """
-    from crmlytics._kernels.landmarks import clustered_effect
+    from crmlytics._kernels.landmarks import clustered_effect, effective_customers
     from crmlytics._kernels.matching import find_twins, odds_weights
 
     if min(len(np.unique(customer[group])) for group in (treated, ~treated)) < LEAST:
-        return f"fewer than {LEAST} customers in a group"
+        return FEW
     features = features[:, np.ptp(features, axis=0) > 0]
     score = _model(features, treated).decision_function(features)
     spread = float(np.sqrt((score[treated].var(ddof=1) + score[~treated].var(ddof=1)) / 2))
     twins = find_twins(score[treated], score[~treated], CALIPER * spread)
     kept = ~treated
     kept[np.flatnonzero(treated)[twins.matched]] = True
-    if not (kept & treated).any():
-        return "nobody is alike"
     fold = deal_customers(np.unique(customer, return_inverse=True)[1], treated, FOLDS, seed)
     probability, expected = _crossed(features, treated, outcomes, fold)
     own = treated[kept]
     weight = odds_weights(probability[kept], own)
+    effective = min(effective_customers(each, customer[kept]) for each in (own.astype(np.float64), weight))
+    if effective < LEAST:
+        return FEW_ALIKE
     found = [
         clustered_effect(values, own, weight, guess, customer[kept])
         for values, guess in zip(outcomes[kept].T, expected[kept].T, strict=True)
@@ -78,7 +84,7 @@ def compare(features: Vector, treated: Flags, outcomes: Vector, customer: Counts
         mean=outcomes[kept & treated].mean(axis=0),
         difference=difference,
         error=np.where(error > MOST_SPREAD, error, np.nan),
-        customers=len(np.unique(customer[kept])),
+        customers=effective,
         largest_imbalance=_imbalance(features, treated, features[kept], own, weight),
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._cautions import BOUNDS, with_bounds
 from crmlytics._validation import check_amount
 from crmlytics.exceptions import SchemaError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 NPS_SCALE = (0.0, 10.0)
 USUAL_SCALES = ((1, 5), (1, 7), (0, 10), (0, 100))
+LOW_AT, SATISFIED_AT = 0.25, 0.75  # of the way up: 2 and 4 of 1 to 5, the two worst and the two best answers
 PROMOTER, PASSIVE = 9, 7  # Reichheld (2003)
 
 
@@ -33,13 +35,35 @@ def check_scale(scale: Any, *, caller: str) -> Scale:
     return lowest, highest
 
 
+def scale_of(marks: NDArray[np.float64]) -> Scale | None:
+    """Guess the scale: the first usual one that holds all marks, None where none does."""
+    given = marks[~np.isnan(marks)]
+    fits = (scale for scale in USUAL_SCALES if not ((given < scale[0]) | (given > scale[1])).any())
+    return next(fits, None)
+
+
+def check_mark(mark: float | None, scale: Scale, *, usual: float, name: str, caller: str) -> float:
+    """Read the mark from which on, or up to which, something holds; where none is given it is ``usual`` of the way up.
+
+    One that holds of every mark is refused.
+    """
+    lowest, highest = scale
+    if mark is None:
+        return lowest + usual * (highest - lowest)
+    given = check_amount(mark, name=name, caller=caller)
+    takes_all, words = (lowest, "above the lowest") if usual > 0.5 else (highest, "below the highest")
+    if not lowest <= given <= highest or given == takes_all:
+        raise SchemaError(f"{caller}: {name} must lie within scale={scale}, {words} mark, got {mark!r}.")
+    return given
+
+
 def read_marks(known: KnownTickets, scale: Scale, *, caller: str) -> NDArray[np.float64]:
     """Return the marks; refuse those beyond the scale."""
     given = known.mark[~np.isnan(known.mark)]
     unfit = given[(given < scale[0]) | (given > scale[1])]
     if len(unfit):
-        fitting = [usual for usual in USUAL_SCALES if usual[0] <= given.min() and given.max() <= usual[1]]
-        other = f" Where it is a mark, name the scale, such as scale={fitting[0]}." if fitting else ""
+        fitting = scale_of(given)
+        other = f" Where it is a mark, name the scale, such as scale={fitting}." if fitting else ""
         msg = (
             f"{caller}: satisfaction holds {unfit[0]:g}, beyond the scale of {scale[0]:g} to {scale[1]:g} "
             f"({len(unfit):,} of {len(given):,} marks). Where {unfit[0]:g} means no answer, make it missing.{other}"
@@ -58,19 +82,16 @@ def mark_columns(
     group, marks, cluster = marked(known, marks)
     means = group_means(marks, group, known.groups, cluster=cluster)
     low, high = means.interval(confidence)
-    columns = {"mark_count": means.count, "satisfaction_mean": means.mean}
-    columns |= {
-        "satisfaction_mean_low": np.maximum(low, scale[0]),
-        "satisfaction_mean_high": np.minimum(high, scale[1]),
-    }
-    missing = np.full(known.groups, np.nan)
+    columns = {"mark_count": means.count}
+    columns |= with_bounds("satisfaction_mean", means.mean, np.maximum(low, scale[0]), np.minimum(high, scale[1]))
     if scale != NPS_SCALE:
-        return columns | dict.fromkeys(("nps_score", "nps_score_low", "nps_score_high"), missing)
+        return columns | dict.fromkeys([f"nps_score{end}" for end in BOUNDS], np.full(known.groups, np.nan))
     votes = (marks >= PROMOTER).astype(np.float64) - (marks < PASSIVE)
     net = group_means(votes, group, known.groups, cluster=cluster)
-    up, down = (np.bincount(group[votes == side], minlength=known.groups) / net.design_effect for side in (1, -1))
-    low, high = net_score_interval(up, down, net.count / net.design_effect, confidence)
-    return columns | {"nps_score": 100 * net.mean, "nps_score_low": 100 * low, "nps_score_high": 100 * high}
+    rows = net.rows_worth(confidence)
+    up, down = (group_means((votes == side) * 1.0, group, known.groups).mean * rows for side in (1, -1))
+    low, high = net_score_interval(up, down, rows, confidence)
+    return columns | with_bounds("nps_score", 100 * net.mean, 100 * low, 100 * high)
 
 
 def marked(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crmlytics._plots import INK, MUTED, PALETTE, date_axis, percent_axis, rows_of, tidy
+from crmlytics._plots import MUTED, PALETTE, date_axis, draw_intervals, percent_axis, row_axes, rows_of, tidy
 from crmlytics._plots import axes as new_axes
 from crmlytics.exceptions import SchemaError
 
@@ -45,19 +45,12 @@ def plot_ticket_outcomes(table: Any, *, ax: Axes | None = None) -> Axes:
     why, rows = rows["caution"].iloc[0], rows[rows[name].notna()].iloc[::-1]
     if rows.empty:
         raise SchemaError(f"plot_ticket_outcomes: no row of the table has a difference to draw ({why}).")
-    ax = tidy(new_axes(ax, size=(8, 1.6 + 0.36 * len(rows))), grid="x")
+    ax = row_axes(ax, [f"{kind} ({n:,})" for kind, n in zip(rows["kind"], rows["ticket_count"], strict=True)])
     places = np.arange(len(rows))
     for comparison, colour in COLOURS.items():
         mine = (rows["comparison"] == comparison).to_numpy(bool)
-        if not mine.any():
-            continue
-        value, low, high = (rows[f"{name}{end}"].to_numpy(float)[mine] for end in ("", "_low", "_high"))
-        ax.hlines(places[mine], low, high, color=colour, linewidth=2)
-        ax.plot(value, places[mine], "o", color=colour, label=comparison)
+        draw_intervals(ax, rows[mine], name, places=places[mine], colour=colour, label=comparison)
     ax.axvline(0, color=MUTED, linewidth=0.8)
-    names = [f"{kind} ({count:,})" for kind, count in zip(rows["kind"], rows["ticket_count"], strict=True)]
-    ax.set_yticks(places, names)
-    ax.tick_params(axis="y", colors=INK)
     percent_axis(ax.xaxis)
     ax.set_xlabel("Share who order again, less that of customers who were alike (association)")
     ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), title="Beside")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._frames import collect
-from crmlytics._validation import as_moment, check_choice
+from crmlytics._validation import as_period, check_choice
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Tickets
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crmlytics._frames import Engine
+    from crmlytics._kernels.clustered_means import GroupMeans
 
     Vector = NDArray[np.float64]
     Moments = NDArray[np.int64]  # microseconds since 1970
@@ -32,7 +34,7 @@ DAY = 24 * HOUR
 FEW = 30
 LONG_SILENCE = 7 * DAY
 USUALLY_OPEN = 5  # tickets: where so many are open on average, none by chance is one day in 150
-GROUPS_DIFFER = "describes: groups differ in who asks what, not only in how they are answered"
+GROUPS_DIFFER = "Association, not effect: groups differ in who asks what, not only in how they are answered."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +59,8 @@ class KnownTickets:
         NaN where there is none, or the ticket was open: a mark has no date of its own.
     roles : frozenset of str
         The roles that have a column.
+    ids : dict of int64 or object arrays
+        Of tickets and, where they have some, of customers.
     words : dict of object arrays
         Category, priority and channel as text, where they were asked for.
     """
@@ -73,6 +77,7 @@ class KnownTickets:
     customer: NDArray[np.int64] | None
     mark: Vector
     roles: frozenset[str]
+    ids: dict[str, NDArray[Any]]
     words: dict[str, NDArray[Any]]
 
     def __len__(self) -> int:
@@ -98,41 +103,38 @@ class KnownTickets:
         ended = moment < NEVER
         return (np.where(ended, moment, self.as_of) - self.opened) / HOUR, ended
 
-    def count(self, flags: Flags | None = None) -> NDArray[np.int64]:
-        """Count the tickets of each group, or those of them that are flagged."""
-        return np.bincount(self.group if flags is None else self.group[flags], minlength=self.groups)
+    def count(self, flags: Flags) -> NDArray[np.int64]:
+        """Count the tickets of each group that are flagged."""
+        return np.bincount(self.group[flags], minlength=self.groups)
 
     @property
-    def customers(self) -> NDArray[np.int64] | None:
-        """The number of customers of each group, None where tickets have none."""
-        if self.customer is None:
-            return None
-        spread = int(self.customer.max()) + 1
-        return np.bincount(np.unique(self.group * spread + self.customer) // spread, minlength=self.groups)
-
-    @property
-    def doubt(self) -> str:
-        """What makes the tickets as a whole doubtful, or nothing."""
+    def doubts(self) -> list[tuple[Any, str]]:
+        """What makes the tickets as a whole doubtful, and whether it does."""
         moments = np.sort(np.concatenate([self.opened, self.closed, self.replied, self.reopened]))
         moments = moments[moments < NEVER]
-        if self.as_of - moments[-1] > max(LONG_SILENCE, 3 * np.diff(moments).max(initial=0)):
-            return f"nothing happened after {moments[-1].astype('datetime64[us]').astype(str)[:10]}: an old export?"
+        last = moments[-1].astype("datetime64[us]").astype(str)[:10]
+        is_old = self.as_of - moments[-1] > max(LONG_SILENCE, 3 * np.diff(moments).max(initial=0))
         waits, covered = self.closed - self.opened, self.as_of - self.opened.min()
-        if self.is_closed.all() and waits.sum(dtype=np.float64) >= USUALLY_OPEN * covered:  # Little's law
-            return "no ticket is open: an export of closed tickets only?"
-        return ""
+        some_were_open = waits.sum(dtype=np.float64) >= USUALLY_OPEN * covered  # Little's law
+        return [
+            (not (moments % DAY).any(), "Moments are dates without a time: hours are those of whole days."),
+            (is_old, f"Nothing happened after {last}: the export may be old."),
+            (self.is_closed.all() & some_were_open, "No ticket is open: the export may lack those."),
+            ("closed_at" in self.roles and not self.is_closed.any(), "No ticket is closed: closed_at may be lacking."),
+        ]
 
     def labels(self) -> dict[str, list[str]]:
         """Return the columns that say which group a row is about."""
         return {"by": [self.by] * self.groups, "group": self.names}
 
-    def cautions(self, counts: NDArray[np.int64] | None = None, of: str = "tickets") -> list[str | None]:
-        """Say of each group how it must not be read; ``counts`` are of customers where tickets have one."""
-        of = of if self.customer is None else "customers"
-        few = np.zeros(self.groups, np.bool_) if counts is None else counts < FEW
-        all_rows = ["" if self.by == ALL else GROUPS_DIFFER, self.doubt]
-        words = ([f"fewer than {FEW} {of}" if is_few else "", *all_rows] for is_few in few)
-        return ["; ".join(filter(None, parts)) or None for parts in words]
+    def cautions(self, cases: GroupMeans | None = None, of: str = "tickets") -> NDArray[Any]:
+        """Say of each group how it must not be read; ``cases`` are of customers where tickets have one."""
+        told = self.doubts
+        if cases is not None:
+            few, of = cases.clusters < FEW, of if self.customer is None else "customers"
+            uneven = ~few & (cases.worth < FEW)
+            told = [(few, f"Fewer than {FEW} {of}."), (uneven, "Few customers have most of the tickets."), *told]
+        return cautions(self.groups, told, first=None if self.by == ALL else GROUPS_DIFFER)
 
 
 def read_tickets(
@@ -143,7 +145,7 @@ def read_tickets(
     ``needed`` are the roles that must have a column, besides ``ticket_id`` and ``opened_at``; the others are read where
     they have one.
     """
-    moment = as_moment(as_of, caller=caller)
+    start, moment = as_period(since, as_of, caller=caller)
     if by is not None:
         check_choice(by, BY, name="by", caller=caller)
     table = Tickets.bind(tickets)
@@ -151,24 +153,16 @@ def read_tickets(
     table.need(*sorted(asked), caller=caller)
     may = ("customer_id", "closed_at", "first_reply_at", "reopened_at", "satisfaction")
     roles = sorted(asked | {role for role in may if table.has(role)})
-    kept = table.before(moment) if since is None else table.between(_start(since, moment, caller=caller), moment)
+    kept = table.before(moment) if start is None else table.between(start, moment)
     rows = collect(kept.need(*roles, caller=caller)).to_pandas().sort_values("ticket_id").reset_index(drop=True)
     if rows.empty:
-        first = "" if since is None else f" from since={since} on,"
+        first = "" if start is None else f" from since={since} on,"
         msg = (
             f"{caller}: no ticket was opened{first} before as_of={moment:%Y-%m-%d %H:%M}. Check the dates and the data."
         )
         raise SchemaError(msg)
     words = {role: _words(rows, role) for role in needed if role in BY}
     return _known(rows, table, moment, by, words)
-
-
-def _start(since: Any, as_of: dt.datetime, *, caller: str) -> dt.datetime:
-    start = as_moment(since, name="since", caller=caller)
-    if start >= as_of:
-        msg = f"{caller}: since must lie before as_of, got since={start:%Y-%m-%d %H:%M}, as_of={as_of:%Y-%m-%d %H:%M}."
-        raise SchemaError(msg)
-    return start
 
 
 def _known(
@@ -182,7 +176,8 @@ def _known(
     mark = np.full(len(rows), np.nan)
     if "satisfaction" in rows:
         mark = np.where(closed < NEVER, rows["satisfaction"].to_numpy(np.float64, na_value=np.nan), np.nan)
-    customer = _groups(rows["customer_id"])[1] if "customer_id" in rows else None
+    ids = {role: ids_of(rows[role]) for role in ("ticket_id", "customer_id") if role in rows}
+    customer = np.unique(ids["customer_id"], return_inverse=True)[1] if "customer_id" in ids else None
     return KnownTickets(
         table.engine,
         as_of,
@@ -196,6 +191,7 @@ def _known(
         customer,
         mark,
         frozenset(rows.columns),
+        ids,
         words,
     )
 
@@ -209,6 +205,13 @@ def _moments(rows: pd.DataFrame, role: str, as_of: int) -> Moments:
     return np.where(microseconds < as_of, microseconds, NEVER)
 
 
+def ids_of(values: pd.Series[Any]) -> NDArray[Any]:
+    """Return ids as int64, or as text."""
+    import pandas as pd
+
+    return np.asarray(values, np.int64 if pd.api.types.is_integer_dtype(values.dtype) else object)
+
+
 def _groups(values: pd.Series[Any]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the names of what is there, in the order of the ids, and the number of each row's; blank text is none."""
     import pandas as pd
@@ -216,7 +219,8 @@ def _groups(values: pd.Series[Any]) -> tuple[list[str], NDArray[np.int64]]:
     if pd.api.types.is_float_dtype(values.dtype):  # whole numbers with gaps, as Polars hands them over
         values = values.astype("Int64")
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = values.mask(values.str.strip().isin(["", UNKNOWN]))
+        values = values.str.strip()
+        values = values.mask(values.isin(["", UNKNOWN]))
     codes, found = pd.factorize(values, sort=True)
     names, missing = [str(name) for name in found], codes < 0
     if missing.any():

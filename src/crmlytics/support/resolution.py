@@ -80,10 +80,11 @@ def resolution_curve_table(
     Notes
     -----
     ``S(t) = product over times of (1 - d / n)``, d that ended of n that waited until then (E. L. Kaplan and P. Meier,
-    1958). Bounds are normal on the scale of ln(-ln S), with Greenwood's variance where tickets have no customer;
-    with one, tickets of a customer are alike and their influence is summed before it is squared (Student's t with a
-    degree of freedom a customer, less one). The test is that of the log-rank (N. Mantel, 1966), robust to customers as
-    well where some have several tickets, adjusted for the number of groups by Holm's method.
+    1958). Bounds are normal on the scale of ln(-ln S), with Greenwood's variance where tickets have no customer; with
+    one, tickets of a customer are alike and the curve without each customer gives the variance (Student's t with a
+    degree of freedom for each customer that they are worth, by Kish, less one). The test is that of the log-rank (N.
+    Mantel, 1966), robust to customers as well where some have several tickets, adjusted for the number of groups by
+    Holm's method.
 
     When not to use: to say why a group waits longer. That is described, not explained.
 
@@ -112,7 +113,7 @@ def resolution_curve_table(
     known = read_tickets(tickets, role, as_of=as_of, since=since, by=by, caller=CALLER)
     hours, ended = known.hours_until(known.closed if role == "closed_at" else known.replied)
     curves = kaplan_meier(hours, ended, known.group, known.groups, cluster=known.customer)
-    bounds = survival_interval(curves, confidence, known.customers)
+    bounds = survival_interval(curves, confidence)
     rows = [_rows(curves, bounds, group, points) for group in range(known.groups)]
     sizes = np.array([len(part["time_hours"]) for part in rows])
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}

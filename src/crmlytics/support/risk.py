@@ -10,13 +10,14 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from crmlytics._cautions import cautions
 from crmlytics._frames import check_same_kind
 from crmlytics._validation import as_days, as_moment
 from crmlytics.decisions._campaign import read_rows
 from crmlytics.exceptions import SchemaError
 from crmlytics.metrics._columns import as_numbers
-from crmlytics.support._outcome_reading import places_of, read_ids
-from crmlytics.support._reading import HOUR, NEVER, read_tickets
+from crmlytics.support._outcome_reading import places_of
+from crmlytics.support._reading import DAY, HOUR, NEVER, read_tickets
 from crmlytics.tables import Tickets
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ ALL_TICKETS = "all tickets"
 LIKENESS = (("category", "priority"), ("priority",), ())  # the first with enough closed tickets
 URGENCIES = (("overdue", 0.9), ("late", 0.75), ("usual", 0.0))  # from which share of such tickets being closed on
 ALMOST_ALL = 0.995
-FEW = f"fewer than {LEAST_CLOSED} closed tickets to compare with"
+FEW = f"Fewer than {LEAST_CLOSED} closed tickets to compare with."
 COLUMNS: dict[str, Any] = {
     "customer_id": nw.String(),
     "open_ticket_count": nw.Int64(),
@@ -70,7 +71,7 @@ class Waiting:
     age : float64 array
         Hours.
     share : float64 array
-        Of such tickets, those closed by the age of this one.
+        Of such tickets, those closed by the age of this one; NaN where none is closed.
     left : float64 array
         Hours until half of such tickets as old are closed; NaN where that was never seen.
     longer : float64 array
@@ -121,13 +122,13 @@ def at_risk_table(
         beyond what is usual: ``ticket_id``, ``opened_at``, ``age_hours`` (Float64), ``is_answered`` (Boolean, where
         there is ``first_reply_at``), ``compared_with`` (String: tickets of the same category and priority, where fewer
         than 30 of these are closed of the same priority, else all), ``closed_by_then_share`` (Float64, of these, that
-        are closed by such an age), ``median_left_hours`` (Float64, after which half of those as old are closed; null
-        where it was never seen, ``reason`` then says how far was seen);
+        are closed by such an age; null where none is closed), ``median_left_hours`` (Float64, after which half of those
+        as old are closed; null where it was never seen, ``reason`` then says how far was seen);
 
         ``value_amount`` (Float64, of ``values``; null where unknown), ``urgency`` (String: "overdue" from a closed
-        share of 90 % on, "late" from 75 % on, "usual"), ``rank`` (Int64, from 1: by urgency, then by value, then by
-        closed share), ``reason`` (String, in words), ``caution`` (String, null where there is none). Without an open
-        ticket the table has no rows.
+        share of 90 % on, "late" from 75 % on, "usual"; null where none is closed), ``rank`` (Int64, from 1: by urgency,
+        then by value, then by closed share), ``reason`` (String, in words), ``caution`` (String, null where there is
+        none). Without an open ticket the table has no rows.
 
     Raises
     ------
@@ -164,15 +165,14 @@ def at_risk_table(
     table = Tickets.bind(tickets)
     words = [role for role in ("category", "priority") if table.has(role)]
     known = read_tickets(table, "customer_id", "closed_at", *words, as_of=moment, caller=CALLER)
-    ticket, customer = read_ids(table, moment=moment, caller=CALLER)
-    waiting = _waiting(known, customer, is_recent=known.opened >= known.as_of - days * 24 * HOUR)
+    waiting = _waiting(known, is_recent=known.opened >= known.as_of - days * DAY)
     worst, counts, oldest = _worst_of_customers(known, waiting)
     worth = _values(values, value, table, waiting.customer[worst])
     columns = {
         "customer_id": waiting.customer[worst],
         "open_ticket_count": counts,
         "oldest_age_hours": oldest,
-        "ticket_id": ticket[waiting.place[worst]],
+        "ticket_id": known.ids["ticket_id"][waiting.place[worst]],
         "value_amount": worth,
     }
     return _table(known, waiting, worst, columns)
@@ -181,7 +181,7 @@ def at_risk_table(
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _waiting(known: KnownTickets, customer: NDArray[Any], *, is_recent: Flags) -> Waiting:
+def _waiting(known: KnownTickets, *, is_recent: Flags) -> Waiting:
     """Compare each open ticket with those most like it of which enough are closed."""
     from crmlytics._kernels.kaplan_meier import kaplan_meier
 
@@ -200,7 +200,8 @@ def _waiting(known: KnownTickets, customer: NDArray[Any], *, is_recent: Flags) -
         share[now], left[now], longer[now] = _read(curves, group[place[now]], age[now])
         name[now], closed[now] = names[group[place[now]]], enough[group[place[now]]]
         open_still &= ~now
-    return Waiting(place, customer[place], age, share, left, longer, name, closed)
+    share[closed == 0] = np.nan
+    return Waiting(place, known.ids["customer_id"][place], age, share, left, longer, name, closed)
 
 
 def _groups(known: KnownTickets, roles: tuple[str, ...]) -> tuple[NDArray[Any], Counts]:
@@ -268,7 +269,6 @@ def _table(known: KnownTickets, waiting: Waiting, worst: Counts, columns: dict[s
     limits = np.array([limit for _, limit in URGENCIES])
     band = (share[:, None] < limits - 1e-12).sum(axis=1)
     order = np.lexsort((np.arange(len(worst)), -share, np.where(np.isnan(worth), np.inf, -worth), band))
-    few, doubt = np.where(waiting.closed[worst] < LEAST_CLOSED, FEW, ""), known.doubt
     columns |= {
         "opened_at": known.opened[place].astype("datetime64[us]"),
         "age_hours": waiting.age[worst],
@@ -276,9 +276,9 @@ def _table(known: KnownTickets, waiting: Waiting, worst: Counts, columns: dict[s
         "compared_with": waiting.compared_with[worst],
         "closed_by_then_share": share,
         "median_left_hours": waiting.left[worst],
-        "urgency": np.array([name for name, _ in URGENCIES], object)[band],
+        "urgency": np.where(np.isnan(share), None, np.array([name for name, _ in URGENCIES], object)[band]),
         "reason": np.array(list(map(partial(_reason, known, waiting), worst, columns["open_ticket_count"])), object),
-        "caution": np.array(["; ".join(filter(None, (word, doubt))) or None for word in few], object),
+        "caution": cautions(len(worst), [(waiting.closed[worst] < LEAST_CLOSED, FEW), *known.doubts]),
     }
     columns = {name: values[order] for name, values in columns.items()} | {"rank": np.arange(1, len(order) + 1)}
     kinds = COLUMNS | {name: _id_kind(columns[name]) for name in ("customer_id", "ticket_id")}
@@ -292,7 +292,8 @@ def _reason(known: KnownTickets, waiting: Waiting, number: int, open_tickets: in
     place, group, share = waiting.place[number], waiting.compared_with[number], waiting.share[number]
     of = group if group == ALL_TICKETS else f"tickets of {group}"
     told = "more than 99%" if ALMOST_ALL <= share < 1 else f"{share:.0%}"
-    words = [f"open for {_hours(waiting.age[number])}, by when {told} of {of} are closed"]
+    words = [f"open for {_hours(waiting.age[number])}"]
+    words[0] += f", by when {told} of {of} are closed" if waiting.closed[number] else ""
     if np.isnan(waiting.left[number]) and waiting.closed[number]:
         longer = _hours(waiting.longer[number])
         seen = f"more than half of those as old stay open for {longer} more"
@@ -305,7 +306,9 @@ def _reason(known: KnownTickets, waiting: Waiting, number: int, open_tickets: in
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+    if hours >= 72:
+        return f"{hours / 24:.0f} days"
+    return "1 hour" if round(hours) == 1 else f"{hours:.0f} hours"
 
 
 def _id_kind(ids: NDArray[Any]) -> Any:

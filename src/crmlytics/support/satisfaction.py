@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._validation import check_amount, check_fraction
+from crmlytics._cautions import BOUNDS, with_bounds
+from crmlytics._validation import check_fraction
 from crmlytics.exceptions import SchemaError
-from crmlytics.support._marks import check_scale, mark_columns, marked, read_marks
+from crmlytics.support._marks import SATISFIED_AT, check_mark, check_scale, mark_columns, marked, read_marks
 from crmlytics.support._reading import read_tickets
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from crmlytics.support._marks import Scale
     from crmlytics.tables import Tickets
 
 CALLER = "satisfaction_table"
-TOP_OF_SCALE = 0.75  # 4 and 5 of 1 to 5: the two best answers
-WITH_BOUNDS = ("", "_low", "_high")
 SCHEMA = nw.Schema(
     {"by": nw.String(), "group": nw.String()}
     | {"closed_count": nw.Int64(), "mark_count": nw.Int64(), "marked_share": nw.Float64()}
-    | {
-        f"{name}{end}": nw.Float64()
-        for name in ("satisfaction_mean", "satisfied_share", "nps_score")
-        for end in WITH_BOUNDS
-    }
+    | {f"{name}{end}": nw.Float64() for name in ("satisfaction_mean", "satisfied_share", "nps_score") for end in BOUNDS}
     | {"satisfied_from": nw.Float64(), "caution": nw.String()}
 )
 
@@ -77,9 +71,10 @@ def satisfaction_table(
 
     Notes
     -----
-    Marks of one customer are alike: the mean has the error of as many clusters, on Student's t; the bounds of shares
-    (Wilson) and of the net promoter score (Tango) are those of as many independent marks as they are worth. Where all
-    marks are equal the mean has no bounds.
+    Marks of one customer are alike: the error of the mean is that of leaving one customer out, on Student's t with the
+    degrees of freedom of as many customers with equally many marks (Kish); the bounds of shares (Wilson) and of the net
+    promoter score (Tango) are those of as many independent marks as they are worth. Of a single customer there are no
+    bounds, and where all marks are equal the mean has none.
 
     When not to use: as the satisfaction of all. Who answers is not who asked: read ``marked_share``.
 
@@ -99,7 +94,7 @@ def satisfaction_table(
 
     check_fraction(confidence, name="confidence", caller=CALLER)
     bounds = check_scale(scale, caller=CALLER)
-    least = _satisfied_from(satisfied_from, bounds)
+    least = check_mark(satisfied_from, bounds, usual=SATISFIED_AT, name="satisfied_from", caller=CALLER)
     known = read_tickets(tickets, "closed_at", "satisfaction", as_of=as_of, since=since, by=by, caller=CALLER)
     marks = read_marks(known, bounds, caller=CALLER)
     if np.isnan(marks).all():
@@ -110,22 +105,11 @@ def satisfaction_table(
         raise SchemaError(msg)
     group, given, cluster = marked(known, marks)
     satisfied = group_means((given >= least).astype(np.float64), group, known.groups, cluster=cluster)
-    low, high = satisfied.share_interval(confidence)
     closed = known.count(known.is_closed)
     columns: dict[str, Any] = known.labels() | mark_columns(known, marks, bounds, confidence)
-    columns |= {"satisfied_share": satisfied.mean, "satisfied_share_low": low, "satisfied_share_high": high}
+    columns |= with_bounds("satisfied_share", satisfied.mean, *satisfied.share_interval(confidence))
     columns["closed_count"] = closed
     columns["marked_share"] = np.divide(satisfied.count, closed, out=np.full(len(closed), np.nan), where=closed > 0)
     columns["satisfied_from"] = np.full(len(closed), least)
-    columns["caution"] = known.cautions(satisfied.clusters, "marks")
+    columns["caution"] = known.cautions(satisfied, "marks")
     return known.engine.from_columns({name: columns[name] for name in SCHEMA}, SCHEMA)
-
-
-def _satisfied_from(given: float | None, scale: Scale) -> float:
-    if given is None:
-        return scale[0] + TOP_OF_SCALE * (scale[1] - scale[0])
-    least = check_amount(given, name="satisfied_from", caller=CALLER)
-    if not scale[0] < least <= scale[1]:
-        msg = f"{CALLER}: satisfied_from must lie within scale={scale}, above the lowest mark, got {given!r}."
-        raise SchemaError(msg)
-    return least

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._validation import check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.support._driver_columns import LEAST_CUSTOMERS, drivers_of, usable_tickets
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 CALLER = "satisfaction_driver_table"
 LEAST_MARKS, MARKS_A_COLUMN = 30, 5
-NO_CAUSE = "association: hard questions take long and get low marks whoever answers; only a trial tells what helps"
+NO_CAUSE = "Association, not effect: hard questions take long and get low marks whoever answers; only a trial tells."
 SCHEMA = nw.Schema({
     "driver": nw.String(), "level": nw.String(), "compared": nw.String(), "ticket_count": nw.Int64(),
     "mark_difference": nw.Float64(), "mark_difference_low": nw.Float64(), "mark_difference_high": nw.Float64(),
@@ -167,7 +168,7 @@ def _rows(marks: Vector, drivers: list[Driver], customer: Counts, confidence: fl
 
     design, parts, contrasts = _design(drivers), _parts(drivers), _contrasts(drivers)
     fit = jackknifed_regression(design, marks, customer)
-    explained = explained_shares(design, marks, fit.covariance, parts)
+    explained = explained_shares(design, marks, fit.noise, parts)
     difference = contrasts @ fit.coefficients
     error = np.sqrt(np.einsum("ij,jk,ik->i", contrasts, fit.covariance, contrasts))
     freedom = max(fit.clusters - 1, 1)
@@ -186,7 +187,7 @@ def _rows(marks: Vector, drivers: list[Driver], customer: Counts, confidence: fl
         "p_value": p_value,
         "adjusted_p_value": _adjusted(p_value, drivers),
         "explained_share": np.repeat(explained, [len(driver.comparisons) for driver in drivers]),
-        "caution": np.array([NO_CAUSE] * len(comparisons), object),
+        "caution": cautions(len(comparisons), [], first=NO_CAUSE),
     }
 
 

@@ -45,7 +45,7 @@ def staffing_table(
     Parameters
     ----------
     workload : dataframe, one row per hour or shorter period
-        ``period_start``, ``period_end`` and ``expected_count``, such as :func:`workload_table` with ``by="hour"``;
+        ``period_start``, ``period_end`` and ``expected_count``, such as :func:`workload_table` with ``period="hour"``;
         ``expected_count_high`` for the agents of a busy hour.
     handling_time : str
         That an agent spends on one ticket on average, such as ``"12m"``.
@@ -129,7 +129,7 @@ def _read_workload(workload: Any) -> tuple[Engine, Any]:
     names = columns_of(frame)
     missing = [name for name in ("period_start", "period_end", "expected_count") if name not in names]
     if missing:
-        msg = f'{CALLER} needs the result of workload_table(..., by="hour"): no columns {missing} in {names}.'
+        msg = f'{CALLER} needs the result of workload_table(..., period="hour"): no columns {missing} in {names}.'
         raise MissingColumnsError(msg)
     schema = frame.collect_schema()
     for name in ("period_start", "period_end"):
@@ -159,7 +159,7 @@ def _seconds(start: Moments, end: Moments) -> Vector:
     for why, wrong in refused.items():
         if wrong.any():
             first, last = (str(moments[wrong.argmax()].astype("datetime64[s]")) for moments in (start, end))
-            repair = 'Make the forecast with workload_table(..., by="hour").'
+            repair = 'Make the forecast with workload_table(..., period="hour").'
             raise SchemaError(f"{CALLER}: {why}, got {first} to {last}. {repair}")
     return seconds
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import BOUNDS, with_bounds
 from crmlytics._validation import as_seconds, check_fraction
 from crmlytics.exceptions import SchemaError
 from crmlytics.support._marks import check_scale, mark_columns, read_marks
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics._kernels.clustered_means import GroupMeans
     from crmlytics.support._reading import KnownTickets, Moments
     from crmlytics.tables import Tickets
 
@@ -25,23 +27,22 @@ if TYPE_CHECKING:
 
 CALLER = "support_table"
 MICROSECONDS = 1_000_000
-WITH_BOUNDS = ("", "_low", "_high")
 SCHEMA = nw.Schema(
     {"by": nw.String(), "group": nw.String()}
     | dict.fromkeys(("ticket_count", "open_count", "customer_count"), nw.Int64())
-    | {f"first_reply_median_hours{end}": nw.Float64() for end in WITH_BOUNDS}
-    | {f"reply_within_target_share{end}": nw.Float64() for end in WITH_BOUNDS}
+    | {f"first_reply_median_hours{end}": nw.Float64() for end in BOUNDS}
+    | {f"reply_within_target_share{end}": nw.Float64() for end in BOUNDS}
     | {"reply_target_hours": nw.Float64()}
     | {"reply_undecided_count": nw.Int64(), "closed_unanswered_count": nw.Int64()}
     | {"resolution_p25_hours": nw.Float64()}
-    | {f"resolution_median_hours{end}": nw.Float64() for end in WITH_BOUNDS}
+    | {f"resolution_median_hours{end}": nw.Float64() for end in BOUNDS}
     | {"resolution_p75_hours": nw.Float64()}
-    | {f"resolution_within_target_share{end}": nw.Float64() for end in WITH_BOUNDS}
+    | {f"resolution_within_target_share{end}": nw.Float64() for end in BOUNDS}
     | {"resolution_target_hours": nw.Float64(), "resolution_undecided_count": nw.Int64()}
-    | {f"reopened_share{end}": nw.Float64() for end in WITH_BOUNDS}
-    | {f"repeat_share{end}": nw.Float64() for end in WITH_BOUNDS}
+    | {f"reopened_share{end}": nw.Float64() for end in BOUNDS}
+    | {f"repeat_share{end}": nw.Float64() for end in BOUNDS}
     | {"mark_count": nw.Int64()}
-    | {f"{name}{end}": nw.Float64() for name in ("satisfaction_mean", "nps_score") for end in WITH_BOUNDS}
+    | {f"{name}{end}": nw.Float64() for name in ("satisfaction_mean", "nps_score") for end in BOUNDS}
     | {"caution": nw.String()}
 )
 
@@ -141,17 +142,20 @@ def support_table(
        ticket_count  open_count  resolution_median_hours  repeat_share
     0             4           1                     72.0          0.33
     """
+    from crmlytics._kernels.clustered_means import group_means
+
     check_fraction(confidence, name="confidence", caller=CALLER)
     scale = check_scale(scale, caller=CALLER)
     window = as_seconds(repeat_window, name="repeat_window", caller=CALLER) * MICROSECONDS
     known = read_tickets(tickets, "closed_at", as_of=as_of, since=since, by=by, caller=CALLER)
     marks = read_marks(known, scale, caller=CALLER)
-    columns: dict[str, Any] = known.labels() | _volumes(known)
+    cases = group_means(np.ones(len(known)), known.group, known.groups, cluster=known.customer)
+    columns: dict[str, Any] = known.labels() | _volumes(known, cases)
     columns |= _replies(known, _hours(known, "reply_target", reply_target), confidence)
     columns |= _resolutions(known, _hours(known, "resolution_target", resolution_target), confidence)
     columns |= _reopened(known, confidence) | _repeated(known, window, confidence)
     columns |= mark_columns(known, marks, scale, confidence) if "satisfaction" in known.roles else {}
-    columns["caution"] = known.cautions(columns.get("customer_count", columns["ticket_count"]))
+    columns["caution"] = known.cautions(cases)
     schema = nw.Schema({name: kind for name, kind in SCHEMA.items() if name in columns})
     return known.engine.from_columns({name: columns[name] for name in schema}, schema)
 
@@ -167,9 +171,9 @@ def _hours(known: KnownTickets, name: str, target: Target) -> NDArray[np.float64
     return np.array([as_seconds(one, name=name, caller=CALLER) for one in each]) / 3_600
 
 
-def _volumes(known: KnownTickets) -> dict[str, Any]:
-    volumes = {"ticket_count": known.count(), "open_count": known.count(~known.is_closed)}
-    return volumes if known.customers is None else volumes | {"customer_count": known.customers}
+def _volumes(known: KnownTickets, cases: GroupMeans) -> dict[str, Any]:
+    volumes = {"ticket_count": cases.count, "open_count": known.count(~known.is_closed)}
+    return volumes if known.customer is None else volumes | {"customer_count": cases.clusters}
 
 
 def _replies(known: KnownTickets, target: NDArray[np.float64], confidence: float) -> dict[str, Any]:
@@ -178,8 +182,8 @@ def _replies(known: KnownTickets, target: NDArray[np.float64], confidence: float
     waited = _waited(known, known.replied, target, confidence)
     unanswered = known.is_closed & (known.replied == NEVER)
     return {
-        **_bounded("first_reply_median_hours", waited["median"]),
-        **_bounded("reply_within_target_share", waited["within"]),
+        **with_bounds("first_reply_median_hours", *waited["median"]),
+        **with_bounds("reply_within_target_share", *waited["within"]),
         "reply_target_hours": target,
         "reply_undecided_count": waited["undecided"],
         "closed_unanswered_count": known.count(unanswered),
@@ -190,9 +194,9 @@ def _resolutions(known: KnownTickets, target: NDArray[np.float64], confidence: f
     waited = _waited(known, known.closed, target, confidence)
     return {
         "resolution_p25_hours": waited["p25"],
-        **_bounded("resolution_median_hours", waited["median"]),
+        **with_bounds("resolution_median_hours", *waited["median"]),
         "resolution_p75_hours": waited["p75"],
-        **_bounded("resolution_within_target_share", waited["within"]),
+        **with_bounds("resolution_within_target_share", *waited["within"]),
         "resolution_target_hours": target,
         "resolution_undecided_count": waited["undecided"],
     }
@@ -207,9 +211,9 @@ def _waited(known: KnownTickets, moment: Moments, target: NDArray[np.float64], c
     curves = kaplan_meier(hours, ended, known.group, known.groups, cluster=known.customer)
     return {
         "p25": quantile(curves, 0.25),
-        "median": (quantile(curves, 0.5), *quantile_interval(curves, 0.5, confidence, clusters=known.customers)),
+        "median": (quantile(curves, 0.5), *quantile_interval(curves, 0.5, confidence)),
         "p75": quantile(curves, 0.75),
-        "within": share_within(curves, target, confidence, clusters=known.customers),
+        "within": share_within(curves, target, confidence),
         "undecided": known.count(~ended & (hours < target[known.group])),
     }
 
@@ -241,8 +245,4 @@ def _share(
 
     cluster = None if known.customer is None else known.customer[of]
     means = group_means(flags[of].astype(np.float64), known.group[of], known.groups, cluster=cluster)
-    return _bounded(name, (means.mean, *means.share_interval(confidence)))
-
-
-def _bounded(name: str, values: tuple[Any, ...]) -> dict[str, Any]:
-    return {name + end: column for end, column in zip(WITH_BOUNDS, values, strict=True)}
+    return with_bounds(name, means.mean, *means.share_interval(confidence))

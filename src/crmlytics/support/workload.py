@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from crmlytics._cautions import cautions
 from crmlytics._frames import Engine, collect
 from crmlytics._kernels.workload import (
     back_test,
@@ -35,8 +36,8 @@ SILENCE = 1e-6  # so rarely a week stays empty by chance that the export must ha
 UNUSUAL = 1e-3  # so rarely none comes for so long by chance that it may have
 PROFILE, LAST_WEEK = "profile", "last week"
 BETTER, WORSE, ALIKE = "better than last week", "worse than last week", "no clear difference from last week"
-MAY_HAVE_ENDED = "no ticket since {last:%Y-%m-%d}, in which time {usual:,.1f} usually come: did the export end there?"
-NOT_BETTER = "in the back-test no better than last week's numbers: see workload_evaluation_table"
+MAY_HAVE_ENDED = "No ticket since {last:%Y-%m-%d}, in which time {usual:,.1f} usually come: the export may end there."
+NOT_BETTER = "In the back-test no better than last week's numbers: see workload_evaluation_table."
 FORECAST_SCHEMA = nw.Schema({
     "period_start": nw.Datetime("us"), "period_end": nw.Datetime("us"), "expected_count": nw.Float64(),
     "expected_count_low": nw.Float64(), "expected_count_high": nw.Float64(), "last_week_count": nw.Float64(),
@@ -81,7 +82,7 @@ def workload_table(
     tickets: Tickets | Any,
     *,
     as_of: str | dt.date | dt.datetime,
-    by: str = "day",
+    period: str = "day",
     horizon: str | dt.timedelta = "14d",
     history: str | dt.timedelta = "182d",
     confidence: float = 0.95,
@@ -95,7 +96,7 @@ def workload_table(
     as_of : date
         Tickets opened on or after it are not read. The day (or hour) that it lies in is the first of the forecast, as a
         whole.
-    by : {"day", "hour"}
+    period : {"day", "hour"}, default "day"
     horizon : str, default "14d"
         How far to look ahead.
     history : str, default "182d"
@@ -141,7 +142,7 @@ def workload_table(
     """
     caller = "workload_table"
     check_fraction(confidence, name="confidence", caller=caller)
-    past = _read(tickets, as_of=as_of, by=by, horizon=horizon, history=history, caller=caller)
+    past = _read(tickets, as_of=as_of, period=period, horizon=horizon, history=history, caller=caller)
     tested = back_test(past.counts, past.periods)
     expected = forecast_counts(past.counts, tested.half_life, past.periods)
     low, high = tested.bounds(expected, confidence)
@@ -154,7 +155,7 @@ def workload_table(
         "expected_count_low": low,
         "expected_count_high": high,
         "last_week_count": np.resize(past.counts[-1], past.periods),
-        "caution": [_caution(past, tested)] * past.periods,
+        "caution": _cautions(past, tested),
     }
     return past.engine.from_columns(columns, FORECAST_SCHEMA)
 
@@ -163,7 +164,7 @@ def workload_evaluation_table(
     tickets: Tickets | Any,
     *,
     as_of: str | dt.date | dt.datetime,
-    by: str = "day",
+    period: str = "day",
     horizon: str | dt.timedelta = "14d",
     history: str | dt.timedelta = "182d",
     confidence: float = 0.95,
@@ -172,7 +173,7 @@ def workload_evaluation_table(
 
     Parameters
     ----------
-    tickets, as_of, by, horizon, history, confidence : as in :func:`workload_table`
+    tickets, as_of, period, horizon, history, confidence : as in :func:`workload_table`
 
     Returns
     -------
@@ -212,7 +213,7 @@ def workload_evaluation_table(
     """
     caller = "workload_evaluation_table"
     check_fraction(confidence, name="confidence", caller=caller)
-    past = _read(tickets, as_of=as_of, by=by, horizon=horizon, history=history, caller=caller)
+    past = _read(tickets, as_of=as_of, period=period, horizon=horizon, history=history, caller=caller)
     tested = back_test(past.counts, past.periods)
     naive = _absolute(tested.last_week, tested).mean(axis=1)
     rows = [
@@ -228,10 +229,10 @@ def workload_evaluation_table(
 # -- inside --------------------------------------------------------------------------------------------------------
 
 
-def _read(tickets: Any, *, as_of: Any, by: str, horizon: Any, history: Any, caller: str) -> Past:
+def _read(tickets: Any, *, as_of: Any, period: str, horizon: Any, history: Any, caller: str) -> Past:
     """Count the tickets of whole weeks, the last of which ends with the last whole period before ``as_of``."""
     moment = as_moment(as_of, caller=caller)
-    hours = HOURS[check_choice(by, HOURS, name="by", caller=caller)]
+    hours = HOURS[check_choice(period, HOURS, name="period", caller=caller)]
     periods = as_days(horizon, caller=caller) * 24 // hours
     most = as_days(history, name="history", caller=caller) // 7
     table = Tickets.bind(tickets)
@@ -266,12 +267,12 @@ def _refuse_silence(counts: Vector, last: dt.datetime, moment: dt.datetime, *, c
         raise SchemaError(msg)
 
 
-def _caution(past: Past, tested: BackTest) -> str | None:
+def _cautions(past: Past, tested: BackTest) -> NDArray[Any]:
     silent = (past.start - past.last - dt.timedelta.resolution) // dt.timedelta(hours=past.hours)
     usual = float(np.resize(past.counts.mean(axis=0)[::-1], max(silent, 0)).sum())
-    ended = MAY_HAVE_ENDED.format(last=past.last, usual=usual) if np.exp(-usual) < UNUSUAL else None
+    ended = MAY_HAVE_ENDED.format(last=past.last, usual=usual)
     is_better = _absolute(tested.forecasts, tested).sum() < _absolute(tested.last_week, tested).sum()
-    return "; ".join(filter(None, (ended, None if is_better else NOT_BETTER))) or None
+    return cautions(past.periods, [(np.exp(-usual) < UNUSUAL, ended), (not is_better, NOT_BETTER)])
 
 
 def _absolute(forecasts: Vector, tested: BackTest) -> Vector:

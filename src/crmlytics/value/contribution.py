@@ -10,9 +10,9 @@ import narwhals.stable.v2 as nw
 from crmlytics._frames import check_same_kind
 from crmlytics._orders import ORDER_ROLES, gather
 from crmlytics._periods import ratio
-from crmlytics._validation import as_moment, check_amount, did_you_mean
+from crmlytics._validation import as_period, check_amount, did_you_mean
 from crmlytics.exceptions import SchemaError
-from crmlytics.snapshots._contacts import CONTROL_ARMS
+from crmlytics.snapshots._contacts import not_held_out
 from crmlytics.tables import Contacts, Tickets, Transactions, check_same_ids
 from crmlytics.value._checks import is_empty, no_line
 from crmlytics.value._tables import TIE_DECIMALS, in_ties
@@ -163,14 +163,8 @@ def _check_joinable(tables: dict[str, Contract], *, caller: str) -> None:
 
 def _between(table: Contract, since: Any, as_of: Any, *, caller: str) -> Contract:
     """Keep what happened from ``since`` (inclusive) to ``as_of`` (exclusive)."""
-    end = as_moment(as_of, caller=caller)
-    if since is None:
-        return table.before(end)
-    start = as_moment(since, name="since", caller=caller)
-    if start >= end:
-        msg = f"{caller}: since must lie before as_of, got since={start:%Y-%m-%d} and as_of={end:%Y-%m-%d}."
-        raise SchemaError(msg)
-    return table.between(start, end)
+    start, end = as_period(since, as_of, caller=caller)
+    return table.before(end) if start is None else table.between(start, end)
 
 
 # -- one row per customer ------------------------------------------------------------------------------------------
@@ -203,8 +197,7 @@ def _reached(table: Contract, price: float | None, *, caller: str) -> Plan:
     roles = [name for name in ("arm", "cost") if table.has(name)]
     lines = table.need("customer_id", "timestamp", *roles, caller=caller)
     if "arm" in roles:
-        arm = nw.col("arm").cast(nw.String).fill_null("").str.to_lowercase()
-        lines = lines.filter(~arm.is_in(CONTROL_ARMS))
+        lines = lines.filter(not_held_out())
     cost = nw.col("cost").cast(nw.Float64) if "cost" in roles else nw.lit(price).cast(nw.Float64)
     cost = cost.fill_null(price) if "cost" in roles and price is not None else cost
     lines = lines.with_columns(_cost=cost)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_experiment(
+def read_measured(
     experiment: Any, names: Sequence[str], *, role: str, figure: str, caller: str
 ) -> dict[str, NDArray[np.float64]]:
     """Return ``figure`` and its bounds as an experiment has them for each of the names of ``role``, NaN where not."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from crmlytics._sales import DECIMALS, NAME, GroupedSales, numbered, sum_up
-from crmlytics._validation import as_moment, check_amount, check_fraction, warn
+from crmlytics._frames import collect
+from crmlytics._sales import NAME, GroupedSales, named, numbered, sum_up
+from crmlytics._validation import check_amount, check_fraction, did_you_mean, warn
 from crmlytics.exceptions import SchemaError
 from crmlytics.tables import Transactions
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crmlytics.tables import Events
+
     Vector = NDArray[np.float64]
     Codes = NDArray[np.int64]
     Flags = NDArray[np.bool_]
@@ -28,21 +31,14 @@ if TYPE_CHECKING:
 CHANNEL = "channel"
 UNKNOWN = "(unknown)"  # what came through a channel that nobody wrote down
 FEW = 30
+SHOWN = 30  # names of events in a message
 MISSPELT = 0.85  # so alike are "search_ad" and "search_ads", and not "tv" and "ctv"
 NO_CAUSE = "Association, not effect: channels differ in whom they reach and in what they sell."
 
 
 @dataclass(frozen=True, eq=False)
 class Sales(GroupedSales):
-    """Sales by channel, named in order; ``"(unknown)"``, where there is any, is the last.
-
-    Attributes
-    ----------
-    margin : float64 array
-        Of each sale; NaN where it is not known.
-    """
-
-    margin: Vector
+    """Sales by channel, named in order; ``"(unknown)"``, where there is any, is the last."""
 
     @property
     def channel(self) -> Codes:
@@ -89,12 +85,6 @@ class Sales(GroupedSales):
         return found
 
 
-def named_channel() -> nw.Expr:
-    """Return the channel as text, "(unknown)" where it is missing."""
-    text = nw.col(CHANNEL).cast(nw.String).fill_null(UNKNOWN)
-    return nw.when(text == "").then(nw.lit(UNKNOWN)).otherwise(text).alias(CHANNEL)
-
-
 def sorted_names(names: Iterable[str], *, caller: str) -> list[str]:
     """Sort channels, numbers as numbers, what is unknown last; tell of those that seem to be one."""
     found = set(names)
@@ -106,7 +96,7 @@ def sorted_names(names: Iterable[str], *, caller: str) -> list[str]:
 
 
 def _tell_alike(names: list[str], *, caller: str) -> None:
-    """Warn of channels whose names differ in case or blanks only."""
+    """Warn of channels whose names differ in case only, or in how many blanks are within."""
     spellings = defaultdict(list)
     for name in names:
         spellings[_plain(name)].append(repr(name))
@@ -114,22 +104,12 @@ def _tell_alike(names: list[str], *, caller: str) -> None:
     if alike:
         warn(
             f"{caller}: channels that differ in case or blanks only count as different ones: {'; '.join(alike)}. Are "
-            'they one? Then write them alike, such as data["channel"].str.strip().str.lower().'
+            'they one? Then write them alike, such as data["channel"].str.lower().'
         )
 
 
 def _plain(name: str) -> str:
     return " ".join(name.lower().split())
-
-
-def begin_of(since: Any, end: dt.datetime, *, caller: str) -> dt.datetime | None:
-    """Read the beginning of a period; None is that of the data."""
-    if since is None:
-        return None
-    begin = as_moment(since, name="since", caller=caller)
-    if begin >= end:
-        raise SchemaError(f"{caller}: since must lie before as_of, got {begin} and {end}.")
-    return begin
 
 
 def read_sales(
@@ -145,17 +125,33 @@ def read_sales(
     share = None if margin is None else check_fraction(margin, name="margin", caller=caller)
     whole = Transactions.bind(transactions)
     table = whole.before(as_of) if since is None else whole.between(since, as_of)
-    names = named_channel() if by_channel else nw.lit(UNKNOWN)
+    names = named(CHANNEL, UNKNOWN) if by_channel else nw.lit(UNKNOWN)
     rows = sum_up(table, CHANNEL if by_channel else None, names, as_of=as_of, since=since, caller=caller)
-    words = rows[NAME].to_numpy(object)
-    channels = sorted_names(words, caller=caller)
-    arrays = numbered(rows, {name: place for place, name in enumerate(channels)})
-    amount, cost = arrays["amount"], arrays["cost"]
-    margin_amount = np.round(amount - cost, DECIMALS) if share is None else share * amount
-    return Sales(table=table, names=channels, margin=margin_amount, **arrays)
+    channels = sorted_names(rows[NAME], caller=caller)
+    number = {name: place for place, name in enumerate(channels)}
+    return Sales(table=table, names=channels, **numbered(rows, number, margin=share))
 
 
 # -- what tables of channels share ---------------------------------------------------------------------------------
+
+
+def is_conversion(events: Events, conversion: Any, *, caller: str) -> nw.Expr:
+    """Whether an event is the one that converts."""
+    is_text = events.id_kind("event") == "String"
+    if isinstance(conversion, bool) or not isinstance(conversion, str if is_text else int):
+        kind = "a word" if is_text else "a whole number"
+        raise SchemaError(f"{caller}: conversion must be an event, which are {kind} here, got {conversion!r}.")
+    return (nw.col("event") == conversion).fill_null(value=False)
+
+
+def no_conversion(events: nw.LazyFrame[Any], conversion: Any, when: str, *, caller: str) -> SchemaError:
+    """Return the refusal of a conversion that is no event."""
+    known = collect(events.select("event").unique().sort("event").head(SHOWN))["event"].to_list()
+    hint = did_you_mean(conversion, known)
+    return SchemaError(
+        f"{caller}: no event {when} is called {conversion!r}.{hint} Events: {known}. Say conversion=..., or give "
+        "transactions."
+    )
 
 
 def channel_costs(costs: Mapping[Any, float], names: Collection[str], *, caller: str) -> dict[str, float]:
@@ -163,14 +159,16 @@ def channel_costs(costs: Mapping[Any, float], names: Collection[str], *, caller:
     if not hasattr(costs, "items"):
         msg = f'{caller}: costs must map channels to amounts, such as costs={{"search_ad": 500.0}}, got {costs!r}.'
         raise SchemaError(msg)
-    given = {str(name): check_amount(cost, name=f"costs[{name!r}]", caller=caller) for name, cost in costs.items()}
+    given: dict[str, float] = defaultdict(float)
+    for name, cost in costs.items():
+        given[str(name).strip()] += check_amount(cost, name=f"costs[{name!r}]", caller=caller)
     by_plain = {_plain(name): name for name in sorted(names)}
     for name in sorted(given.keys() - set(names)):
         close = get_close_matches(_plain(name), by_plain, n=1, cutoff=MISSPELT)
         if close and _digits(close[0]) == _digits(name):
             msg = f"{caller}: costs names {name!r}, no such channel. Did you mean {by_plain[close[0]]!r}?"
             raise SchemaError(f"{msg} Channels: {sorted(names)}")
-    return given
+    return dict(given)
 
 
 def _digits(name: str) -> str:
