@@ -320,7 +320,10 @@ def test_refuses_outcomes_that_the_tables_do_not_tell(lines):
     with pytest.raises(SchemaError, match="says nothing of targets"):
         score_propensity(lines, as_of=AS_OF, outcome="responded", contacts=contacted(lines), targets=TARGETS)
     nobody = Contacts(contacted(lines).assign(customer_id=lambda table: table["customer_id"] + 1000))
-    with pytest.raises(SchemaError, match="nobody active was contacted within the horizon"):
+    with (
+        pytest.warns(DataQualityWarning, match="no customer_id of Contacts is in Transactions"),
+        pytest.raises(SchemaError, match="nobody active was contacted within the horizon"),
+    ):
         score_propensity(lines, contacts=nobody, **RESPONSE)
     with pytest.raises(SchemaError, match="The most that this history allows is"):
         score_propensity(lines, as_of=AS_OF, horizon="365d")

@@ -8,20 +8,18 @@ Inside, every table is a narwhals ``LazyFrame``; ``enter`` brings a table in and
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v2 as nw
+import numpy as np
 from narwhals.stable.v2.selectors import by_dtype
 
 from crmlytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import numpy as np
 
 Implementation = nw.Implementation
 SUPPORTED = {
@@ -122,10 +120,9 @@ def enter(native: Any, *, caller: str) -> tuple[nw.LazyFrame[Any], Engine]:
 def _settled(values: Any, dtype: nw.dtypes.DType, backend: Implementation) -> Any:
     """Return Python objects, and whole numbers of which some are missing, as every engine can cast them."""
     kind = getattr(getattr(values, "dtype", None), "kind", "")
-    if kind == "f" and dtype == nw.Int64():
-        whole = [None if math.isnan(value) else int(value) for value in values.tolist()]
-        if None in whole:
-            return whole if backend is not Implementation.PANDAS else _nullable(whole)
+    if kind == "f" and dtype == nw.Int64() and np.isnan(values).any():
+        whole = [None if missing else int(value) for value, missing in zip(values, np.isnan(values), strict=True)]
+        return whole if backend is not Implementation.PANDAS else _nullable(whole)
     return values.tolist() if kind == "O" else values
 
 
