@@ -163,8 +163,10 @@ def test_partners_are_told_apart_from_what_was_sold_without_them_and_by_more_tha
     text = words_of(
         _partners.build(context_of(partners=sold(rank_low=[None, 1, 2], growth_share_low=[None, -0.1, -0.4])))
     )
-    assert "P is surely the first of them." in text
+    assert "The places are not sure: P may be the first" in text  # its own place is 1 to 2
     assert "no partner surely grew or shrank" in text
+    sure = sold(rank_low=[None, 1, 2], rank_high=[None, 1, 2])
+    assert "P is surely the first of them." in words_of(_partners.build(context_of(partners=sure)))
     year = words_of(_partners.build(context_of(partners=sold(span_days=364, rank_low=[None, None, None]))))
     assert "Against the 52 weeks before (all revenue +12 %), with" in year
     assert "first" not in year  # of so few customers no place is told
@@ -188,6 +190,8 @@ def test_a_bad_ticket_is_said_to_go_with_leaving_only_beyond_chance():
     text = words_of(_support.build(context_of(ticket_outcomes=outcome(-0.15, -0.05))))
     assert "That is \u221210 points (\u221215 to \u22125 points) beyond chance." in text
     assert text.endswith("| \u2212$3.00 | \u2212$4.00 \u2013 +$1.00")
+    unknown = outcome(None, None)  # where nothing varies there are no bounds
+    assert "beyond chance" not in words_of(_support.build(context_of(ticket_outcomes=unknown)))
 
 
 def test_who_waits_longer_than_others_is_counted_with_the_revenue_so_far():

@@ -75,11 +75,11 @@ def _place_finding(context: Context) -> Markup | None:
     first = sold[sold["rank_low"] == 1]
     if first.empty:
         return None
-    if len(first) == 1:
-        return sentence("{} is surely the first of them.", str(first["partner_id"].iloc[0]))
-    return sentence(
-        "The places are not sure: {} may be the first, going by who happened to buy.", counted(len(first), "partner")
-    )
+    name = str(first["partner_id"].iloc[0])
+    if (first["rank_high"] == 1).any():  # ahead of all, also of those too small for places of their own
+        return sentence("{} is surely the first of them.", name)
+    who = name if len(first) == 1 else counted(len(first), "partner")
+    return sentence("The places are not sure: {} may be the first, going by who happened to buy.", who)
 
 
 def _growth_finding(context: Context) -> Markup | None:

@@ -145,16 +145,16 @@ def _outcome_finding(context: Context) -> Markup | None:
     """Tell what customers did after a bad ticket beside a good one."""
     table = context.table("ticket_outcomes", "kind", "comparison", "returned_share_difference", "horizon_days")
     found = None if table is None else table[(table["kind"] == "bad") & (table["comparison"] == "good ticket")]
-    if found is None or found.empty or is_missing(found["returned_share_difference"].iloc[0]):
+    if found is None or found.empty or is_missing(found["returned_share_difference_low"].iloc[0]):
         return None
     row = found.iloc[0]
     low, high = row["returned_share_difference_low"], row["returned_share_difference_high"]
     figures = [percent(row["returned_share"]), percent(row["comparison_returned_share"])]
     span = weeks(int(row["horizon_days"]))
     text = (
-        f"After a bad ticket (slow, opened again or marked low), {{}} ordered within {span}; of customers alike after "
+        f"After a ticket gone bad by its target (slow, opened again or marked low), {{}} ordered within {span}; of "
+        "customers alike after a good one, {}. "
     )
-    text += "a good one, {}. "
     points = f"{_points(low)} to {_points(high)} points"
     if low <= 0 <= high:
         return sentence(f"{text}The difference may be chance ({points}).", *figures)
